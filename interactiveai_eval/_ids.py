@@ -1,0 +1,52 @@
+"""Where ids come from: drawn at random, or derived from what they stand for.
+
+A derived id is the reason why work that is done twice (a rerun, a resume, a retry) lands once.
+"""
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Ids:
+    """Random ids from the operating system. Subclass it to count or to repeat them."""
+
+    def trace_id(self) -> str:
+        """32 lower-case hexadecimal digits."""
+        return os.urandom(16).hex()
+
+    def span_id(self) -> str:
+        """16 lower-case hexadecimal digits."""
+        return os.urandom(8).hex()
+
+
+def sha256_hex(data: bytes) -> str:
+    """The SHA-256 of `data`, 64 hexadecimal digits. It names things, it protects nothing."""
+    global _sha256
+    if _sha256 is None:
+        _sha256 = _find_sha256()
+    digest: str = _sha256(data).hexdigest()
+    return digest
+
+
+def derived_id(*parts: str) -> str:
+    """64 hexadecimal digits that depend on all parts and on where one ends and the next begins."""
+    return sha256_hex("".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass"))
+
+
+_sha256: Any = None
+
+
+def _find_sha256() -> Any:
+    import hashlib
+    from functools import partial
+
+    try:
+        hashlib.sha256(b"")
+    except ValueError:
+        # An OpenSSL that is told to allow only what is certified: nothing is protected by these ids.
+        return partial(hashlib.sha256, usedforsecurity=False)
+    return hashlib.sha256

@@ -1,0 +1,384 @@
+"""The command line: arguments in, calls of the package, text or one JSON document and an exit code out.
+
+A command is a row in `_COMMANDS`: its help, the function that declares its arguments and the one that carries it out.
+This is the one file that loads code by name, the user's own.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from .errors import ArgumentError, ConfigError, DataError, EvalError, RunStopped
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import ModuleType
+    from typing import Any, NoReturn
+
+    from .client import Interactive
+    from .result import ExperimentResult
+
+    Command = tuple[str, str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
+
+PASSED, USAGE, NOT_COMPLETED = 0, 2, 3  # 1 is for checks that failed
+
+_EXIT_CODES = """\
+exit codes:
+  0  everything went through
+  2  the command line, a target or the data file cannot be used; nothing was run
+  3  could not complete: an item or an evaluator failed, the run was stopped, something was not delivered,
+     or a store, report or server could not be used
+"""
+
+_RUN_NOTES = """\
+A TARGET is module:function or file.py:function; modules are looked up in the current folder too, and beside file.py.
+The data file is .jsonl, .json or .csv (UTF-8) with input and, if there is, expected_output and metadata. It is checked
+to its end before anything runs. Without --store, results go to the server that the INTERACTIVEAI_... variables name,
+or else to a store in memory that ends with the command.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command (by default that of the process) and return its exit code; errors are a line on stderr.
+
+    Raises SystemExit where argparse does: for --help, --version and arguments that cannot be parsed.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.execute(options)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except (ArgumentError, ConfigError, DataError) as error:
+        return _failed(error, options, USAGE)
+    except BrokenPipeError:
+        # Whoever read our output has left; closing it at exit must not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOT_COMPLETED
+    except (EvalError, OSError) as error:
+        return _failed(error, options, NOT_COMPLETED)
+    except KeyboardInterrupt as stop:
+        return _failed(stop, options, NOT_COMPLETED)
+    except Exception:
+        # A defect of ours: the traceback is what a report of it needs.
+        import traceback
+
+        traceback.print_exc()
+        return NOT_COMPLETED
+
+
+def _failed(error: BaseException, options: argparse.Namespace, code: int) -> int:
+    from .reporting.shown import one_line
+
+    message = one_line(str(error) or type(error).__name__)
+    _say(f"error: {message}")
+    if options.json:
+        _print_json({"error": {"type": type(error).__name__, "message": message}})
+    return code
+
+
+def _say(message: str) -> None:
+    """A line for people, away from the output that machines read."""
+    _print(message, sys.stderr)
+
+
+def _print(text: str, stream: Any) -> None:
+    from .reporting.text import encodable
+
+    if stream is not None:
+        print(encodable(text, stream.encoding), file=stream)
+
+
+def _print_json(document: Any) -> None:
+    from ._strict_json import to_json
+
+    print(to_json(document))
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"error: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"python -m {__package__}",
+        description="Evaluate language models and anything else that maps inputs to outputs.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    for name, (summary, notes, declare, execute) in _COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=f"{notes}\n{_EXIT_CODES}" if notes else _EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        declare(command)
+        command.add_argument("--json", action="store_true", help="write one JSON document to stdout, nothing else")
+        command.set_defaults(execute=execute)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Reads the version only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        from . import __version__
+
+        print(__version__)
+        parser.exit()
+
+
+def _declare_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="the task: a function that takes item")
+    parser.add_argument("--data", metavar="FILE", required=True, help="the items: .jsonl, .json or .csv")
+    for option, what in (("--evaluator", "judges one output"), ("--run-evaluator", "judges the whole run")):
+        parser.add_argument(option, metavar="TARGET", action="append", default=[], help=f"{what}; may be repeated")
+    parser.add_argument("--composite", metavar="TARGET", help="combines the evaluations of one item")
+    parser.add_argument("--name", help="of the experiment; by default the task's")
+    parser.add_argument("--run-name", metavar="NAME", help="of this run; by default the name and the time")
+    parser.add_argument("--max-concurrency", metavar="N", type=int, default=50, help="items at a time (default: 50)")
+    parser.add_argument("--store", metavar="PATH", help="keep the run in this SQLite file")
+    parser.add_argument("--checkpoint", metavar="PATH", help="note finished items here; the same command continues")
+    parser.add_argument(
+        "--output", metavar="FILE", action="append", default=[], help="save the result: .json, .html; may be repeated"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    from contextlib import redirect_stdout
+
+    from .data_files import read_items
+
+    for path in options.output:
+        _check_output(path)
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())  # python -I and -P leave it out
+    # What the user's code prints must not mix with the document.
+    with redirect_stdout(sys.stderr if options.json else sys.stdout):
+        task = load_target("TARGET", options.target)
+        if _wants_context(task):
+            raise ArgumentError("TARGET", options.target, "experiment(context) cannot be run yet; name a task")
+        settings = {
+            "name": options.name if options.name is not None else options.target.rpartition(":")[2],
+            "run_name": options.run_name,
+            "data": read_items(options.data),
+            "task": task,
+            "evaluators": [load_target("--evaluator", text) for text in options.evaluator],
+            "run_evaluators": [load_target("--run-evaluator", text) for text in options.run_evaluator],
+            "composite_evaluator": options.composite and load_target("--composite", options.composite),
+            "max_concurrency": options.max_concurrency,
+            "checkpoint": options.checkpoint,
+            "progress": not options.json and sys.stderr is not None and sys.stderr.isatty(),
+        }
+        with _client(options.store) as client:
+            result = _run_to_result(client, settings)
+    if options.json:
+        from .reporting.documents import record_to_json
+
+        sys.stdout.writelines(record_to_json(result))
+        options.json = False  # the one document is out; what fails from here on is a line on stderr alone
+    else:
+        _print(result.format(), sys.stdout)
+    for path in options.output:
+        result.save(path)
+        _say(f"saved {path}")
+    return _exit_code([result])
+
+
+def _run_to_result(client: Interactive, settings: dict[str, Any]) -> ExperimentResult:
+    """The result of the run, or as much of it as there is when the run is stopped."""
+    try:
+        return client.run_experiment(**settings)
+    except (KeyboardInterrupt, SystemExit, RunStopped) as stop:
+        result: ExperimentResult | None = getattr(stop, "result", None)
+        if result is None:
+            raise
+        reason = "SIGTERM" if isinstance(stop, SystemExit) else str(stop) or type(stop).__name__
+        _say(f"error: the run was stopped ({reason}); this is what it has until then")
+        return result.replaced(completed=False)  # type: ignore[no-any-return]
+
+
+def _exit_code(results: Iterable[ExperimentResult]) -> int:
+    from .tally import tally_of
+
+    for result in results:
+        lost = result.delivery.pending + result.delivery.rejected
+        failures = tally_of(result).failed + sum(row.failed_runs for row in result.evaluator_stats)
+        if failures or result.run_evaluator_failures or lost or not result.completed:
+            return NOT_COMPLETED
+    return PASSED
+
+
+def _client(store: str | None) -> Interactive:
+    """The client for a store file, for the server that the environment names, or for a store in memory."""
+    from .client import Interactive
+
+    if store is not None:
+        return Interactive.local(store)
+    named = ("PUBLIC_KEY", "SECRET_KEY", "BASE_URL", "HOST")
+    if any(os.environ.get(f"INTERACTIVEAI_{name}") for name in named):
+        return Interactive()
+    return Interactive.local()
+
+
+def _check_output(path: str, *, several: bool = False) -> None:
+    """Raise ArgumentError, before anything runs, where a report could not be saved afterwards."""
+    from .reporting.files import format_for
+
+    try:
+        format_for(path, several=several)
+    except ArgumentError as error:
+        raise ArgumentError("--output", path, error.fix) from None
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        raise ArgumentError("--output", path, "is a folder; name a file")
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise ArgumentError("--output", path, "its folder does not exist or cannot be written to")
+
+
+def load_target(argument: str, text: str) -> Callable[..., Any]:
+    """The function behind `module:function` or `file.py:function`; `Class.method` and other dotted names work too.
+
+    Raises ArgumentError that names `argument` and says what is wrong.
+    """
+    source, _, names = text.rpartition(":")
+    if not source or not names:
+        raise ArgumentError(argument, text, "must look like module:function or file.py:function")
+    try:
+        found: Any = _module_in_file(source) if source.endswith(".py") else _module_named(source)
+    except ArgumentError as error:
+        raise ArgumentError(argument, text, error.fix) from None
+    except (Exception, SystemExit) as error:
+        # The user's module ran and failed.
+        raise ArgumentError(argument, text, f"importing {source} failed: {_where(error)}") from None
+    for name in names.split("."):
+        if not hasattr(found, name):
+            known = ", ".join(key for key, held in vars(found).items() if key[:1] != "_" and callable(held))
+            fix = f"there is no {name!r}; there is {known}" if known else f"there is no {name!r}"
+            raise ArgumentError(argument, text, fix)
+        found = getattr(found, name)
+    if not callable(found):
+        raise ArgumentError(argument, text, f"is not a function but {type(found).__name__}")
+    return found  # type: ignore[no-any-return]
+
+
+def _module_named(name: str) -> ModuleType:
+    from importlib import import_module
+
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ArgumentError("module", name, f"{name!r} is no module's name; a file's name ends in .py")
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # the module is there, one that it needs is not
+        raise ArgumentError("module", name, f"there is no module {error.name!r} here or installed") from None
+
+
+def _module_in_file(path: str) -> ModuleType:
+    """The module of a file, loaded once however many targets name it; its folder becomes importable."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    full = os.path.abspath(path)
+    name = os.path.splitext(os.path.basename(full))[0]
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__file__", None) == full:
+        return loaded
+    if loaded is not None:
+        name = f"{name}@{full}"  # tasks.py must not take the place of another module
+        if name in sys.modules:
+            return sys.modules[name]
+    spec = spec_from_file_location(name, full)
+    if not os.path.isfile(full) or spec is None or spec.loader is None:
+        raise ArgumentError("file", path, f"there is no file {path}")
+    if os.path.dirname(full) not in sys.path:
+        sys.path.insert(0, os.path.dirname(full))
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _where(error: BaseException) -> str:
+    """`ValueError: bad (tasks.py, line 3)`: the error and the place that raised it."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    at = f" ({os.path.basename(place.tb_frame.f_code.co_filename)}, line {place.tb_lineno})" if place else ""
+    return f"{type(error).__name__}: {error}" + ("" if isinstance(error, SyntaxError) else at)
+
+
+def _wants_context(task: Callable[..., Any]) -> bool:
+    """Whether `task` is an `experiment(context)`, which runs the experiment itself."""
+    if getattr(task, "__name__", "") != "experiment":
+        return False
+    from inspect import signature
+
+    return "context" in signature(task).parameters
+
+
+def _declare_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", metavar="N", type=int, help="only the first N of the 40 problems")
+    parser.add_argument("--store", metavar="PATH", help="keep the runs in this SQLite file")
+    parser.add_argument(
+        "--output", metavar="FILE", default="gsm8k-demo.html", help="the report (default: gsm8k-demo.html, right here)"
+    )
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from .client import Interactive
+    from .demo.gsm8k import run_demo, sample
+    from .reporting.files import format_for, write_atomically
+    from .reporting.text import comparison_table
+
+    _check_output(options.output, several=True)
+    known = len(sample())
+    if options.limit is not None and not 1 <= options.limit <= known:
+        raise ArgumentError("--limit", options.limit, f"must be from 1 to {known}")
+    results = []
+    with Interactive.local(options.store) as client:
+        for result in run_demo(client, limit=options.limit):
+            results.append(result)
+            if not options.json:
+                _print(result.format(), sys.stdout)
+    target, render = format_for(options.output, several=True)
+    write_atomically(target, render(results))
+    if options.json:
+        _print_json(
+            {
+                "report": os.path.abspath(target),
+                "comparison": [_figures(result) for result in results],
+                "results": [result.to_dict() for result in results],
+            }
+        )
+    else:
+        _print(f"\n{comparison_table(results)}\n\nReport: {os.path.abspath(target)}", sys.stdout)
+    return _exit_code(results)
+
+
+def _figures(result: ExperimentResult) -> dict[str, Any]:
+    """A row of the comparison for machines."""
+    from .reporting.statistics import estimates_of
+    from .tally import tally_of
+
+    tally = tally_of(result)
+    metrics = [dict(estimate.items()) for estimate in estimates_of(result)]
+    return {"experiment": result.name, "n": tally.given, "failed": tally.failed, "metrics": metrics}
+
+
+_COMMANDS: dict[str, Command] = {
+    "run": ("Run an experiment over a data file.", _RUN_NOTES, _declare_run, _run),
+    "demo": ("Compare four recorded language models on grade-school mathematics.", "", _declare_demo, _demo),
+}

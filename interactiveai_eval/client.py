@@ -1,0 +1,608 @@
+"""`Interactive`: settings, a transport and a tracer wired into the use cases. No two clients share anything."""
+from __future__ import annotations
+
+import os
+from _thread import RLock
+from _weakref import ref
+
+from ._clock import Clock
+from ._ids import Ids, sha256_hex
+from ._log import show_debug, warn
+from .config import LOCAL_SCHEME, Secret, load_config
+from .errors import ApiError, ArgumentError, ClosedError, ConfigError
+from .model import DeliveryReport
+from .running.delivery import ClientDelivery
+from .service.api import Api
+from .service.scores import check_target
+from .tracing.context import current
+from .tracing.propagation import propagate_attributes
+from .tracing.spans import CurrentSpan, Span, Tracer, send_score
+from .transports.base import Request, Response, Transport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from typing import Any
+
+    from .config import Config
+    from .result import ExperimentResult
+    from .service.datasets import (
+        Dataset,
+        DatasetClient,
+        DatasetItemClient,
+        DatasetRunPage,
+        DatasetRunWithItems,
+        DeletedRun,
+    )
+
+CLOSE_SECONDS = 30.0  # how long `close` waits for what is still to be delivered
+
+
+class Interactive:
+    """A client of one project on one server, or of an embedded store (`Interactive.local()`).
+
+    Arguments beat environment variables, which beat defaults. Use it as a context manager, or call `close`.
+    """
+
+    def __init__(
+        self,
+        *,
+        public_key: str | None = None,
+        secret_key: str | None = None,
+        base_url: str | None = None,
+        host: str | None = None,
+        timeout: float | None = None,
+        environment: str | None = None,
+        release: str | None = None,
+        additional_headers: Mapping[str, str] | None = None,
+        tracing_enabled: bool | None = True,
+        sample_rate: float | None = None,
+        mask: Callable[..., Any] | None = None,
+        flush_at: int | None = None,
+        flush_interval: float | None = None,
+        debug: bool = False,
+        transport: Transport | None = None,
+        dialect: str | None = None,
+        project: tuple[str, str] | None = None,
+        spool: str | None = None,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+    ) -> None:
+        """Raises ConfigError without keys and without a transport, ArgumentError for values that cannot be used.
+
+        `base_url` may be `local:` or `local:PATH` for the embedded store; `host` is its deprecated name. `timeout` and
+        `flush_interval` are seconds. A `transport` that is given stays the caller's to close. `clock` and `ids` are
+        for tests (see `testing`).
+        """
+        if isinstance(secret_key, str):
+            secret_key = Secret(secret_key)  # type: ignore[assignment]  # from here on no traceback can show it
+        settings = dict(locals())
+        for name in ("self", "transport", "clock", "ids", "__class__"):
+            settings.pop(name, None)
+        self.config: Config = load_config(settings, os.getenv, needs_keys=transport is None)
+        self._closed = False
+        self.clock = clock or Clock()
+        self._ids = ids or Ids()
+        self._owns_transport = transport is None
+        self._transport = _transport_for(self.config, self.clock) if transport is None else transport
+        self.api = Api(
+            self._transport,
+            dialect=self.config.dialect,
+            headers=_headers(self.config),
+            prefix=self.config.path_prefix,
+            project=self.config.project,
+            where=self.config.base_url,
+            log_requests=self.config.debug,
+            spans_path=self.config.spans_path,
+        )
+        if self.config.debug:
+            show_debug()
+        self._delivery = ClientDelivery(self.config, self.api, self.clock)
+        self._tracer = Tracer(
+            clock=self.clock,
+            ids=self._ids,
+            sink=self._delivery,
+            mask=self.config.mask,
+            environment=self.config.environment,
+        )
+        with registry:
+            clients[:] = [*live_clients(), ref(self)]
+
+    @classmethod
+    def local(cls, path: str | os.PathLike[str] | None = None, **settings: Any) -> Interactive:
+        """A client of the embedded store: in memory, or in the SQLite file at `path`. No keys, no network.
+
+        `settings` are those of `Interactive`. Raises StoreError when the file cannot be used.
+        """
+        file = "" if path is None else os.fsdecode(path)
+        if path is not None and not file:
+            raise ArgumentError("path", path, "must name a file; None keeps everything in memory")
+        return cls(base_url=LOCAL_SCHEME + file, **settings)
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "config"):
+            return "Interactive(...)"  # not built yet: the traceback of a refused argument shows it
+        return f"Interactive({self.config.base_url!r}{', closed' if self._closed else ''})"
+
+    def __enter__(self) -> Interactive:
+        self._check_open()
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Deliver what is queued (at most half a minute), then refuse every further call. Calling it again is fine."""
+        if self._closed:
+            return
+        self._closed = self._tracer.closed = True
+        report = self._delivery.close(self.clock.monotonic() + CLOSE_SECONDS)
+        if report.pending:
+            warn(f"{self!r}: {report.pending} scores and spans could not be delivered")
+        if self._owns_transport:
+            self._transport.close()
+
+    shutdown = close
+
+    def flush(self, timeout: float | None = None) -> DeliveryReport:
+        """Deliver what was queued outside of runs, for at most `timeout` seconds; what became of all of it so far."""
+        self._check_open()
+        return self._delivery.flush(None if timeout is None else self.clock.monotonic() + timeout)
+
+    def auth_check(self) -> bool:
+        """Whether the server accepts the keys. Other trouble than a refusal is raised."""
+        self._check_open()
+        try:
+            return bool(self.api.projects())
+        except ApiError as error:
+            if error.status_code in (401, 403):
+                return False
+            raise
+
+    # -- experiments -----------------------------------------------------------------------------------------------
+
+    def run_experiment(
+        self,
+        *,
+        name: str,
+        run_name: str | None = None,
+        description: str | None = None,
+        data: Any,
+        task: Callable[..., Any],
+        evaluators: Sequence[Callable[..., Any]] = (),
+        composite_evaluator: Callable[..., Any] | None = None,
+        run_evaluators: Sequence[Callable[..., Any]] = (),
+        max_concurrency: int = 50,
+        metadata: Mapping[str, Any] | None = None,
+        repetitions: int = 1,
+        task_timeout: float | None = None,
+        evaluator_timeout: float | None = None,
+        task_retries: int = 0,
+        retry_on: Any = None,
+        rate_limit: float | None = None,
+        fail_on_error: bool | float | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        time_budget: float | None = None,
+        executor: Any = None,
+        progress: bool | Callable[..., Any] = False,
+        experiment_id: str | None = None,
+        keep_results: bool = True,
+        on_result: Callable[[Any], Any] | None = None,
+    ) -> ExperimentResult:
+        """Run `task` on every item of `data`, evaluate every output, trace and score it all.
+
+        `data`: any iterable or async iterable of items (dicts or objects with `input`, `expected_output`, `metadata`),
+        or a data set; pulled lazily, plain iterators on a thread of ours. `run_name`: default "{name} - {UTC time}".
+        Functions are plain or `async`; plain ones run on threads, at most `max_concurrency` items at a time; each gets
+        copies of what it can take: task `item`; evaluators `input, output, expected_output, metadata` (also `item,
+        trace_id, duration_seconds` if named); the composite these and `evaluations`; run evaluators `item_results`
+        (also `item_failures`). For what evaluators may return see `running.scoring.evaluations_from`.
+
+        A failing task is an entry of `item_failures`, a failing evaluator one of `evaluator_failures`; neither stops
+        the run. `repetitions` runs each item so often. `task_timeout`, `evaluator_timeout`: seconds a call; a plain
+        function cannot be killed: it is left to finish alone. `task_retries` more attempts (after 0.5, 1, 2 ... s)
+        for errors that match `retry_on` (exception types or a predicate; default all). `rate_limit`: items a second.
+        `fail_on_error`: True, a share (below 1) or a count of failed items that ends the run. `checkpoint`: a file by
+        which a killed run goes on; finished items are not run again (outputs come back as JSON values).
+        `time_budget`: seconds for all; the rest is left for a later call. `executor`: a `concurrent.futures.Executor`
+        for plain tasks and evaluators. `progress`: True for a line on stderr, or a function of one details object.
+        `experiment_id`: the id from which all others are derived. `on_result` receives each result or failure as it
+        comes, `keep_results=False` keeps only counts.
+
+        Raises ArgumentError (a ValueError) before any work; TooManyFailuresError for `fail_on_error`; RunStopped when
+        `data` raises; KeyboardInterrupt on Ctrl-C and SystemExit(143) on SIGTERM: all with the result so far as
+        `.result`.
+        """
+        from .experiment import run_experiment
+        from .running.plan import DEFAULTS, REQUIRED, Plan
+
+        self._check_open()
+        given = locals()
+        return run_experiment(Plan({key: given[key] for key in (*REQUIRED, *DEFAULTS)}), self._services())
+
+    async def run_experiment_async(self, **arguments: Any) -> ExperimentResult:
+        """Like `run_experiment`, awaited: coroutines run on the caller's loop, which is never blocked."""
+        from .experiment import run_experiment_async
+        from .running.plan import Plan
+
+        self._check_open()
+        return await run_experiment_async(Plan(arguments), self._services())
+
+    def _services(self) -> Any:
+        from .experiment import Services
+
+        return Services(
+            api=self.api,
+            base_url=self.config.base_url,
+            clock=self.clock,
+            tracer=self._tracer,
+            tracing_enabled=self.config.tracing_enabled,
+            is_sampled=self._delivery.is_sampled,
+            make_outbox=self._delivery.new_outbox,
+        )
+
+    # -- data sets -------------------------------------------------------------------------------------------------
+
+    def get_dataset(
+        self, name: str, *, fetch_items_page_size: int | None = 50, include_archived: bool = False
+    ) -> DatasetClient:
+        """The data set called `name` with its items, in the server's order. NotFoundError when there is none."""
+        from .service.datasets import Dataset, DatasetClient, all_pages, check_name
+
+        self._check_open()
+        check_name("name", name)
+        size = 50 if fetch_items_page_size is None else fetch_items_page_size
+        if not isinstance(size, int) or not 1 <= size <= 100:
+            raise ArgumentError("fetch_items_page_size", size, "must be from 1 to 100")
+        dataset = Dataset(self.api.dataset(name))
+        rows = all_pages(
+            lambda page: self.api.dataset_items(name, page=page, limit=size, archived=include_archived)
+        )
+        items = [self._item(row) for row in rows if include_archived or row.get("status") != "ARCHIVED"]
+        return DatasetClient(dataset, items, (self.run_experiment, self.run_experiment_async))
+
+    def create_dataset(
+        self,
+        *,
+        name: str,
+        description: str | None = None,
+        metadata: Any = None,
+        input_schema: Any = None,
+        expected_output_schema: Any = None,
+    ) -> Dataset:
+        """Create a data set, or update the one of that name."""
+        from .service.datasets import Dataset, check_name
+
+        self._check_open()
+        body = {
+            "name": check_name("name", name),
+            "description": description,
+            "metadata": metadata,
+            "inputSchema": input_schema,
+            "expectedOutputSchema": expected_output_schema,
+        }
+        return Dataset(self.api.create_dataset(_without_none(body)))
+
+    def create_dataset_item(
+        self,
+        *,
+        dataset_name: str,
+        input: Any = None,
+        expected_output: Any = None,
+        metadata: Any = None,
+        source_trace_id: str | None = None,
+        source_observation_id: str | None = None,
+        status: Any = None,
+        id: str | None = None,
+    ) -> DatasetItemClient:
+        """Create an item of a data set, or update the one with that `id` (what is None keeps its old value).
+
+        `status` is "ACTIVE" or "ARCHIVED".
+        """
+        from .service.datasets import check_name
+
+        self._check_open()
+        status = getattr(status, "value", status)
+        if status not in (None, "ACTIVE", "ARCHIVED"):
+            raise ArgumentError("status", status, "must be 'ACTIVE' or 'ARCHIVED'")
+        body = {
+            "datasetName": check_name("dataset_name", dataset_name),
+            "input": input,
+            "expectedOutput": expected_output,
+            "metadata": metadata,
+            "sourceTraceId": source_trace_id,
+            "sourceObservationId": source_observation_id,
+            "status": status,
+            "id": id,
+        }
+        return self._item(self.api.create_dataset_item(_without_none(body)))
+
+    def get_dataset_runs(
+        self, *, dataset_name: str, page: int | None = None, limit: int | None = None
+    ) -> DatasetRunPage:
+        """One page of the runs of a data set, newest first, as `data` and `meta`."""
+        from .service.datasets import DatasetRunPage, check_name
+
+        self._check_open()
+        check_name("dataset_name", dataset_name)
+        return DatasetRunPage(self.api.dataset_runs(dataset_name, page=page, limit=limit))
+
+    def get_dataset_run(self, *, dataset_name: str, run_name: str) -> DatasetRunWithItems:
+        """One run of a data set with its `dataset_run_items`. NotFoundError when there is none."""
+        from .service.datasets import DatasetRunItem, DatasetRunWithItems, all_pages, check_name
+
+        self._check_open()
+        check_name("dataset_name", dataset_name)
+        raw = self.api.dataset_run(dataset_name, check_name("run_name", run_name))
+        rows = raw.get("datasetRunItems")
+        if rows is None:
+            dataset_id = raw.get("datasetId") or raw.get("dataset_id") or ""
+            rows = all_pages(
+                lambda page: self.api.dataset_run_items(dataset_id, dataset_name, run_name, page=page, limit=100)
+            )
+        return DatasetRunWithItems(raw, dataset_run_items=[DatasetRunItem(row) for row in rows])
+
+    def delete_dataset_run(self, *, dataset_name: str, run_name: str) -> DeletedRun:
+        """Delete a run of a data set; its traces stay."""
+        from .service.datasets import DeletedRun, check_name
+
+        self._check_open()
+        check_name("dataset_name", dataset_name)
+        return DeletedRun(self.api.delete_dataset_run(dataset_name, check_name("run_name", run_name)))
+
+    def _item(self, raw: dict[str, Any]) -> DatasetItemClient:
+        from .service.datasets import DatasetItemClient
+
+        return DatasetItemClient(raw, self._run_item)
+
+    def _run_item(
+        self, item: DatasetItemClient, *, run_name: str, run_metadata: Any, run_description: str | None
+    ) -> CurrentSpan:
+        from .service.datasets import check_name
+
+        self._check_open()
+        check_name("run_name", run_name)
+
+        def open_span() -> Span:
+            span = self._tracer.start(
+                f"Dataset run: {run_name}", trace_context={"trace_id": self._ids.trace_id()}, input=item.input
+            )
+            body = {
+                "runName": run_name,
+                "runDescription": run_description,
+                "metadata": self._tracer.masked(run_metadata),
+                "datasetItemId": item.id,
+                "traceId": span.trace_id,
+            }
+            if self.config.tracing_enabled and self._delivery.is_sampled(span.trace_id):
+                self.api.create_dataset_run_item(_without_none(body))
+            return span
+
+        return CurrentSpan(open_span)
+
+    # -- spans -----------------------------------------------------------------------------------------------------
+
+    def start_observation(
+        self, *, name: str, as_type: str = "span", trace_context: Mapping[str, str] | None = None, **fields: Any
+    ) -> Span:
+        """A span that runs from now on, below the current one; end it with `end` or a `with` statement.
+
+        `as_type` is one of `tracing.spans.OBSERVATION_TYPES`; `trace_context` ({"trace_id", "parent_span_id"}) joins a
+        given trace; `fields` are those of `Span.update`. An event has no duration.
+        """
+        span = self._tracer.start(name, as_type=as_type, trace_context=trace_context, **fields)
+        return span.end(end_time=span.start_ns) if as_type == "event" else span
+
+    def start_span(self, name: str, **fields: Any) -> Span:
+        """Like `start_observation` with type span."""
+        return self.start_observation(name=name, **fields)
+
+    def start_generation(self, *, name: str, **fields: Any) -> Span:
+        """Like `start_observation` with type generation (a model call)."""
+        return self.start_observation(name=name, as_type="generation", **fields)
+
+    def create_event(self, *, name: str, **fields: Any) -> Span:
+        """Like `start_observation` with type event."""
+        return self.start_observation(name=name, as_type="event", **fields)
+
+    def start_as_current_observation(
+        self,
+        *,
+        name: str,
+        as_type: str = "span",
+        trace_context: Mapping[str, str] | None = None,
+        end_on_exit: bool | None = True,
+        **fields: Any,
+    ) -> CurrentSpan:
+        """The same for a `with` statement: the span is current inside it, and ends with it unless told otherwise."""
+        self._check_open()
+        return CurrentSpan(
+            lambda: self._tracer.start(name, as_type=as_type, trace_context=trace_context, **fields),
+            end_on_exit=end_on_exit is not False,
+        )
+
+    def start_as_current_span(self, *, name: str, **fields: Any) -> CurrentSpan:
+        """Like `start_as_current_observation` with type span."""
+        return self.start_as_current_observation(name=name, **fields)
+
+    def start_as_current_generation(self, *, name: str, **fields: Any) -> CurrentSpan:
+        """Like `start_as_current_observation` with type generation."""
+        return self.start_as_current_observation(name=name, as_type="generation", **fields)
+
+    # The reference's documentation calls it on the client; it acts on whatever is current.
+    propagate_attributes = staticmethod(propagate_attributes)
+
+    def update_current_span(self, **fields: Any) -> None:
+        """`Span.update` on the current span."""
+        span = self._current("update_current_span")
+        if span is not None:
+            span.update(**fields)
+
+    update_current_generation = update_current_span
+
+    def update_current_trace(self, **fields: Any) -> None:
+        """`Span.update_trace` on the current span."""
+        span = self._current("update_current_trace")
+        if span is not None:
+            span.update_trace(**fields)
+
+    def score_current_span(self, *, name: str, value: Any, **details: Any) -> None:
+        """`Span.score` on the current span."""
+        span = self._current("score_current_span")
+        if span is not None:
+            span.score(name=name, value=value, **details)
+
+    def score_current_trace(self, *, name: str, value: Any, **details: Any) -> None:
+        """`Span.score_trace` on the current span."""
+        span = self._current("score_current_trace")
+        if span is not None:
+            span.score_trace(name=name, value=value, **details)
+
+    def get_current_trace_id(self) -> str | None:
+        """The trace id of the current span, or None."""
+        self._check_open()
+        span = self._own_current()
+        return None if span is None else span.trace_id
+
+    def get_current_observation_id(self) -> str | None:
+        """The id of the current span, or None."""
+        self._check_open()
+        span = self._own_current()
+        return None if span is None else span.id
+
+    def get_current_traceparent(self) -> str | None:
+        """The W3C `traceparent` header for requests of the current span, or None."""
+        self._check_open()
+        span = self._own_current()
+        return None if span is None else span.traceparent
+
+    def create_score(
+        self,
+        *,
+        name: str,
+        value: Any,
+        session_id: str | None = None,
+        dataset_run_id: str | None = None,
+        trace_id: str | None = None,
+        observation_id: str | None = None,
+        score_id: str | None = None,
+        data_type: str | None = None,
+        comment: str | None = None,
+        config_id: str | None = None,
+        metadata: Any = None,
+        timestamp: datetime | None = None,
+    ) -> None:
+        """Queue a score for delivery (see `flush`) on a trace, an observation (with its trace), a session or a run.
+
+        Raises ArgumentError for a target, value or type that no server takes.
+        """
+        self._check_open()
+        target = {
+            "trace_id": trace_id,
+            "observation_id": observation_id,
+            "session_id": session_id,
+            "dataset_run_id": dataset_run_id,
+        }
+        check_target(**target)
+        sink, environment = self._tracer.sink, self.config.environment
+        current = self._own_current()
+        if current is not None and current.trace_id == trace_id:  # it goes with the rest of this item
+            sink, environment = current.sink, current.environment
+        send_score(
+            self._tracer,
+            sink,
+            name,
+            value,
+            target,
+            environment,
+            score_id=score_id,
+            data_type=data_type,
+            comment=comment,
+            config_id=config_id,
+            metadata=metadata,
+            timestamp=timestamp,
+        )
+
+    @staticmethod
+    def create_trace_id(*, seed: str | None = None) -> str:
+        """A trace id: random, or always the same for the same `seed`."""
+        return Ids().trace_id() if seed is None else sha256_hex(seed.encode("utf-8", "surrogatepass"))[:32]
+
+    def get_trace_url(self, *, trace_id: str | None = None) -> str | None:
+        """Where a trace (default: the current one) can be looked at; None without a trace."""
+        self._check_open()
+        trace_id = trace_id or self.get_current_trace_id()
+        if trace_id is None:
+            return None
+        return f"{self.config.base_url}/project/{self.api.project_id()}/traces/{trace_id}"
+
+    # -- plumbing --------------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"{self!r} was closed before this call")
+
+    def _own_current(self) -> Span | None:
+        span = current.get()
+        return span if span is not None and span.tracer is self._tracer else None
+
+    def _current(self, what: str) -> Span | None:
+        self._check_open()
+        span = self._own_current()
+        if span is None:
+            warn(f"{what}: no span of this client is current here, so nothing is recorded")
+        return span
+
+
+InteractiveAI = Interactive
+
+
+clients: list[ref[Interactive]] = []  # what `at_hand.get_client` chooses from; weak, so that nobody is kept alive
+registry = RLock()  # one thread at a time may look up or make clients, else two make one each
+
+
+def live_clients() -> list[ref[Interactive]]:
+    """The clients that somebody holds and nobody has closed; `registry` is held."""
+    return [found for found, client in ((found, found()) for found in clients) if client and not client._closed]
+
+
+def _transport_for(config: Config, clock: Clock) -> Transport:
+    """The one place that picks a transport."""
+    if config.is_local:
+        from .transports.local import LocalTransport
+
+        return LocalTransport(config.local_path, clock=clock)
+    problem = ConfigError(
+        f"{config.base_url}: this version ships no HTTP transport yet; use Interactive.local(), base_url='local:PATH', "
+        "or pass a transport="
+    )
+    if config.tracing_enabled:
+        raise problem
+    return _Nowhere(problem)  # local experiments send nothing when tracing is off
+
+
+class _Nowhere(Transport):
+    """Refuses every request with the reason why there is no transport."""
+
+    def __init__(self, problem: ConfigError) -> None:
+        self._problem = problem
+
+    def send(self, request: Request) -> Response:
+        raise self._problem
+
+
+def _headers(config: Config) -> dict[str, Secret]:
+    headers = {"x-interactiveai-sdk-name": Secret("python"), **config.additional_headers}
+    if config.public_key is not None and config.secret_key is not None:
+        from binascii import b2a_base64
+
+        pair = f"{config.public_key}:{config.secret_key.reveal()}".encode()
+        headers["authorization"] = Secret("Basic " + b2a_base64(pair, newline=False).decode("ascii"))
+        headers["x-interactiveai-public-key"] = Secret(config.public_key)
+    return headers
+
+
+def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None}
+

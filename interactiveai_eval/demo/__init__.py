@@ -1,0 +1,1 @@
+"""A demonstration on real data: four recorded language models on grade-school mathematics."""

@@ -1,0 +1,127 @@
+"""Every error that this package raises on purpose; nothing here imports anything of ours.
+
+What the user's own code raises is not an error of ours: it becomes data in a result (see `model.py`).
+"""
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class EvalError(Exception):
+    """The root of the tree: catch it to catch everything that this package raises on purpose."""
+
+
+class ArgumentError(EvalError, ValueError):
+    """An argument cannot be used; the message names it, its value and what to pass instead."""
+
+    def __init__(self, argument: str, value: Any, fix: str) -> None:
+        super().__init__(f"{argument}={short_repr(value)}: {fix}")
+        self.argument = argument
+        self.fix = fix
+
+
+class ConfigError(EvalError, ValueError):
+    """The client cannot be built from these arguments and this environment."""
+
+
+class ClosedError(EvalError, RuntimeError):
+    """The client or transport was closed before this call."""
+
+
+class FeatureUnavailable(EvalError, RuntimeError):
+    """This Python lacks a standard module that the feature needs."""
+
+    def __init__(self, feature: str, module: str) -> None:
+        super().__init__(f"{feature} needs the standard module {module!r}, which this Python lacks")
+        self.feature = feature
+        self.module = module
+
+
+class DataError(EvalError, ValueError):
+    """A data file cannot be read; the message names the file, the line and the reason."""
+
+
+class CheckpointError(EvalError, ValueError):
+    """A checkpoint file cannot be used for this run; the file is left as it was."""
+
+
+class TransportError(EvalError):
+    """No answer came. `retryable` tells whether the same request may succeed later."""
+
+    def __init__(
+        self, message: str, *, request: Any = None, retryable: bool = True, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.request = request
+        self.retryable = retryable
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StoreError(TransportError):
+    """The embedded store cannot be opened, read or written; the message names its path."""
+
+
+class ApiError(EvalError):
+    """The server answered, and the answer is no (or is not what this endpoint answers).
+
+    `status_code` is the HTTP status, `body` the decoded answer (JSON value or text).
+    """
+
+    def __init__(self, message: str, *, status_code: int, body: Any = None, request: Any = None) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.body = body
+        self.request = request
+
+
+class UnauthorizedError(ApiError):
+    """401: the keys are not accepted."""
+
+
+class AccessDeniedError(ApiError):
+    """403: the keys may not do this."""
+
+
+class NotFoundError(ApiError):
+    """404: there is no such thing on the server."""
+
+
+class MethodNotAllowedError(ApiError):
+    """405: the server does not offer this operation."""
+
+
+class RunStopped(EvalError):
+    """A run ended before its time; `result` is what it has until then."""
+
+    def __init__(self, message: str, *, result: Any) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class TooManyFailuresError(RunStopped):
+    """`fail_on_error` was reached."""
+
+
+def short_repr(value: Any, limit: int = 120) -> str:
+    """`repr(value)` for a message: one line, at most `limit` characters, never raises."""
+    try:
+        text = repr(value)
+    except Exception:
+        # The user's own __repr__ failed; the type still names the culprit.
+        text = f"<{type(value).__name__}>"
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def traceback_text(error: BaseException, limit: int = 60) -> str:
+    """The traceback of an exception as text, bounded; never raises."""
+    import traceback
+
+    try:
+        return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-limit))[-20_000:]
+    except Exception:
+        # The exception's own __str__ or __repr__ failed: its type and place are still worth telling.
+        frames = "".join(traceback.format_tb(error.__traceback__, limit=-limit))
+        return f"Traceback (most recent call last):\n{frames}{type(error).__name__}: <text cannot be had>"

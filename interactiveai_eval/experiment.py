@@ -1,0 +1,523 @@
+"""`run_experiment`: run a task over items, evaluate what comes out, and give back one result.
+
+The story is in `_Run.go`: open what is needed, let every item through, evaluate the run, deliver, build the result.
+What happens to one item is told in `running.item_run`.
+"""
+from __future__ import annotations
+
+from contextvars import copy_context
+
+from ._clock import ns_to_iso
+from ._copies import private_copy
+from ._ids import derived_id
+from ._log import warn
+from .errors import ApiError, FeatureUnavailable, RunStopped, TooManyFailuresError, TransportError
+from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
+from .result import ExperimentResult
+from .running.calls import chosen
+from .running.checkpoint import Checkpoint
+from .running.collector import Collector
+from .running.engine import Call, Calls, Engine
+from .running.item_run import ItemRuns, judged
+from .running.items import item_source
+from .running.loops import CallersLoop, OwnLoop, run_to_end, running_loop
+from .running.outbox import Parcel
+from .running.plan import Plan
+from .running.progress import Progress
+from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, masked_evaluation
+from .running.remote import RemoteLane
+from .running.schedule import Schedule
+from .running.scoring import create_evaluator_from_autoevals
+from .running.stops import Signals
+from .running.threads import Threads
+from .service.scores import Unsendable, score_body
+from .tracing.context import current
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Context
+    from typing import Any
+
+    from ._clock import Clock
+    from .running.loops import Lane
+    from .running.outbox import Outbox
+    from .service.api import Api
+    from .tracing.spans import Tracer
+    from .types import (
+        EvaluatorFunction,
+        ExperimentData,
+        ExperimentItem,
+        LocalExperimentItem,
+        RunEvaluatorFunction,
+        TaskFunction,
+    )
+
+__all__ = [
+    "Evaluation",
+    "EvaluatorFunction",
+    "ExperimentData",
+    "ExperimentItem",
+    "ExperimentItemResult",
+    "ExperimentResult",
+    "LocalExperimentItem",
+    "RunEvaluatorFunction",
+    "TaskFunction",
+    "create_evaluator_from_autoevals",
+]
+
+# How long the delivery at the end of a run may take: normally, and after Ctrl-C. Made-up figures.
+FINAL_FLUSH_SECONDS = 60.0
+HURRIED_FLUSH_SECONDS = 3.0
+# What a time budget leaves for delivery: this share of it, at most so many seconds.
+BUDGET_RESERVE_SHARE = 0.1
+BUDGET_RESERVE_SECONDS = 3.0
+
+
+def __getattr__(name: str) -> Any:
+    # The types that other places import from here; `typing` is loaded only for those who ask.
+    if name in __all__:
+        from . import types
+
+        return getattr(types, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Services:
+    """What a run needs of its client."""
+
+    __slots__ = ("api", "base_url", "clock", "is_sampled", "make_outbox", "tracer", "tracing_enabled")
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        base_url: str,
+        clock: Clock,
+        tracer: Tracer,
+        tracing_enabled: bool,
+        is_sampled: Callable[[str], bool],
+        make_outbox: Callable[[], Outbox],
+    ) -> None:
+        self.api = api
+        self.base_url = base_url
+        self.clock = clock
+        self.tracer = tracer
+        self.tracing_enabled = tracing_enabled
+        self.is_sampled = is_sampled
+        self.make_outbox = make_outbox
+
+
+def run_experiment(plan: Plan, services: Services) -> ExperimentResult:
+    """Run a checked plan in the calling thread; inside a running loop, in a helper thread that is waited for."""
+    if running_loop() is not None:
+        return _run_beside_loop(plan, services)
+    lane = OwnLoop(services.clock)
+    run = _Run(plan, services, lane)
+    try:
+        with Signals(run.request_stop, interrupts=True):
+            result: ExperimentResult = run_to_end(run.go())
+            return result
+    finally:
+        lane.close()
+
+
+async def run_experiment_async(plan: Plan, services: Services) -> ExperimentResult:
+    """Run a checked plan from a coroutine: its coroutines share the caller's loop, which is never blocked."""
+    lane = CallersLoop(services.clock)
+    run = _Run(plan, services, lane)
+    try:
+        with Signals(run.request_stop, interrupts=False):
+            return await run.go()
+    finally:
+        await lane.close()
+
+
+def _run_beside_loop(plan: Plan, services: Services) -> ExperimentResult:
+    """The plain form inside a running loop (a notebook): the loop waits, context and exceptions come along."""
+    from threading import Event, Thread
+
+    lane = OwnLoop(services.clock)
+    run = _Run(plan, services, lane)
+    ended = Event()
+    outcome: list[Any] = [None, None]
+
+    def work() -> None:
+        try:
+            outcome[0] = run_to_end(run.go())
+        except BaseException as error:
+            outcome[1] = error
+        finally:
+            lane.close()
+            ended.set()
+
+    thread = Thread(target=copy_context().run, args=(work,), name="interactiveai_eval-run", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        feature = "run_experiment inside a running loop (await run_experiment_async instead)"
+        raise FeatureUnavailable(feature, "_thread") from None
+    with Signals(run.request_stop, interrupts=True):
+        ended.wait()
+    if outcome[1] is not None:
+        raise outcome[1]
+    result: ExperimentResult = outcome[0]
+    return result
+
+
+class _Run:
+    """One experiment under way."""
+
+    def __init__(self, plan: Plan, services: Services, lane: Lane) -> None:
+        self._plan = plan
+        self._services = services
+        self._clock = services.clock
+        self._remote = None if plan.executor is None else RemoteLane(plan.executor)
+        # One more than the items: a source that blocks in its iterator holds a thread too.
+        self._engine = Engine(Threads(plan.max_concurrency + 1), lane, remote=self._remote)
+        self._outbox = services.make_outbox()
+        self._stopped: BaseException | None = None
+        self._schedule: Schedule | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._began = self._clock.monotonic()
+        self._counted = 0, 0  # items given and failed, once all is over
+        self._at_once = False
+
+    async def go(self) -> ExperimentResult:
+        """The whole run. Raises what ended it early, with the result so far as its `result`."""
+        plan = self._plan
+        try:
+            source = item_source(plan.data, plan.repetitions)
+            if self._remote is not None:
+                remote = self._remote
+                await self._in_thread(lambda: remote.check([plan.task, *plan.evaluators]))
+            self._open_checkpoint()
+            if not self._services.tracing_enabled:
+                warn("tracing is disabled: nothing of this experiment is sent; its ids lead nowhere")
+            progress = Progress(plan.progress, name=plan.name, total=plan.total, clock=self._clock)
+            collector = Collector(plan, progress, stop=self.stop, failed=self._failed)
+            context = copy_context()
+            recorder = self._recorder(context)
+            items = self._item_runs(recorder, collector, context)
+            self._schedule = Schedule(
+                self._engine,
+                source,
+                items.run,
+                limit=plan.max_concurrency,
+                rate_limit=plan.rate_limit,
+                may_start=self._set_time_budget(collector),
+            )
+            await self._let_all_through(self._schedule)
+            progress.end()
+            run_evaluations, run_failures = await self._evaluate_run(collector)
+            recorder.close()
+            result = await self._finish(items, collector, run_evaluations, run_failures)
+        finally:
+            if self._checkpoint is not None:
+                self._checkpoint.close()
+            self._engine.threads.close()
+        return self._return_or_raise(result)
+
+    def stop(self, error: BaseException) -> None:
+        """End the run early, with `error` as its end; from any thread."""
+        if self._stopped is None:
+            self._stopped = error
+        if self._schedule is not None:
+            self._schedule.halt()
+        self._engine.stop()
+
+    def request_stop(self, error: BaseException) -> None:
+        """Like `stop`, for signal handlers: takes no lock that the interrupted code may hold."""
+        self._engine.request(lambda: self.stop(error))
+
+    # -- the way there ---------------------------------------------------------------------------------------------
+
+    def _open_checkpoint(self) -> None:
+        """Settle the names and ids of the run: given, taken over from the checkpoint, or drawn now."""
+        plan = self._plan
+        drawn = {
+            "run_name": f"{plan.name} - {ns_to_iso(self._clock.time_ns())}",
+            "experiment_id": self._services.tracer.ids.trace_id(),
+        }
+        fixed = {
+            "name": plan.name,
+            "run_name": plan.run_name,
+            "experiment_id": plan.experiment_id,
+            "evaluators": plan.scoring_names,
+        }
+        if plan.checkpoint is not None:
+            self._checkpoint = Checkpoint(plan.checkpoint, fixed, drawn)
+            drawn = self._checkpoint.header
+        self._run_name: str = plan.run_name or drawn["run_name"]
+        self._experiment_id: str = plan.experiment_id or drawn["experiment_id"]
+
+    def _recorder(self, context: Context) -> Recorder:
+        services = self._services
+        return Recorder(
+            self._plan,
+            tracer=services.tracer,
+            outbox=self._outbox,
+            experiment_id=self._experiment_id,
+            run_name=self._run_name,
+            propagated=context.run(services.tracer.propagated),
+            is_sent=lambda trace_id: services.tracing_enabled and services.is_sampled(trace_id),
+        )
+
+    def _item_runs(self, recorder: Recorder, collector: Collector, context: Context) -> ItemRuns:
+        plan = self._plan
+        return ItemRuns(
+            plan,
+            engine=self._engine,
+            recorder=recorder,
+            outbox=self._outbox,
+            collector=collector,
+            checkpoint=self._checkpoint,
+            link=self._services.api.create_dataset_run_item,
+            link_body={
+                "runName": self._run_name,
+                "runDescription": plan.description,
+                "metadata": self._services.tracer.masked(plan.metadata) or None,
+            },
+            base_context=context,
+            stop=self.stop,
+        )
+
+    def _set_time_budget(self, collector: Collector) -> Callable[[], bool] | None:
+        """Have the run cut off in time; what comes back tells whether another item would probably finish before."""
+        budget = self._plan.time_budget_seconds
+        if budget is None:
+            return None
+        reserve = min(BUDGET_RESERVE_SECONDS, budget * BUDGET_RESERVE_SHARE)
+        deadline = self._began + budget - reserve
+        self._engine.alarm(deadline, self._time_is_up)
+        return lambda: self._clock.monotonic() + collector.usual_seconds() < deadline
+
+    def _time_is_up(self) -> None:
+        assert self._schedule is not None
+        self._schedule.halt()
+        self._engine.stop()
+
+    def _failed(self, failed: int, given: int) -> None:
+        """Stop the run when failures have become too many; a share is judged when the number of items is known."""
+        limit, total = self._plan.fail_on_error, self._plan.total
+        if limit is None or self._stopped is not None:
+            return
+        if (limit >= 1 and failed >= limit) or (limit < 1 and total is not None and failed >= limit * total):
+            self.stop(_too_many(failed, given, limit))
+
+    async def _let_all_through(self, schedule: Schedule) -> None:
+        try:
+            await schedule.run()
+        except BaseException as error:
+            # Cancelled from outside, or a second Ctrl-C: what is on its way ends as cancelled, then we go.
+            self.stop(error)
+            self._stopped = error
+            self._at_once = isinstance(error, (KeyboardInterrupt, SystemExit))
+            if not self._at_once:
+                await schedule.run()
+        if schedule.defect is not None:
+            self._stopped = self._stopped or schedule.defect  # ours, or user code that ends more than its item
+
+    # -- the way back ----------------------------------------------------------------------------------------------
+
+    async def _evaluate_run(self, collector: Collector) -> tuple[list[Evaluation], list[EvaluatorFailure]]:
+        """What the run evaluators say; they are asked only about complete runs."""
+        plan = self._plan
+        if not plan.run_evaluators or not self._is_complete():
+            return [], []
+        results, failures = collector.results(), collector.failures()
+        calls = []
+        for function in plan.run_evaluators:
+            values = {
+                "item_results": [_own_copy(result) for result in results],
+                "item_failures": list(failures),
+            }
+            context = copy_context()
+            context.run(current.set, None)
+            arguments, keywords = chosen(function, values)
+            calls.append(
+                Call(
+                    function.function,
+                    arguments,
+                    keywords,
+                    context=context,
+                    is_coroutine=function.is_coroutine,
+                    timeout_seconds=plan.evaluator_timeout_seconds,
+                )
+            )
+        # Executors get items; what looks at the whole run stays here.
+        engine = Engine(self._engine.threads, self._engine.lane)
+        ended: list[BaseException | None] = []
+
+        async def flow() -> None:
+            await Calls(*calls)
+
+        def flow_ended(error: BaseException | None) -> None:
+            ended.append(error)
+            engine.lane.wake()
+
+        self._engine = engine
+        engine.start(flow(), flow_ended)
+        while not ended:
+            await engine.attend()
+        evaluations: list[Evaluation] = []
+        problems: list[EvaluatorFailure] = []
+        for function, call in zip(plan.run_evaluators, calls):
+            found, failure = judged(function, call)
+            if isinstance(call.error, KeyboardInterrupt):
+                self._stopped = call.error
+            if failure is not None:
+                problems.append(failure)
+            evaluations += found
+        return evaluations, problems
+
+    async def _finish(
+        self,
+        items: ItemRuns,
+        collector: Collector,
+        run_evaluations: list[Evaluation],
+        run_failures: list[EvaluatorFailure],
+    ) -> ExperimentResult:
+        """Deliver what is left, in bounded time, and put the result together."""
+        self._queue_run_scores(items.dataset_run_id, run_evaluations)
+        hurried = isinstance(self._stopped, (KeyboardInterrupt, SystemExit))
+        seconds = 0.0 if self._at_once else HURRIED_FLUSH_SECONDS if hurried else FINAL_FLUSH_SECONDS
+        deadline = self._clock.monotonic() + seconds
+        if self._plan.time_budget_seconds is not None:
+            deadline = min(deadline, self._began + self._plan.time_budget_seconds)
+        delivery = await self._in_thread(lambda: self._outbox.close(deadline))
+        url = await self._in_thread(lambda: self._run_url(items))
+        complete = self._is_complete()
+        results, failures = collector.results(), collector.failures()
+        _say_what_failed(self._plan.name, collector)
+        self._counted = collector.given, collector.failed
+        return ExperimentResult(
+            name=self._plan.name,
+            run_name=self._run_name,
+            description=self._plan.description,
+            item_results=results,
+            item_failures=failures,
+            run_evaluations=run_evaluations,
+            run_evaluator_failures=run_failures,
+            dataset_run_id=items.dataset_run_id,
+            dataset_run_url=url,
+            experiment_id=self._experiment_id,
+            evaluator_stats=collector.stats(),
+            metadata=dict(self._plan.metadata),
+            duration_seconds=self._clock.monotonic() - self._began,
+            delivery=delivery,
+            completed=complete,
+            resume_token=None if complete else self._resume_token(),
+            tally=collector.tally,
+        )
+
+    def _queue_run_scores(self, dataset_run_id: str | None, evaluations: list[Evaluation]) -> None:
+        """Run-level scores belong to the data set run, or to the experiment when there is none."""
+        counts, tracer = self._outbox.counts, self._services.tracer
+        bodies = []
+        for number, evaluation in enumerate(evaluations):
+            score_id = derived_id(self._experiment_id, "run", str(number), evaluation.name)[:32]
+            if evaluation.value is None:
+                continue
+            if not self._services.tracing_enabled:
+                counts.problem("scores", "skipped", score_id, "tracing is off")
+                continue
+            try:
+                bodies.append(
+                    score_body(
+                        masked_evaluation(tracer, evaluation),
+                        id=score_id,
+                        timestamp_ns=self._clock.time_ns(),
+                        environment=EXPERIMENT_ENVIRONMENT,
+                        dataset_run_id=dataset_run_id or self._experiment_id,
+                    )
+                )
+            except Unsendable as reason:
+                counts.problem("scores", "skipped", score_id, f"{evaluation.name}: {reason}")
+        if bodies:
+            self._outbox.put(Parcel(scores=bodies), may_wait=False)
+
+    def _run_url(self, items: ItemRuns) -> str | None:
+        """Where the run can be looked at; None for local data, and when the server does not tell its project."""
+        if items.dataset_run_id is None:
+            return None
+        try:
+            project = self._services.api.project_id()
+        except (TransportError, ApiError) as error:
+            warn(f"the URL of run {self._run_name!r} is unknown: {error}")
+            return None
+        place = f"{items.dataset_id}/runs/{items.dataset_run_id}"
+        return f"{self._services.base_url}/project/{project}/datasets/{place}"
+
+    def _is_complete(self) -> bool:
+        assert self._schedule is not None
+        return self._schedule.exhausted and not self._schedule.halted and self._schedule.source_error is None
+
+    def _resume_token(self) -> dict[str, Any]:
+        """What a later call passes on to go on with this run."""
+        return {
+            "run_name": self._run_name,
+            "experiment_id": self._experiment_id,
+            "checkpoint": self._plan.checkpoint,
+        }
+
+    def _return_or_raise(self, result: ExperimentResult) -> ExperimentResult:
+        assert self._schedule is not None
+        stopped, source_error = self._stopped, self._schedule.source_error
+        if stopped is None and source_error is not None:
+            raise RunStopped(
+                f"data raised {type(source_error).__name__}: {source_error}, after {self._counted[0]} items; "
+                "this exception's result has them",
+                result=result,
+            ) from source_error
+        limit = self._plan.fail_on_error
+        if stopped is None and limit is not None and limit < 1:
+            given, failed = self._counted
+            stopped = _too_many(failed, given, limit) if failed and failed >= limit * given else None
+        if stopped is None:
+            return result
+        stopped.result = result  # type: ignore[attr-defined]
+        raise stopped
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        """The value of a function that may block, run on a pool thread."""
+        ended: list[Any] = []
+
+        def work(_: Any) -> None:
+            try:
+                ended.append((function(), None))
+            except BaseException as error:
+                ended.append((None, error))
+            self._engine.lane.wake()
+
+        self._engine.submit(work, None)
+        while not ended:
+            await self._engine.attend()
+        value, error = ended[0]
+        if error is not None:
+            raise error
+        return value
+
+
+def _own_copy(result: ExperimentItemResult) -> ExperimentItemResult:
+    copy: ExperimentItemResult = result.replaced(
+        item=private_copy(result.item),
+        output=private_copy(result.output),
+        evaluations=list(result.evaluations),
+        evaluator_failures=list(result.evaluator_failures),
+    )
+    return copy
+
+
+def _too_many(failed: int, given: int, limit: float) -> TooManyFailuresError:
+    return TooManyFailuresError(f"{failed} of {given} items failed; fail_on_error={limit!r}", result=None)
+
+
+def _say_what_failed(name: str, collector: Collector) -> None:
+    """One line for the log, whatever failed and how often; ids and reasons are in the result."""
+    if collector.failed:
+        warn(f"experiment {name!r}: {collector.failed} of {collector.given} items failed; see result.item_failures")
+    failed = {row.name: row.failed_runs for row in collector.stats() if row.failed_runs}
+    if failed:
+        told = ", ".join(f"{evaluator} {count}x" for evaluator, count in failed.items())
+        warn(f"experiment {name!r}: evaluators failed: {told}; see evaluator_failures of the items")

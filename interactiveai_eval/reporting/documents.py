@@ -1,0 +1,327 @@
+"""A result as a plain document (dicts, lists, texts, numbers, booleans, None), and back.
+
+The tables at the end are the format: each noun's fields in written order, with what each may hold. A document says
+which schema it follows and in which version; a reader refuses what it cannot understand instead of guessing, but
+passes over fields that it does not know.
+"""
+from __future__ import annotations
+
+import json
+
+from .._strict_json import to_plain
+from ..errors import ArgumentError, DataError, short_repr
+from ..model import (
+    DELIVERY_STATES,
+    DeliveryProblem,
+    DeliveryReport,
+    Evaluation,
+    EvaluatorFailure,
+    EvaluatorStats,
+    ExperimentItemResult,
+    ExperimentRecord,
+    ItemFailure,
+)
+from ..tally import MetricTally, RunTally
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+SCHEMA = "interactiveai_eval/experiment-result"
+SCHEMA_VERSION = 1
+
+
+def record_to_document(record: ExperimentRecord) -> dict[str, Any]:
+    """The document of a result; nothing in it is shared with the result."""
+    return {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **_RECORD.to_plain(record)}
+
+
+def record_to_json(record: ExperimentRecord) -> Iterator[str]:
+    """The text of `record_to_document` in pieces: one field a line, and one line for each member of a list."""
+    encode: Callable[[Any], str] = json.JSONEncoder(allow_nan=False).encode
+    yield f'{{\n"schema": {encode(SCHEMA)},\n"schema_version": {SCHEMA_VERSION}'
+    for name, kind in _RECORD.fields.items():
+        value = getattr(record, name)
+        yield f",\n{encode(name)}: "
+        if isinstance(kind, _List) and value:
+            before = "[\n  "
+            for member in value:
+                yield before + encode(kind.member.to_plain(member))
+                before = ",\n  "
+            yield "\n]"
+        else:
+            yield encode(kind.to_plain(value))
+    yield "\n}\n"
+
+
+def document_to_fields(document: Any) -> dict[str, Any]:
+    """The arguments of `ExperimentRecord` from its document.
+
+    Raises DataError, which names the field, for another schema, a newer version, and whatever is not as written here.
+    """
+    if not isinstance(document, dict):
+        raise DataError(f"not a saved result: {short_repr(document, 40)} instead of an object")
+    if document.get("schema") != SCHEMA:
+        raise DataError(f"not a saved result: schema is {short_repr(document.get('schema'), 60)} instead of {SCHEMA!r}")
+    version = document.get("schema_version")
+    if type(version) is not int or version < 1:
+        raise DataError(f"schema_version: {short_repr(version, 40)} is not a whole number from 1")
+    if version > SCHEMA_VERSION:
+        raise DataError(
+            f"schema_version: the result was saved in version {version}, this package reads up to {SCHEMA_VERSION}; "
+            "update the package"
+        )
+    return _RECORD.read_fields(document, "")
+
+
+class _Any:
+    """A value of the user's own: made plain when written, taken as it is when read."""
+
+    def to_plain(self, value: Any) -> Any:
+        return to_plain(value)
+
+    def read(self, value: Any, where: str) -> Any:
+        return to_plain(value)  # a copy: what was read belongs to the result alone
+
+
+class _Plain(_Any):
+    """A value of certain types, which are named in `wanted`."""
+
+    def __init__(self, wanted: str, *types: type) -> None:
+        self.wanted = wanted
+        self.types = types
+
+    def read(self, value: Any, where: str) -> Any:
+        if type(value) not in self.types:
+            raise DataError(f"{where}: {short_repr(value, 40)} is not {self.wanted}")
+        return to_plain(value) if type(value) is dict else value
+
+
+class _Score(_Any):
+    """An evaluation's value; numbers that JSON cannot say are written as {"number": "NaN"}.
+
+    As texts they would come back as labels.
+    """
+
+    def to_plain(self, value: Any) -> Any:
+        plain = to_plain(value)
+        if isinstance(plain, str) and not isinstance(value, str):
+            if isinstance(value, int):
+                # Python refuses to write or read very long decimals, but not hexadecimals.
+                plain = str(value) if value.bit_length() < 10_000 else hex(value)
+            return {"number": plain}
+        return plain
+
+    def read(self, value: Any, where: str) -> Any:
+        if type(value) in (str, bool, int, float, type(None)):
+            return value
+        text = value.get("number") if isinstance(value, dict) else None
+        try:
+            return float(text) if text in ("NaN", "Infinity", "-Infinity") else int(text, 0)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise DataError(
+                f'{where}: {short_repr(value, 40)} is not a number, a text, true, false, null or {{"number": ...}}'
+            ) from None
+
+
+class _Number(_Score):
+    """A number, written like a score."""
+
+    def read(self, value: Any, where: str) -> Any:
+        found = super().read(value, where)
+        if type(found) not in (int, float):
+            raise DataError(f"{where}: {short_repr(value, 40)} is not a number")
+        return found
+
+
+class _Counts(_Any):
+    """Names and how often each was counted."""
+
+    def read(self, value: Any, where: str) -> dict[str, int]:
+        _OBJECT.read(value, where)
+        return {name: _COUNT.read(count, f"{where}.{name}") for name, count in value.items()}
+
+
+class _List(_Any):
+    """A list of one kind."""
+
+    def __init__(self, member: _Any) -> None:
+        self.member = member
+
+    def to_plain(self, value: Any) -> list[Any]:
+        return [self.member.to_plain(member) for member in value]
+
+    def read(self, value: Any, where: str) -> list[Any]:
+        if type(value) is not list:
+            raise DataError(f"{where}: {short_repr(value, 40)} is not a list")
+        return [self.member.read(member, f"{where}[{index}]") for index, member in enumerate(value)]
+
+
+class _Noun(_Any):
+    """One of our own values: an object with known fields, in this order; those in `optional` may be missing."""
+
+    def __init__(self, make: Callable[..., Any], optional: str, /, **fields: _Any) -> None:
+        self.make = make
+        self.fields = fields
+        self.optional = frozenset(optional.split())
+
+    def to_plain(self, value: Any) -> dict[str, Any]:
+        return {name: kind.to_plain(getattr(value, name)) for name, kind in self.fields.items()}
+
+    def read_fields(self, value: Any, where: str) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise DataError(f"{where}: {short_repr(value, 40)} is not an object")
+        prefix = where + "." if where else ""
+        missing = [name for name in self.fields if name not in value and name not in self.optional]
+        if missing:
+            raise DataError(f"{prefix}{missing[0]}: is missing")
+        return {name: kind.read(value[name], prefix + name) for name, kind in self.fields.items() if name in value}
+
+    def read(self, value: Any, where: str) -> Any:
+        fields = self.read_fields(value, where)
+        try:
+            return self.make(**fields)
+        except ArgumentError as error:
+            raise DataError(f"{where}.{error.argument}: {error}") from None
+
+
+class _SparseNoun(_Noun):
+    """The same for values that are many and mostly empty: optional fields that are None are not written."""
+
+    def to_plain(self, value: Any) -> dict[str, Any]:
+        plain = super().to_plain(value)
+        return {name: held for name, held in plain.items() if held is not None or name not in self.optional}
+
+
+class _OrNull(_Any):
+    """Another kind, or null."""
+
+    def __init__(self, kind: _Any) -> None:
+        self.kind = kind
+
+    def to_plain(self, value: Any) -> Any:
+        return None if value is None else self.kind.to_plain(value)
+
+    def read(self, value: Any, where: str) -> Any:
+        return None if value is None else self.kind.read(value, where)
+
+
+def _delivery(by_kind: dict[str, Any], problems: list[DeliveryProblem], **totals: int) -> DeliveryReport:
+    counts = {kind: _COUNTS.read(row, f"delivery.by_kind.{kind}") for kind, row in by_kind.items()}
+    return DeliveryReport(by_kind=counts, problems=problems)
+
+
+def _metric_tally(name: str, **counts: Any) -> MetricTally:
+    metric = MetricTally(name)
+    for field, value in counts.items():
+        setattr(metric, field, value)
+    return metric
+
+
+class _Tally(_Any):
+    """A `RunTally`, whose metrics are a dict by name in memory and a list in the document."""
+
+    def to_plain(self, value: RunTally) -> dict[str, Any]:
+        metrics = [_METRIC.to_plain(metric) for metric in value.metrics.values()]
+        return {"succeeded": value.succeeded, "failed": value.failed, "metrics": metrics}
+
+    def read(self, value: Any, where: str) -> RunTally:
+        fields = _TALLY.read_fields(value, where)
+        tally = RunTally()
+        tally.succeeded = fields["succeeded"]
+        tally.failed = fields["failed"]
+        tally.metrics = {metric.name: metric for metric in fields["metrics"]}
+        return tally
+
+
+_ANY = _Any()
+_TEXT = _Plain("a text", str)
+_COUNT = _Plain("a whole number", int)
+_NUMBER = _Number()
+_FLAG = _Plain("true or false", bool)
+_OBJECT = _Plain("an object", dict)
+_TEXT_OR_NULL = _OrNull(_TEXT)
+_COUNTS = _Counts()
+
+_EVALUATION = _SparseNoun(
+    Evaluation,
+    "comment metadata data_type config_id",
+    name=_TEXT,
+    value=_Score(),
+    comment=_TEXT_OR_NULL,
+    metadata=_ANY,
+    data_type=_TEXT_OR_NULL,
+    config_id=_TEXT_OR_NULL,
+)
+_EVALUATOR_FAILURE = _Noun(
+    EvaluatorFailure, "traceback", evaluator=_TEXT, error_type=_TEXT, message=_TEXT, traceback=_TEXT
+)
+_PLACE = {"index": _COUNT, "repetition": _COUNT, "item_id": _TEXT_OR_NULL, "item": _ANY}
+_COST = {"trace_id": _TEXT_OR_NULL, "duration_seconds": _NUMBER, "attempts": _COUNT}
+_ITEM_RESULT = _Noun(
+    ExperimentItemResult,
+    "repetition item_id evaluator_failures duration_seconds attempts",
+    **_PLACE,
+    output=_ANY,
+    evaluations=_List(_EVALUATION),
+    evaluator_failures=_List(_EVALUATOR_FAILURE),
+    dataset_run_id=_TEXT_OR_NULL,
+    **_COST,
+)
+_ITEM_FAILURE = _Noun(
+    ItemFailure,
+    "repetition item_id traceback attempts trace_id duration_seconds",
+    **_PLACE,
+    stage=_TEXT,
+    error_type=_TEXT,
+    message=_TEXT,
+    traceback=_TEXT,
+    **_COST,
+)
+_STATS = _Noun(
+    EvaluatorStats,
+    "total_runs successful_runs failed_runs total_scores_created error_summary duration_seconds",
+    name=_TEXT,
+    **dict.fromkeys(("total_runs", "successful_runs", "failed_runs", "total_scores_created"), _COUNT),
+    error_summary=_COUNTS,
+    duration_seconds=_NUMBER,
+)
+_PROBLEM = _Noun(
+    DeliveryProblem, "item_id", kind=_TEXT, id=_TEXT, item_id=_TEXT_OR_NULL, state=_TEXT, reason=_TEXT
+)
+_DELIVERY = _Noun(
+    _delivery,
+    " ".join(DELIVERY_STATES),
+    **dict.fromkeys(DELIVERY_STATES, _COUNT),
+    by_kind=_OBJECT,
+    problems=_List(_PROBLEM),
+)
+_METRIC = _Noun(
+    _metric_tally,
+    "",
+    name=_TEXT,
+    **dict.fromkeys(("true", "false", "numbers", "missing"), _COUNT),
+    total=_NUMBER,
+    labels=_COUNTS,
+)
+_TALLY = _Noun(RunTally, "", succeeded=_COUNT, failed=_COUNT, metrics=_List(_METRIC))
+_RECORD = _Noun(
+    ExperimentRecord,
+    "description experiment_id dataset_run_id dataset_run_url metadata completed duration_seconds "
+    "run_evaluator_failures evaluator_stats delivery resume_token tally item_failures",
+    name=_TEXT,
+    run_name=_TEXT,
+    **dict.fromkeys(("description", "experiment_id", "dataset_run_id", "dataset_run_url"), _TEXT_OR_NULL),
+    metadata=_OBJECT,
+    completed=_FLAG,
+    duration_seconds=_NUMBER,
+    run_evaluations=_List(_EVALUATION),
+    run_evaluator_failures=_List(_EVALUATOR_FAILURE),
+    evaluator_stats=_List(_STATS),
+    delivery=_DELIVERY,
+    resume_token=_OrNull(_OBJECT),
+    tally=_OrNull(_Tally()),
+    item_failures=_List(_ITEM_FAILURE),
+    item_results=_List(_ITEM_RESULT),
+)

@@ -1,0 +1,104 @@
+"""How values of the user's own look in a report: short, on safe characters, never raising.
+
+Items, outputs, names and comments come from outside. A terminal obeys control characters, and a reader is fooled by
+invisible ones, so both are shown as marks such as `<U+202E>` wherever a report shows a text.
+"""
+from __future__ import annotations
+
+import json
+import re
+
+from .._strict_json import to_plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Controls but tab and line feed, bidi marks, zero-width and filler characters, line separators, lone surrogates, tags.
+# Joiners (U+200C, U+200D) and variation selectors stay: emoji, Persian and Indic scripts need them.
+_unseen = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+_NAME_LIMIT = 200  # characters; a made-up number
+
+
+def visible(text: str) -> str:
+    """`text` with control and invisible characters as marks, `<U+001B>`; tabs and line feeds stay."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    return _unseen.sub(_mark, text)
+
+
+def _mark(found: re.Match[str]) -> str:
+    return f"<U+{ord(found.group()):04X}>"
+
+
+def one_line(text: str) -> str:
+    """`visible(text)` on one line: runs of white space become one space."""
+    return " ".join(visible(text).split())
+
+
+def cut(text: str, limit: int) -> str:
+    """The first `limit` characters, and how many more there were."""
+    return text if len(text) <= limit else f"{text[:limit]} \u2026 [{len(text) - limit:,} more characters]"
+
+
+def name_text(text: str) -> str:
+    """A name (of an experiment, a metric, an error type ...) on one line, cut where no table could hold it."""
+    return one_line(cut(text, _NAME_LIMIT))
+
+
+def value_text(value: Any, limit: int, indent: int | None = None) -> str:
+    """Any value as text for a reader, cut and made visible: texts as they are, everything else as JSON."""
+    if type(value) is not str:
+        value = json.dumps(to_plain(value), ensure_ascii=False, indent=indent)
+    return visible(cut(value, limit))
+
+
+def score_text(value: Any) -> str:
+    """An evaluation's value: True or False, a number with three decimals, a label, or a dash for no score.
+
+    Numbers that three decimals cannot show are in scientific notation.
+    """
+    if value is None:
+        return "\u2013"
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str):
+        return name_text(value)
+    try:
+        size = abs(float(value))
+    except OverflowError:
+        # An integer beyond all floats: only its size can be read anyway.
+        return f"{'-' if value < 0 else ''}1e{abs(value).bit_length() * 30103 // 100000}"
+    return f"{value:.3f}" if size == 0 or 0.0005 <= size < 1e15 or size != size else f"{float(value):.3g}"
+
+
+def item_part(item: Any, name: str) -> Any:
+    """`input`, `expected_output` or `metadata` of an item, which is a mapping or an object; None where it has none."""
+    try:
+        return item.get(name) if hasattr(type(item), "get") else getattr(item, name, None)
+    except Exception:
+        # The item's own code failed; a report shows the rest.
+        return None
+
+
+def item_number(index: int, repetition: int) -> str:
+    """How people count items: from 1, with the repetition where it is not the first."""
+    return f"{index + 1}, repetition {repetition + 1}" if repetition else f"{index + 1}"
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 item`, `1,200 items`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def duration_text(seconds: float) -> str:
+    """`3 ms`, `4.2 s`, `2 min 5 s`, `3 h 20 min`."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,93 @@
+"""What `run_experiment` returns: the record of a run, and what can be done with it.
+
+Reading, printing and saving live in `reporting`; nothing of it is loaded before it is asked for.
+"""
+from __future__ import annotations
+
+from .model import ExperimentRecord
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+    from typing import Any
+
+
+class ExperimentResult(ExperimentRecord):
+    """The outcome of one run; see `ExperimentRecord` for its fields, read as attributes or keys.
+
+    Its lists and dicts are its own: changing those it was made from, or those of a document, changes nothing here.
+    """
+
+    __slots__ = ()
+
+    def _fill(self, fields: Mapping[str, Any]) -> None:
+        super()._fill({name: value.copy() if type(value) in (list, dict) else value for name, value in fields.items()})
+
+    def format(self, *, include_item_results: bool = False) -> str:
+        """The result as text of several lines: counts, averages, failures, run evaluations; every item on request.
+
+        Control and invisible characters of names, values and comments are shown as marks such as <U+001B>.
+        """
+        from .reporting.text import format_result
+
+        return format_result(self, include_item_results=include_item_results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as a document of plain values (what JSON can say), with a schema version."""
+        from .reporting.documents import record_to_document
+
+        return record_to_document(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> ExperimentResult:
+        """The result of a document made by `to_dict`, in this or an earlier version.
+
+        Items and outputs are what JSON made of them. Raises DataError (a ValueError) that names the field.
+        """
+        from .reporting.documents import document_to_fields
+
+        return cls(**document_to_fields(document))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the result to a file: `.json` keeps everything for `load`, `.html` is a report for a browser.
+
+        The file appears in one step with mode 0600; an older one stays whole when anything fails.
+        Raises ArgumentError for another extension, OSError.
+        """
+        from .reporting.files import format_for, write_atomically
+
+        target, render = format_for(path)
+        write_atomically(target, render([self]))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> ExperimentResult:
+        """The result that was saved as `.json`.
+
+        Raises ArgumentError for another extension, DataError (a ValueError) that names file and field, OSError.
+        """
+        import os
+
+        from ._strict_json import JSONError, from_json
+        from .errors import ArgumentError, DataError
+
+        source = os.fsdecode(path)
+        if not source.lower().endswith(".json"):
+            raise ArgumentError("path", source, "a result can be loaded from .json; save it as that")
+        with open(source, "rb") as file:
+            text = file.read()
+        try:
+            return cls.from_dict(from_json(text))
+        except (JSONError, DataError) as error:
+            raise DataError(f"{source}: {error}") from None
+
+    def __str__(self) -> str:
+        from .reporting.text import headline
+
+        return headline(self)
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.item_results)} item results, {len(self.item_failures)} item failures"
+        if self.tally is not None:
+            counts = f"{self.tally.succeeded} items went through, {self.tally.failed} failed"
+        return f"<ExperimentResult {self.name!r}, run {self.run_name!r}: {counts}>"

@@ -1,0 +1,209 @@
+"""The journal of a run: one line for each finished item, so that a killed run goes on where it was.
+
+A line holds the item's result and everything that it has to deliver; a second line says that all of that has arrived.
+Lines are appended and never changed, so a kill can only tear the last one, which is dropped on opening.
+"""
+from __future__ import annotations
+
+import os
+from threading import Lock
+
+from .._strict_json import SAFE_INTEGER, JSONError, from_json, to_json
+from ..errors import CheckpointError
+from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, BinaryIO
+
+FORMAT = "interactiveai_eval.checkpoint"
+VERSION = 1
+
+
+class Finished:
+    """What the journal knows of one finished item."""
+
+    __slots__ = ("delivered", "entry")
+
+    def __init__(self, entry: dict[str, Any]) -> None:
+        self.entry = entry
+        self.delivered = False
+
+
+class Checkpoint:
+    """An open journal of one run; `header` says which run that is."""
+
+    def __init__(self, path: str, fixed: Mapping[str, Any], drawn: Mapping[str, Any]) -> None:
+        """Open or begin the journal at `path`.
+
+        `fixed` is what this call says of its run: a journal that says otherwise is refused (None says nothing).
+        `drawn` is used by the call that begins the journal where `fixed` is silent, and taken over by later ones.
+        Raises CheckpointError when the file is no journal, of another run, damaged in the middle, of a newer version,
+        in use by another process, or cannot be written; the file is then as it was.
+        """
+        self._path = path
+        self._lock = Lock()
+        self._finished: dict[tuple[str, int], list[Finished]] = {}
+        self._file = _open(path)
+        try:
+            self._lock_file()
+            self.header = self._read({name: value for name, value in fixed.items() if value is not None}, drawn)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def take(self, key: str, repetition: int) -> Finished | None:
+        """The finished run of an item with this key (`Item.key`), each once; None when it has to be run."""
+        waiting = self._finished.get((key, repetition))
+        return waiting.pop(0) if waiting else None
+
+    def add(self, key: str, repetition: int, number: int, entry: Mapping[str, Any]) -> None:
+        """Write down a finished item; `number` tells equal items apart (its place in the data)."""
+        self._append({"key": key, "repetition": repetition, "number": number, **entry})
+
+    def mark_delivered(self, key: str, repetition: int, number: int) -> None:
+        """Write down that everything of this item has arrived."""
+        self._append({"delivered": [key, repetition, number]})
+
+    def close(self) -> None:
+        """Close the file; what was written stays."""
+        with self._lock:
+            self._file.close()
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        text = to_json(line).encode("ascii") + b"\n"
+        with self._lock:
+            if self._file.closed:
+                return  # a late acknowledgement after the run: it will be sent again on resume, with the same ids
+            try:
+                self._file.write(text)
+                self._file.flush()
+            except OSError as error:
+                raise CheckpointError(f"checkpoint {self._path!r} cannot be written: {error.strerror}") from error
+
+    def _lock_file(self) -> None:
+        try:
+            import fcntl
+        except ImportError:
+            return  # no advisory locks on this platform
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CheckpointError(
+                f"checkpoint {self._path!r} is in use by another process; wait for it or name another file"
+            ) from None
+
+    def _read(self, fixed: Mapping[str, Any], drawn: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what is there, drop a torn last line, and leave the file ready for appending."""
+        self._file.seek(0)
+        start = self._file.read(len(_START))
+        if start != _START[: len(start)]:
+            raise self._foreign()
+        self._file.seek(0)
+        header: dict[str, Any] | None = None
+        found: dict[tuple[str, int, int], Finished] = {}
+        whole = 0
+        for number, line in enumerate(self._file, 1):
+            if not line.endswith(b"\n"):
+                break  # torn by a kill
+            try:
+                entry = from_json(line)
+                if header is None:
+                    header = self._checked(entry, fixed)
+                elif "delivered" in entry:
+                    found[tuple(entry["delivered"])].delivered = True
+                else:
+                    found.setdefault((entry["key"], entry["repetition"], entry["number"]), Finished(entry))
+            except (JSONError, KeyError, TypeError) as problem:
+                raise CheckpointError(
+                    f"checkpoint {self._path!r}, line {number}: not a journal line ({problem}); "
+                    "name another file, or delete this one to begin anew"
+                ) from None
+            whole += len(line)
+        for (key, repetition, _), finished in found.items():
+            self._finished.setdefault((key, repetition), []).append(finished)
+        self._file.truncate(whole)
+        self._file.seek(0, os.SEEK_END)
+        if header is None:
+            header = {"format": FORMAT, "version": VERSION, **drawn, **fixed}
+            self._append(header)
+        return header
+
+    def _checked(self, header: Any, fixed: Mapping[str, Any]) -> dict[str, Any]:
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise self._foreign()
+        if header.get("version") != VERSION:
+            raise CheckpointError(
+                f"checkpoint {self._path!r} has version {header.get('version')!r}, this package reads {VERSION}"
+            )
+        for name, value in fixed.items():
+            if header.get(name) != value:
+                raise CheckpointError(
+                    f"checkpoint {self._path!r} is of another run: its {name} is {header.get(name)!r}, this call's is "
+                    f"{value!r}; call with the same {name}, or name another file"
+                )
+        return header
+
+    def _foreign(self) -> CheckpointError:
+        return CheckpointError(f"checkpoint {self._path!r} is not a checkpoint file; name another file")
+
+
+_START = f'{{"format": "{FORMAT}"'.encode("ascii")
+
+
+def _open(path: str) -> BinaryIO:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        return os.fdopen(os.open(path, flags, 0o600), "r+b")
+    except OSError as error:
+        raise CheckpointError(
+            f"checkpoint {path!r} cannot be opened: {error.strerror}; name a file in a folder that can be written"
+        ) from error
+
+
+def result_to_entry(result: ExperimentItemResult) -> dict[str, Any]:
+    """The part of a journal line that `entry_to_result` reads."""
+    return {
+        "output": result.output,
+        "evaluations": [_evaluation_to_entry(evaluation) for evaluation in result.evaluations],
+        "evaluator_failures": [dict(failure.items()) for failure in result.evaluator_failures],
+        "trace_id": result.trace_id,
+        "dataset_run_id": result.dataset_run_id,
+        "item_id": result.item_id,
+        "duration_seconds": result.duration_seconds,
+        "attempts": result.attempts,
+    }
+
+
+def entry_to_result(entry: Mapping[str, Any], item: Any, index: int) -> ExperimentItemResult:
+    """The result that a journal line holds, for `item` at its place of today."""
+    return ExperimentItemResult(
+        item=item,
+        index=index,
+        repetition=entry["repetition"],
+        output=entry["output"],
+        evaluations=[_evaluation_from_entry(fields) for fields in entry["evaluations"]],
+        evaluator_failures=[EvaluatorFailure(**fields) for fields in entry["evaluator_failures"]],
+        trace_id=entry["trace_id"],
+        dataset_run_id=entry["dataset_run_id"],
+        item_id=entry["item_id"],
+        duration_seconds=entry["duration_seconds"],
+        attempts=entry["attempts"],
+    )
+
+
+def _evaluation_to_entry(evaluation: Evaluation) -> dict[str, Any]:
+    entry = {name: value for name, value in evaluation.items() if value is not None}
+    value = evaluation.value
+    if isinstance(value, (int, float)) and (value - value != 0 or abs(value) > SAFE_INTEGER):
+        entry["value"] = {"number": str(value)}  # JSON has no NaN, and readers round large integers
+    return entry
+
+
+def _evaluation_from_entry(entry: Mapping[str, Any]) -> Evaluation:
+    fields = {"value": None, **entry}
+    if isinstance(fields["value"], dict):
+        text = fields["value"]["number"]
+        fields["value"] = int(text) if text.lstrip("-").isdigit() else float(text)
+    return Evaluation(**fields)

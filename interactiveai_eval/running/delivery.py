@@ -1,0 +1,149 @@
+"""How a client delivers: one outbox for what belongs to no run, emptied at the end of the interpreter at the latest."""
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+from _weakref import ref
+
+from .._log import warn
+from .._version import __version__
+from ..model import DeliveryReport
+from ..tracing.otlp import CONTENT_TYPE, encode_export, encode_span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._clock import Clock
+    from ..config import Config
+    from ..service.api import Api
+    from ..tracing.spans import Span
+    from .outbox import Outbox
+
+SDK_NAME = "interactiveai-sdk"
+# How long the end of the interpreter waits for what is still to be delivered.
+EXIT_SECONDS = 5.0
+
+
+class ClientDelivery:
+    """Takes and delivers the spans and scores of one client that belong to no run, and makes the outboxes of its runs.
+
+    It does not know the client: a span or the thread that sends keep this alive, and no client that nobody holds.
+    """
+
+    def __init__(self, config: Config, api: Api, clock: Clock) -> None:
+        self._config = config
+        self._api = api
+        self._clock = clock
+        self._lock = allocate_lock()
+        self._outbox: Outbox | None = None
+        self._pid = 0  # the process that the outbox and its thread belong to
+        self._closed = False
+
+    def add_span(self, span: Span) -> None:
+        """Take a span that has ended."""
+        self._add("spans", span.id, span.trace_id, spans=[(span.id, encode_span(span))])
+
+    def add_score(self, body: dict[str, Any]) -> None:
+        """Take the body of a score."""
+        self._add("scores", body["id"], body.get("traceId"), scores=[body])
+
+    def skip_score(self, id: str, reason: str) -> None:
+        """Take note of a score that is never sent."""
+        self._queue().counts.problem("scores", "skipped", id, reason)
+
+    def flush(self, deadline: float | None) -> DeliveryReport:
+        """Deliver what waits, until `deadline`; what became of everything so far."""
+        outbox = self._own_outbox()
+        return DeliveryReport() if outbox is None else outbox.flush(deadline)
+
+    def close(self, deadline: float) -> DeliveryReport:
+        """`flush`, and take nothing any more."""
+        self._closed = True
+        outbox = self._own_outbox()
+        return DeliveryReport() if outbox is None else outbox.close(deadline)
+
+    def is_sampled(self, trace_id: str) -> bool:
+        """Whether a trace is sent; decided by its id, so that all its parts agree."""
+        rate = self._config.sample_rate
+        if rate >= 1.0:
+            return True
+        try:
+            return int(trace_id[16:], 16) < rate * 2**64
+        except ValueError:
+            return True  # a score on a trace of somebody else's, which is there or not without our doing
+
+    def new_outbox(self) -> Outbox:
+        """An outbox that sends to this client's server."""
+        from .outbox import Outbox
+
+        return Outbox(
+            self._send_spans,
+            self._api.send_scores,
+            self._clock,
+            flush_at=self._config.flush_at,
+            flush_interval_seconds=self._config.flush_interval_seconds,
+            max_bytes=self._config.max_batch_bytes,
+        )
+
+    def flush_at_exit(self) -> None:
+        """At the end of the interpreter: deliver what nobody has delivered, in bounded time."""
+        if not self._closed:
+            report = self.flush(self._clock.monotonic() + EXIT_SECONDS)
+            if report.pending:
+                where = self._config.base_url
+                warn(f"{where}: {report.pending} scores and spans could not be delivered before the interpreter ended")
+
+    def _add(self, kind: str, id: str, trace_id: str | None, **content: Any) -> None:
+        from .loops import running_loop
+        from .outbox import Parcel
+
+        if self._closed:
+            warn(f"a client was closed before one of its {kind} ended: {id} is not delivered")
+            return
+        queue = self._queue()
+        if not self._config.tracing_enabled:
+            queue.counts.problem(kind, "skipped", id, "tracing is off")
+        elif trace_id is not None and not self.is_sampled(trace_id):
+            queue.counts.problem(kind, "skipped", id, "the trace is not sampled")
+        else:
+            queue.put(Parcel(**content), may_wait=running_loop() is None)
+
+    def _own_outbox(self) -> Outbox | None:
+        """The outbox, save in a forked child: its thread is not there, and what is in it the parent delivers."""
+        return self._outbox if self._pid == os.getpid() else None
+
+    def _queue(self) -> Outbox:
+        with self._lock:
+            outbox = self._own_outbox()
+            if outbox is None:
+                import atexit
+
+                outbox = self._outbox = self.new_outbox()
+                self._pid = os.getpid()
+                atexit.register(_flush_at_exit, ref(self))
+            return outbox
+
+    def _send_spans(self, spans: list[bytes]) -> None:
+        resource = {
+            "telemetry.sdk.language": "python",
+            "telemetry.sdk.name": "interactiveai_eval",
+            "telemetry.sdk.version": __version__,
+            "service.name": "unknown_service:python",
+            "langfuse.environment": self._config.environment,
+            "langfuse.release": self._config.release,
+        }
+        export = encode_export(
+            spans,
+            resource=resource,
+            scope_name=SDK_NAME,
+            scope_version=__version__,
+            scope_attributes={"public_key": self._config.public_key},
+        )
+        self._api.send_spans(export, CONTENT_TYPE)
+
+
+def _flush_at_exit(sink: ref[ClientDelivery]) -> None:
+    found = sink()
+    if found is not None:
+        found.flush_at_exit()

@@ -1,0 +1,449 @@
+"""Runs flows: small coroutines of ours that say what happens to one item, call after call.
+
+A flow awaits `Calls` (user functions) and `Pause`. Between two awaits it runs on a thread of the pool, never on an
+event loop; plain functions run on the pool too, and what is awaitable runs on the lane's loop. No event loop drives
+a flow: whoever ends its last open call hands it back to the pool. That keeps asyncio out of runs that need none, and
+makes an item with plain functions one uninterrupted stretch of work on one thread.
+"""
+from __future__ import annotations
+
+from _thread import allocate_lock
+from collections import deque
+from functools import partial
+from heapq import heapify, heappop, heappush
+
+from .loops import Lane
+from .threads import Threads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+    from contextvars import Context
+    from typing import Any, Protocol
+
+    Flow = Coroutine["Calls | Pause", None, None]
+
+    class Elsewhere(Protocol):
+        """Where plain functions run if not on the pool; `remote.RemoteLane` is one."""
+
+        def begin(self, call: Call, done: Callable[[Call, Any, BaseException | None, float], None]) -> None:
+            """Start a call; `done(call, value, error, seconds)` is called once, on any thread."""
+
+        def cancel(self, call: Call) -> None:
+            """Nobody waits for this call any more."""
+
+# How a call ended: its function returned or raised, or somebody ended it without waiting for that.
+RETURNED = "returned"
+TIMED_OUT = "timed out"
+CANCELLED = "cancelled"
+
+# A made-up figure: how many alarms are set before the cancelled ones among them are thrown out.
+ALARMS_SWEPT_EVERY = 1024
+
+
+class Call:
+    """One call of a user function, and what became of it.
+
+    After it was awaited, `ending` is RETURNED (with `value` or `error`), TIMED_OUT or CANCELLED. `start_ns` is
+    wall-clock time (0: never started), `seconds` how long the function ran.
+    """
+
+    __slots__ = (
+        "_alarm",
+        "_flow",
+        "_task",
+        "arguments",
+        "context",
+        "ending",
+        "error",
+        "function",
+        "is_coroutine",
+        "keywords",
+        "seconds",
+        "start_ns",
+        "timeout_seconds",
+        "value",
+    )
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        keywords: Mapping[str, Any],
+        *,
+        context: Context,
+        is_coroutine: bool,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.keywords = keywords
+        self.context = context
+        self.is_coroutine = is_coroutine
+        self.timeout_seconds = timeout_seconds
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.ending: str | None = None
+        self.start_ns = 0
+        self.seconds = 0.0
+        self._flow: _RunningFlow | None = None
+        self._task: Any = None
+        self._alarm: Alarm | None = None
+
+
+class Alarm:
+    """Something to do at a time; `cancel` it when it has lost its point, so that it holds nothing alive."""
+
+    __slots__ = ("action", "deadline", "number")
+
+    def __init__(self, deadline: float, number: int, action: Callable[[], None]) -> None:
+        self.deadline = deadline
+        self.number = number
+        self.action: Callable[[], None] | None = action
+
+    def __lt__(self, other: Alarm) -> bool:
+        return (self.deadline, self.number) < (other.deadline, other.number)
+
+    def cancel(self) -> None:
+        """Make sure that nothing happens."""
+        self.action = None
+
+
+class Calls:
+    """Awaiting it runs the calls side by side; afterwards each has its outcome."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self, *calls: Call) -> None:
+        self.calls = calls
+
+    def __await__(self) -> Generator[Calls, None, None]:
+        if self.calls:
+            yield self
+
+
+class Pause:
+    """Awaiting it lets `seconds` of the clock pass without holding a thread; cut short when the run stops."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __await__(self) -> Generator[Pause, None, None]:
+        if self.seconds > 0:
+            yield self
+
+
+class _RunningFlow:
+    """A flow on its way: its open calls, and the lock under which exactly one ending of each counts."""
+
+    __slots__ = ("calls", "coroutine", "ended", "lock", "open")
+
+    def __init__(self, coroutine: Flow, ended: Callable[[BaseException | None], None]) -> None:
+        self.coroutine = coroutine
+        self.ended = ended
+        self.calls: Sequence[Call] = ()
+        self.open = 0
+        self.lock = allocate_lock()
+
+
+class Engine:
+    """Flows, threads, a lane for coroutines and alarms, together; its owner calls `attend` until it is done."""
+
+    def __init__(self, threads: Threads, lane: Lane, *, remote: Elsewhere | None = None) -> None:
+        self.threads = threads
+        self.lane = lane
+        self.clock = lane.clock
+        self._remote = remote
+        self._flows: set[_RunningFlow] = set()
+        self._alarms: list[Alarm] = []
+        self._alarms_set = 0
+        self._requests: deque[Callable[[], None]] = deque()
+        self._lock = allocate_lock()
+        self._stopping = False
+
+    def start(self, coroutine: Flow, ended: Callable[[BaseException | None], None]) -> None:
+        """Run a flow; `ended(error)` is called on a pool thread when it is over (an error is a defect of ours)."""
+        flow = _RunningFlow(coroutine, ended)
+        with self._lock:
+            self._flows.add(flow)
+        self.submit(self._advance, flow)
+
+    def submit(self, function: Callable[[Any], bool | None], argument: Any) -> None:
+        """Have `function(argument)` called on a pool thread."""
+        self.threads.submit(function, argument)
+        if self.threads.inline:
+            self.lane.wake()
+
+    def alarm(self, deadline: float, action: Callable[[], None]) -> Alarm:
+        """Have `action()`, which does not block or raise, called on the owner's thread once `deadline` is reached."""
+        with self._lock:
+            self._alarms_set += 1
+            alarm = Alarm(deadline, self._alarms_set, action)
+            if self._alarms_set % ALARMS_SWEPT_EVERY == 0:
+                self._alarms = [waiting for waiting in self._alarms if waiting.action is not None]
+                heapify(self._alarms)
+            heappush(self._alarms, alarm)
+            first = self._alarms[0] is alarm
+        if first:
+            self.lane.wake()
+        return alarm
+
+    def request(self, action: Callable[[], None]) -> None:
+        """Have `action()` called on the owner's thread soon. Takes no lock of ours: made for signal handlers."""
+        self._requests.append(action)
+        self.lane.wake()
+
+    async def attend(self) -> None:
+        """Do what was requested, fire the alarms that are due, else wait for a `wake` or for the next alarm."""
+        while self._requests:
+            self._requests.popleft()()
+        if self.threads.inline:
+            self.threads.run_waiting()
+        due = []
+        with self._lock:
+            now = self.clock.monotonic()
+            while self._alarms and (self._alarms[0].deadline <= now or self._alarms[0].action is None):
+                due.append(heappop(self._alarms))
+            deadline = self._alarms[0].deadline if self._alarms else None
+        for alarm in due:
+            if alarm.action is not None:
+                alarm.action()
+        if not due:
+            await self.lane.wait(deadline)
+
+    def stop(self) -> None:
+        """End every open call as CANCELLED, now and from now on; threads in user code are left to finish alone."""
+        with self._lock:
+            self._stopping = True
+            flows = list(self._flows)
+        for flow in flows:
+            with flow.lock:
+                calls = list(flow.calls)
+            for call in calls:
+                self._end_early(call, CANCELLED)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping
+
+    # -- driving a flow: on pool threads ---------------------------------------------------------------------------
+
+    def _advance(self, flow: _RunningFlow) -> bool | None:
+        """Run a flow until it waits for somebody else; True when this thread was abandoned on the way."""
+        while True:
+            for call in flow.calls:  # untie what has returned: without a cycle, all of an item is freed as it ends
+                if call.ending == RETURNED:
+                    call._flow = None
+            flow.calls = ()
+            try:
+                awaited = flow.coroutine.send(None)
+            except StopIteration:
+                self._finish(flow, None)
+                return None
+            except BaseException as error:
+                self._finish(flow, error)
+                return None
+            if type(awaited) is Pause:
+                self._pause(flow, awaited.seconds)
+                return None
+            calls = awaited.calls  # type: ignore[union-attr]
+            flow.calls = calls
+            flow.open = len(calls)
+            for call in calls:
+                call._flow = flow
+                if self._stopping:
+                    call.ending = CANCELLED
+            if self._stopping:
+                continue
+            mine = self._hand_out(calls)
+            if mine is None:
+                return None
+            verdict = self._run_plain(mine)
+            if verdict is not _GOES_ON:
+                return verdict  # type: ignore[no-any-return]
+
+    def _hand_out(self, calls: Sequence[Call]) -> Call | None:
+        """Start all calls but one plain one, which the calling thread takes itself."""
+        mine = None
+        for call in calls:
+            if call.timeout_seconds is not None:
+                call._alarm = self.alarm(
+                    self.clock.monotonic() + call.timeout_seconds, partial(self._end_early, call, TIMED_OUT)
+                )
+            if call.is_coroutine:
+                self.lane.post(self._begin, call)
+            elif self._remote is not None:
+                self._remote.begin(call, self._end_and_advance)
+            elif mine is None:
+                mine = call
+            else:
+                self.submit(self._run_plain_and_advance, call)
+        return mine
+
+    def _run_plain(self, call: Call) -> Any:
+        """Run a plain function here. _GOES_ON when its flow may go on on this thread, else what a job returns."""
+        flow = call._flow
+        assert flow is not None
+        with flow.lock:
+            if call.ending is not None:
+                return None  # ended while it waited in the queue
+            call.start_ns = self.clock.time_ns()
+        started = self.clock.monotonic()
+        try:
+            value = call.context.run(call.function, *call.arguments, **call.keywords)
+            if type(value) not in _known_values:
+                if _is_awaitable(value):
+                    return self._hand_over(call, value, self.clock.monotonic() - started)
+                if hasattr(type(value), "gi_code"):
+                    value = call.context.run(list, value)
+        except BaseException as error:
+            return self._ended(call, None, error, self.clock.monotonic() - started)
+        return self._ended(call, value, None, self.clock.monotonic() - started)
+
+    def _hand_over(self, call: Call, awaitable: Any, seconds: float) -> bool | None:
+        """A plain function has returned something awaitable: the loop takes over the call."""
+        flow = call._flow
+        assert flow is not None
+        with flow.lock:
+            call.seconds = seconds
+            call.is_coroutine = True
+            too_late = call.ending is not None
+        self.lane.post(self._begin, (call, awaitable))
+        return too_late
+
+    def _run_plain_and_advance(self, call: Call) -> bool | None:
+        verdict = self._run_plain(call)
+        if verdict is _GOES_ON:
+            assert call._flow is not None
+            return self._advance(call._flow)
+        return verdict  # type: ignore[no-any-return]
+
+    def _ended(self, call: Call, value: Any, error: BaseException | None, seconds: float) -> Any:
+        """Note how a call ended. _GOES_ON when it was the flow's last open one; True when it had ended early."""
+        flow = call._flow
+        assert flow is not None
+        with flow.lock:
+            if call.ending is not None:
+                return True
+            call.ending = RETURNED
+            call.value, call.error = value, error
+            call.seconds += seconds
+            flow.open -= 1
+            last = not flow.open
+        if call._alarm is not None:
+            call._alarm.cancel()
+        return _GOES_ON if last else None
+
+    def _end_and_advance(self, call: Call, value: Any, error: BaseException | None, seconds: float) -> None:
+        """The same from outside the pool: the flow goes on on a pool thread."""
+        if type(value) not in _known_values and error is None and _is_awaitable(value) and not call.is_coroutine:
+            self._hand_over(call, value, seconds)  # an executor's function returned something awaitable
+        elif self._ended(call, value, error, seconds) is _GOES_ON:
+            self.submit(self._advance, call._flow)
+
+    def _end_early(self, call: Call, ending: str) -> None:
+        """End an open call without waiting for its function."""
+        flow = call._flow
+        if flow is None:
+            return
+        with flow.lock:
+            if call.ending is not None:
+                return
+            call.ending = ending
+            flow.open -= 1
+            last = not flow.open
+            on_loop, on_thread = call.is_coroutine, call.start_ns > 0
+        if on_loop:
+            self.lane.post(_cancel_task, call)
+        elif self._remote is not None:
+            self._remote.cancel(call)
+        elif on_thread:
+            self.threads.abandon()
+        if last:
+            self.submit(self._advance, flow)
+
+    def _pause(self, flow: _RunningFlow, seconds: float) -> None:
+        # A pause is a call that nobody runs: time ends it, or `stop` does.
+        call = Call(_nothing, (), {}, context=None, is_coroutine=False)  # type: ignore[arg-type]
+        call._flow = flow
+        flow.calls, flow.open = (call,), 1
+        if self._stopping:
+            self._end_early(call, CANCELLED)
+        else:
+            call._alarm = self.alarm(self.clock.monotonic() + seconds, partial(self._end_early, call, TIMED_OUT))
+
+    def _finish(self, flow: _RunningFlow, error: BaseException | None) -> None:
+        with self._lock:
+            self._flows.discard(flow)
+        ended = flow.ended
+        del flow.ended, flow.coroutine
+        ended(error)
+
+    # -- awaitables: on the loop's thread --------------------------------------------------------------------------
+
+    def _begin(self, posted: Call | tuple[Call, Any]) -> None:
+        call, awaitable = posted if type(posted) is tuple else (posted, None)
+        if call.ending is not None:  # type: ignore[union-attr]
+            if awaitable is not None and hasattr(awaitable, "close"):
+                awaitable.close()
+            return
+        call._task = self.lane.start(self._await(call, awaitable), call.context)  # type: ignore[union-attr, arg-type]
+
+    async def _await(self, call: Call, awaitable: Any) -> None:
+        """Run one awaitable to its end; never raises, so that no error of the user's reaches the loop."""
+        if not call.start_ns:
+            call.start_ns = self.clock.time_ns()
+        started = self.clock.monotonic()
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            value = call.function(*call.arguments, **call.keywords) if awaitable is None else awaitable
+            if type(value) is _Coroutine:
+                value = await value
+            while type(value) not in _known_values and _is_awaitable(value):
+                # What streams can be read only once, but many functions want it: it becomes a list.
+                value = [item async for item in value] if hasattr(type(value), "ag_code") else await value
+        except BaseException as raised:
+            error = raised
+        self.lane.ended(call._task)
+        self._end_and_advance(call, value, error, self.clock.monotonic() - started)
+
+
+_GOES_ON = object()
+# Types whose values are what they are: nothing to await, nothing to read out. Evaluations and the user's own classes
+# join as they are met; the bound keeps a program that makes classes on the fly from filling it.
+_known_values: set[type] = {str, int, float, bool, type(None), dict, list, tuple}
+_KNOWN_MOST = 500
+
+
+async def _nothing_awaited() -> None:
+    return None
+
+
+_sample: Any = _nothing_awaited()
+_Coroutine = type(_sample)
+_sample.close()
+
+
+def _cancel_task(call: Call) -> None:
+    if call._task is not None:
+        call._task.cancel()
+
+
+def _nothing() -> None:
+    return None
+
+
+def _is_awaitable(value: Any) -> bool:
+    """Whether only a loop can get at what `value` stands for: awaitables and async generators."""
+    kind = type(value)
+    if hasattr(kind, "__await__") or hasattr(kind, "ag_code"):
+        return True
+    if hasattr(kind, "gi_code"):
+        return bool(value.gi_code.co_flags & 0x100)  # a generator marked by types.coroutine
+    if len(_known_values) < _KNOWN_MOST:
+        _known_values.add(kind)
+    return False

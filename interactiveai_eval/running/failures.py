@@ -1,0 +1,50 @@
+"""Errors of user code as texts: type, message, traceback. Bounded, and total on exceptions that fail themselves."""
+from __future__ import annotations
+
+from ..errors import traceback_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .engine import Call
+
+MESSAGE_LIMIT = 10_000
+_OURS = __name__.rpartition(".")[0].rpartition(".")[0]
+
+
+class Failure:
+    """What is kept of an error: no exception object, so no frames and no locals stay alive."""
+
+    __slots__ = ("error_type", "message", "traceback")
+
+    def __init__(self, error_type: str, message: str, traceback: str = "") -> None:
+        self.error_type = error_type
+        self.message = message
+        self.traceback = traceback
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The failure that an exception of user code amounts to; our own frames are left out of its traceback."""
+    remote_type = getattr(error, "error_type", None)
+    error_type = remote_type if isinstance(remote_type, str) else type(error).__name__
+    try:
+        message = str(error)[:MESSAGE_LIMIT]
+    except BaseException:
+        # The exception's own __str__ fails, whatever it raises; its type must do.
+        message = f"<{error_type} whose text cannot be had>"
+    remote_traceback = getattr(error, "traceback", None)
+    if remote_type is not None and isinstance(remote_traceback, str):
+        return Failure(error_type, message, remote_traceback)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_OURS + "."):
+        trace = trace.tb_next
+    return Failure(error_type, message, traceback_text(error.with_traceback(trace)))
+
+
+def timeout_failure(what: str, call: Call) -> Failure:
+    """The failure of a call that took too long."""
+    return Failure("TimeoutError", f"{what} did not finish within {call.timeout_seconds:g} s")
+
+
+def cancelled_failure(what: str) -> Failure:
+    """The failure of a call that was ended because the run stops."""
+    return Failure("Cancelled", f"the run stopped before {what} finished")

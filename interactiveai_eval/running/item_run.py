@@ -1,0 +1,401 @@
+"""What happens to one item: link, task, evaluators, composite, delivery, result. Told once, in order.
+
+What is recorded of it is in `recording`.
+"""
+from __future__ import annotations
+
+from _thread import allocate_lock
+
+from .._copies import IMMUTABLE, private_copy
+from .._log import warn
+from ..errors import ApiError, TransportError
+from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailure
+from ..tracing.context import current
+from ..tracing.spans import Span
+from .calls import UserFunction
+from .checkpoint import Finished, entry_to_result, result_to_entry
+from .collector import EvaluatorRun
+from .engine import CANCELLED, RETURNED, TIMED_OUT, Call, Calls, Pause
+from .failures import Failure, cancelled_failure, failure_of, timeout_failure
+from .outbox import Parcel
+from .scoring import evaluations_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextvars import Context
+    from typing import Any
+
+    from .checkpoint import Checkpoint
+    from .collector import Collector
+    from .engine import Engine
+    from .items import Item, Work
+    from .outbox import Outbox
+    from .plan import Plan
+    from .recording import ItemTrace, Recorder
+
+LINK_ATTEMPTS = 3
+# Waits between attempts of the task, and of a link: 0.5, 1, 2 ... seconds, at most 8. Made-up figures.
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 8.0
+
+
+class Failed(Exception):
+    """Ends the flow of an item that failed: at which stage, and how."""
+
+    def __init__(self, stage: str, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.stage = stage
+        self.failure = failure
+
+
+class ItemRuns:
+    """The flows of all items of one run, and what they share."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        engine: Engine,
+        recorder: Recorder,
+        outbox: Outbox,
+        collector: Collector,
+        checkpoint: Checkpoint | None,
+        link: Callable[[dict[str, Any]], str],
+        link_body: Mapping[str, Any],
+        base_context: Context,
+        stop: Callable[[BaseException], None],
+    ) -> None:
+        """`link(body)` links a data set item to its trace and returns the data set run's id.
+
+        `link_body` is what all links say of the run. User code runs in copies of `base_context`.
+        """
+        self._plan = plan
+        self._engine = engine
+        self._clock = engine.clock
+        self._recorder = recorder
+        self._outbox = outbox
+        self._collector = collector
+        self._checkpoint = checkpoint
+        self._link_item = link
+        self._link_body = link_body
+        self._context = base_context
+        self._stop = stop
+        self._lock = allocate_lock()
+        self.dataset_run_id: str | None = None
+        self.dataset_id: str | None = None  # of the items that were linked
+
+    async def run(self, work: Work) -> None:
+        """The flow of one item, once."""
+        item = work.item
+        if self._checkpoint is not None:
+            finished = self._checkpoint.take(item.key(), work.repetition)
+            if finished is not None:
+                self._restore(work, finished)
+                return
+        began = self._clock.monotonic()
+        run = _OneRun(work, self._recorder.begin(work))
+        if item.dataset_id is not None and item.missing is None:
+            await self._link(run)
+        self._recorder.open_item(run.trace, item, run.dataset_run_id)
+        try:
+            if item.missing is not None:
+                raise Failed("input", Failure("MissingInput", item.missing))
+            output = await self._task(run)
+            self._recorder.end_item(run.trace, output, run.task_end_ns)
+            await self._evaluate(run, output)
+        except Failed as problem:
+            self._fail(run, problem)
+            return
+        result = ExperimentItemResult(
+            item=item.given,
+            output=output,
+            evaluations=run.evaluations,
+            trace_id=run.trace.trace_id,
+            dataset_run_id=run.dataset_run_id,
+            index=work.index,
+            repetition=work.repetition,
+            item_id=item.id,
+            duration_seconds=run.seconds,
+            attempts=run.attempts,
+            evaluator_failures=run.failures,
+        )
+        self._deliver(run, result)
+        self._collector.add_result(result, run.evaluator_runs, self._clock.monotonic() - began)
+
+    # -- the data set run ------------------------------------------------------------------------------------------
+
+    async def _link(self, run: _OneRun) -> None:
+        """Link the item to its trace, before its task; a link that fails is retried, then counted and gone without."""
+        counts, trace_id, item_id = self._outbox.counts, run.trace.trace_id, run.work.item.id
+        if not run.trace.sent:
+            counts.problem("links", "skipped", trace_id, "tracing is off", item_id)
+            return
+        body = {
+            **self._link_body,
+            "datasetItemId": item_id,
+            "observationId": run.trace.span_id,
+            "traceId": trace_id,
+        }
+        for attempt in range(1, LINK_ATTEMPTS + 1):
+            try:
+                run.dataset_run_id = self._link_item(body)
+            except (TransportError, ApiError) as error:
+                status = getattr(error, "status_code", 0)
+                final = 400 <= status < 500 and status not in (408, 409, 425, 429)
+                if final or attempt == LINK_ATTEMPTS or self._engine.stopping:
+                    state = "rejected" if final else "pending"
+                    counts.problem("links", state, trace_id, str(error), item_id)
+                    return
+                await Pause(_wait_seconds(attempt))
+            else:
+                counts.add("links", "acknowledged")
+                self._linked(run.dataset_run_id, run.work.item)
+                return
+
+    def _linked(self, dataset_run_id: str | None, item: Item) -> None:
+        with self._lock:
+            if self.dataset_run_id is None:
+                self.dataset_run_id, self.dataset_id = dataset_run_id, item.dataset_id
+
+    # -- the task --------------------------------------------------------------------------------------------------
+
+    async def _task(self, run: _OneRun) -> Any:
+        """The output of the task, after as many attempts as the plan allows. Raises Failed."""
+        plan, span = self._plan, run.trace.span
+        while True:
+            run.attempts += 1
+            arguments = _arguments(plan.task, {"item": run.work.item.given})
+            call = self._call(run, plan.task, arguments, span, plan.task_timeout_seconds)
+            await Calls(call)
+            if run.attempts == 1 and call.start_ns:
+                span.start_ns = call.start_ns
+            run.seconds = call.seconds if call.ending == RETURNED else plan.task_timeout_seconds or 0.0
+            if call.ending == RETURNED and call.error is None:
+                run.task_end_ns = call.start_ns + int(call.seconds * 1e9)
+                return call.value
+            failed = self._failed_call(call)
+            if failed.stage == "cancelled" or run.attempts > plan.task_retries or not self._may_retry(call):
+                raise failed
+            span.note_error(failed.failure.error_type, failed.failure.message, traceback=failed.failure.traceback)
+            await Pause(_wait_seconds(run.attempts))
+
+    def _failed_call(self, call: Call) -> Failed:
+        if call.ending == TIMED_OUT:
+            return Failed("timeout", timeout_failure("the task", call))
+        if call.ending == CANCELLED:
+            return Failed("cancelled", cancelled_failure("the task"))
+        error = call.error
+        assert error is not None
+        if isinstance(error, KeyboardInterrupt):
+            self._stop(error)
+            return Failed("cancelled", failure_of(error))
+        return Failed("task", failure_of(error))
+
+    def _may_retry(self, call: Call) -> bool:
+        error = call.error if call.error is not None else TimeoutError("the task took too long")
+        try:
+            return self._plan.retry_on(error)
+        except Exception as broken:
+            warn(f"retry_on raised {type(broken).__name__}: {broken}; the item is not tried again")
+            return False
+
+    # -- evaluators ------------------------------------------------------------------------------------------------
+
+    async def _evaluate(self, run: _OneRun, output: Any) -> None:
+        """All evaluators side by side, then the composite; their failures are theirs, never the item's."""
+        plan, item = self._plan, run.work.item
+        values = {
+            "input": item.input,
+            "output": output,
+            "expected_output": item.expected_output,
+            "metadata": item.metadata,
+            "item": item.given,
+            "trace_id": run.trace.trace_id,
+            "duration_seconds": run.seconds,
+        }
+        await self._score(run, plan.evaluators, 0, values)
+        if plan.composite is not None and run.evaluations:
+            values["evaluations"] = list(run.evaluations)
+            await self._score(run, [plan.composite], len(plan.evaluators), values)
+
+    async def _score(
+        self, run: _OneRun, functions: list[UserFunction], first: int, values: Mapping[str, Any]
+    ) -> None:
+        """Call the functions, the first of which is the evaluator at position `first`, and take what they return."""
+        if not functions:
+            return
+        timeout = self._plan.evaluator_timeout_seconds
+        spans = [self._recorder.open_evaluator(run.trace, f, position) for position, f in enumerate(functions, first)]
+        calls = [
+            self._call(run, function, _arguments(function, values), span, timeout)
+            for function, span in zip(functions, spans)
+        ]
+        await Calls(*calls)
+        for position, (function, call, span) in enumerate(zip(functions, calls, spans), first):
+            if call.ending == CANCELLED:
+                raise Failed("cancelled", cancelled_failure("its evaluators"))
+            if isinstance(call.error, KeyboardInterrupt):
+                self._stop(call.error)
+            evaluations, failure = judged(function, call)
+            if failure is not None:
+                run.failures.append(failure)
+            run.evaluations += evaluations
+            run.evaluator_runs.append(EvaluatorRun(position, call.seconds, evaluations, failure))
+            name = f"{position}:{function.name}"
+            self._recorder.end_evaluator(run.trace, span, call, name, evaluations, failure)
+
+    def _call(
+        self,
+        run: _OneRun,
+        function: UserFunction,
+        arguments: tuple[list[Any], dict[str, Any]],
+        span: Span,
+        timeout: float | None,
+    ) -> Call:
+        """A call in a context of its own, in which `span` is current."""
+        if span is run.trace.span and run.context is not None:
+            context = run.context.copy()
+        else:
+            context = self._context.copy()
+            context.run(current.set, span)
+            if span is run.trace.span:
+                run.context = context.copy()
+        return Call(
+            function.function,
+            arguments[0],
+            arguments[1],
+            context=context,
+            is_coroutine=function.is_coroutine,
+            timeout_seconds=timeout,
+        )
+
+    # -- the end of an item ----------------------------------------------------------------------------------------
+
+    def _fail(self, run: _OneRun, problem: Failed) -> None:
+        failure, work = problem.failure, run.work
+        self._recorder.fail_item(run.trace, failure)
+        self._deliver(run, None)
+        self._collector.add_failure(
+            ItemFailure(
+                index=work.index,
+                item=work.item.given,
+                stage=problem.stage,
+                error_type=failure.error_type,
+                message=failure.message,
+                traceback=failure.traceback,
+                repetition=work.repetition,
+                item_id=work.item.id,
+                attempts=run.attempts,
+                trace_id=run.trace.trace_id,
+                duration_seconds=run.seconds,
+            )
+        )
+
+    def _deliver(self, run: _OneRun, result: ExperimentItemResult | None) -> None:
+        """Hand everything of the item to the outbox; a result is written to the checkpoint first."""
+        parcel = self._recorder.finish(run.trace, run.work.item.id)
+        if self._checkpoint is not None and result is not None:
+            parcel.arrived = self._write_down(run, result, parcel)
+        if parcel.events:
+            self._outbox.put(parcel)
+        elif parcel.arrived is not None:
+            parcel.arrived()
+
+    def _write_down(self, run: _OneRun, result: ExperimentItemResult, parcel: Parcel) -> Callable[[], None]:
+        """Write the result and its deliveries to the checkpoint; what comes back says that they have arrived."""
+        from binascii import b2a_base64
+
+        checkpoint = self._checkpoint
+        assert checkpoint is not None
+        place = (run.work.item.key(), run.work.repetition, run.work.index)
+        entry = result_to_entry(result)
+        entry["evaluator_runs"] = [ran.to_entry() for ran in run.evaluator_runs]
+        entry["spans"] = [[id, b2a_base64(encoded, newline=False).decode("ascii")] for id, encoded in parcel.spans]
+        entry["scores"] = parcel.scores
+        checkpoint.add(*place, entry)
+        return lambda: checkpoint.mark_delivered(*place)
+
+    def _restore(self, work: Work, finished: Finished) -> None:
+        """Take over an item that an earlier process has finished; deliver what may not have arrived."""
+        from binascii import a2b_base64
+
+        entry = finished.entry
+        result = entry_to_result(entry, work.item.given, work.index)
+        if result.dataset_run_id is not None:
+            self._linked(result.dataset_run_id, work.item)
+        if not finished.delivered and self._checkpoint is not None:
+            place = (entry["key"], entry["repetition"], entry["number"])
+            checkpoint = self._checkpoint
+            parcel = Parcel(
+                spans=[(id, a2b_base64(text)) for id, text in entry["spans"]],
+                scores=entry["scores"],
+                item_id=result.item_id,
+                arrived=lambda: checkpoint.mark_delivered(*place),
+            )
+            self._outbox.put(parcel)
+        self._collector.add_result(result, [EvaluatorRun.from_entry(ran) for ran in entry["evaluator_runs"]], 0.0)
+
+
+class _OneRun:
+    """One item on its way through `ItemRuns.run`."""
+
+    __slots__ = (
+        "attempts",
+        "context",
+        "dataset_run_id",
+        "evaluations",
+        "evaluator_runs",
+        "failures",
+        "seconds",
+        "task_end_ns",
+        "trace",
+        "work",
+    )
+
+    def __init__(self, work: Work, trace: ItemTrace) -> None:
+        self.work = work
+        self.trace = trace
+        self.context: Context | None = None  # of the user's code: the base context with the item span as current
+        self.dataset_run_id: str | None = None
+        self.attempts = 0
+        self.seconds = 0.0
+        self.task_end_ns = 0
+        self.evaluations: list[Evaluation] = []
+        self.failures: list[EvaluatorFailure] = []
+        self.evaluator_runs: list[EvaluatorRun] = []
+
+
+def judged(function: UserFunction, call: Call) -> tuple[list[Evaluation], EvaluatorFailure | None]:
+    """What a finished call of an evaluator amounts to: evaluations, or the failure of that evaluator."""
+    if call.ending == TIMED_OUT:
+        failure = timeout_failure(function.name, call)
+    elif call.ending == CANCELLED:
+        failure = cancelled_failure(function.name)
+    elif call.error is not None:
+        failure = failure_of(call.error)
+    else:
+        try:
+            return evaluations_from(call.value, function.name), None
+        except Exception as error:
+            # Not ours to mend: what the evaluator returned is no evaluation, or its own iterator failed.
+            failure = failure_of(error)
+    return [], EvaluatorFailure(
+        evaluator=function.name,
+        error_type=failure.error_type,
+        message=failure.message,
+        traceback=failure.traceback,
+    )
+
+
+def _arguments(function: UserFunction, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of one call, as copies of its own."""
+    by_keyword = {}
+    for name in function.by_keyword:
+        value = values[name]
+        by_keyword[name] = value if type(value) in IMMUTABLE else private_copy(value)
+    return [private_copy(values[name]) for name in function.by_position] if function.by_position else [], by_keyword
+
+
+def _wait_seconds(attempt: int) -> float:
+    return min(FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1), LONGEST_WAIT_SECONDS)

@@ -1,0 +1,162 @@
+"""Items as the run sees them: pulled lazily from any kind of data, read the same way whatever they are."""
+from __future__ import annotations
+
+from .._ids import derived_id, sha256_hex
+from .._strict_json import to_attribute_text
+from ..errors import ArgumentError, short_repr
+from .schedule import END, AsyncSource, Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+
+class Item:
+    """One item of the data: the caller's object and what the run reads from it.
+
+    `id` is the data set's id of the item, the item's own "id", or 16 hexadecimal digits that depend on the input;
+    `dataset_id` is None for local items. `missing` says why there is nothing to run on, or is None.
+    """
+
+    __slots__ = ("dataset_id", "expected_output", "given", "id", "input", "input_text", "metadata", "missing")
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+        self.missing: str | None = None
+        self.dataset_id: str | None = None
+        own_id: Any = None
+        if isinstance(given, dict):
+            get = given.get
+            self.input = get("input")
+            self.expected_output = get("expected_output")
+            self.metadata = get("metadata")
+            own_id = get("id")
+        else:
+            self._read_object(given)
+            own_id = getattr(given, "id", None)
+            dataset_id = getattr(given, "dataset_id", None)
+            if isinstance(dataset_id, str) and isinstance(own_id, str):
+                self.dataset_id = dataset_id
+        self.input_text = to_attribute_text(self.input)
+        if self.input is None and self.missing is None:
+            self.missing = f"the item has no input: {short_repr(given)}"
+        self.id = own_id if isinstance(own_id, str) and own_id else str(own_id) if type(own_id) is int else self._hash()
+
+    def _hash(self) -> str:
+        return sha256_hex(self.input_text.encode("utf-8", "replace"))[:16]
+
+    def _read_object(self, given: Any) -> None:
+        by_key = hasattr(given, "keys") and hasattr(given, "__getitem__")
+        try:
+            for name in ("input", "expected_output", "metadata"):
+                if by_key:
+                    value = given[name] if name in given else None
+                else:
+                    value = getattr(given, name, None)
+                setattr(self, name, value)
+        except Exception as error:
+            self.input = self.expected_output = self.metadata = None
+            self.missing = f"reading the item failed: {type(error).__name__}: {error}"
+
+    def key(self) -> str:
+        """64 hexadecimal digits that stand for all that the item says: equal items have equal keys."""
+        return derived_id(
+            self.id, self.input_text, to_attribute_text(self.expected_output), to_attribute_text(self.metadata)
+        )
+
+
+class Work:
+    """One item to be run once: its place in the data (from 0) and which repetition this is (from 0)."""
+
+    __slots__ = ("index", "item", "repetition")
+
+    def __init__(self, index: int, repetition: int, item: Item) -> None:
+        self.index = index
+        self.repetition = repetition
+        self.item = item
+
+
+class ItemSource(Source):
+    """Work out of an iterable: every item `repetitions` times in a row."""
+
+    def __init__(self, data: Any, repetitions: int) -> None:
+        from contextvars import copy_context
+
+        self._context = copy_context()
+        self._items: Iterator[Any] = self._context.run(iter, data)
+        self._steps = _Steps(repetitions)
+
+    def take(self) -> Any:
+        if self._steps.wants_item:
+            given = self._context.run(next, self._items, END)
+            if given is END:
+                return END
+            self._steps.item = Item(given)
+        return self._steps.next()
+
+
+class AsyncItemSource(AsyncSource):
+    """The same out of an async iterable."""
+
+    def __init__(self, data: Any, repetitions: int) -> None:
+        self._items = data.__aiter__()
+        self._steps = _Steps(repetitions)
+
+    async def take(self) -> Any:
+        if self._steps.wants_item:
+            try:
+                given = await self._items.__anext__()
+            except StopAsyncIteration:
+                return END
+            self._steps.item = Item(given)
+        return self._steps.next()
+
+
+class _Steps:
+    """Counts items and repetitions."""
+
+    def __init__(self, repetitions: int) -> None:
+        self._repetitions = repetitions
+        self._index = -1
+        self._repetition = repetitions - 1
+        self.item: Item | None = None
+
+    @property
+    def wants_item(self) -> bool:
+        return self._repetition + 1 >= self._repetitions
+
+    def next(self) -> Work:
+        assert self.item is not None
+        if self.wants_item:
+            self._index += 1
+            self._repetition = 0
+        else:
+            self._repetition += 1
+        return Work(self._index, self._repetition, self.item)
+
+
+def item_source(data: Any, repetitions: int) -> ItemSource | AsyncItemSource:
+    """The source for `data`. Raises ArgumentError when it is nothing to take items from."""
+    check_data(data)
+    if hasattr(type(data), "__aiter__"):
+        return AsyncItemSource(data, repetitions)
+    return ItemSource(data, repetitions)
+
+
+def check_data(data: Any) -> None:
+    """Raise ArgumentError unless `data` is an iterable or async iterable of items."""
+    fix = "must be an iterable of items such as [{'input': ...}], or a data set from client.get_dataset(...)"
+    if data is None or isinstance(data, (str, bytes, bytearray, dict)):
+        raise ArgumentError("data", data, fix)
+    if not hasattr(type(data), "__aiter__") and not hasattr(type(data), "__iter__"):
+        if not hasattr(type(data), "__getitem__"):
+            raise ArgumentError("data", data, fix)
+
+
+def length_of(data: Any) -> int | None:
+    """How many items `data` has, if it tells."""
+    try:
+        return len(data)
+    except (TypeError, NotImplementedError):
+        return None

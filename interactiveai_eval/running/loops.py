@@ -1,0 +1,227 @@
+"""Where coroutines run: on the caller's own event loop, or on one that is made in the caller's thread when needed.
+
+asyncio is imported only when something awaitable shows up: it is the dearest import of the standard library, and
+some hardened Pythons cannot import it at all.
+"""
+from __future__ import annotations
+
+from collections import deque
+from threading import Condition
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from typing import Any
+
+    from .._clock import Clock
+
+# How long the run waits for coroutines that it has cancelled.
+GRACE_SECONDS = 1.0
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread, if any; never imports asyncio, never raises."""
+    import sys
+
+    asyncio = sys.modules.get("asyncio")
+    return None if asyncio is None else asyncio._get_running_loop()
+
+
+class Lane:
+    """What both lanes offer: `post` from any thread runs a function on the loop, `wake` ends the owner's `wait`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._inbox: deque[tuple[Callable[[Any], None], Any]] = deque()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._posted = False  # the owner has been called and has not looked yet: calling again would be waste
+        self._woken = False
+        # How tasks are made on a loop of our own, which has no task factory to ask; None: as the loop does it.
+        self._new_task: Callable[[Any], asyncio.Task[Any]] | None = None
+        clock.watch(self.wake)
+
+    def post(self, function: Callable[[Any], None], argument: Any) -> None:
+        """Have `function(argument)` called on the loop's thread, soon and in order; it must not raise."""
+        self._inbox.append((function, argument))
+        if not self._posted:
+            self._posted = True
+            self._call_owner()
+
+    def wake(self) -> None:
+        """End the owner's current or next `wait`; from any thread and from signal handlers."""
+        self._woken = True
+        self._posted = True
+        self._call_owner()
+
+    async def wait(self, deadline: float | None) -> None:
+        """Return after a `wake`, or when the clock reaches `deadline`; spurious returns are allowed."""
+        raise TypeError
+
+    def start(self, coroutine: Any, context: Any) -> asyncio.Task[Any]:
+        """A task of this lane for `coroutine`, with `context` as its context; on the loop's thread only."""
+        assert self.loop is not None
+        task: asyncio.Task[Any] = context.run(self._new_task or self.loop.create_task, coroutine)
+        self._tasks.add(task)
+        return task
+
+    def ended(self, task: asyncio.Task[Any]) -> None:
+        """Forget a task of `start`; called by its coroutine at its very end, which is cheaper than a callback."""
+        self._tasks.discard(task)
+
+    def _call_owner(self) -> None:
+        """Make the owner's thread call `_answer` soon."""
+        raise TypeError
+
+    def _end_wait(self) -> None:
+        """Make `wait` return; on the owner's thread."""
+        raise TypeError
+
+    def _answer(self) -> None:
+        self._posted = False  # falls before the inbox is read, so that nothing posted from now on is overlooked
+        inbox = self._inbox
+        while inbox:
+            function, argument = inbox.popleft()
+            function(argument)
+        if self._woken:
+            self._end_wait()
+
+    async def _let_go(self) -> None:
+        """Cancel what still runs and give it a moment; what ignores that is left behind."""
+        import asyncio
+
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=GRACE_SECONDS)
+
+
+class CallersLoop(Lane):
+    """The lane of the awaitable forms: coroutines run beside the caller's own on the loop that runs already."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.loop = running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def wait(self, deadline: float | None) -> None:
+        assert self.loop is not None
+        if not self._woken:
+            self._waiter = self.loop.create_future()
+            timer = None
+            if deadline is not None:
+                timer = self.loop.call_later(self.clock.seconds_until(deadline), self._end_wait)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                if timer is not None:
+                    timer.cancel()
+        self._woken = False
+
+    async def close(self) -> None:
+        """Cancel the lane's tasks and wait a moment for them."""
+        self.clock.unwatch(self.wake)
+        await self._let_go()
+
+    def _call_owner(self) -> None:
+        assert self.loop is not None
+        try:
+            self.loop.call_soon_threadsafe(self._answer)
+        except RuntimeError:
+            self._inbox.clear()  # the loop was closed under us: its owner has left, nobody waits any more
+
+    def _end_wait(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class OwnLoop(Lane):
+    """The lane of the plain forms: the calling thread waits, and runs a loop of its own once there is a coroutine.
+
+    `wait` never suspends, so a coroutine that awaits nothing else can be driven by `run_to_end`.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self._condition = Condition()
+        self._in_loop = False
+
+    async def wait(self, deadline: float | None) -> None:
+        while not self._woken:
+            self._posted = False
+            if self._inbox and self.loop is None:
+                self.loop, self._new_task = _new_loop()
+            if deadline is not None and self.clock.monotonic() >= deadline:
+                break
+            if self.loop is not None:
+                self._run_loop(deadline)
+                continue
+            with self._condition:
+                if not self._woken and not self._inbox:
+                    self._condition.wait(None if deadline is None else self.clock.seconds_until(deadline))
+        self._posted = self._woken = False
+
+    def close(self) -> None:
+        """Cancel the lane's tasks, wait a moment for them, and close the loop."""
+        self.clock.unwatch(self.wake)
+        loop = self.loop
+        if loop is None:
+            return
+        try:
+            loop.run_until_complete(self._let_go())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            self.loop = None
+            loop.close()
+
+    def _run_loop(self, deadline: float | None) -> None:
+        """Run the loop until `wake` or until `deadline`."""
+        loop = self.loop
+        assert loop is not None
+        with self._condition:
+            self._in_loop = True
+        loop.call_soon(self._answer)
+        timer = None if deadline is None else loop.call_later(self.clock.seconds_until(deadline), loop.stop)
+        try:
+            loop.run_forever()
+        finally:
+            with self._condition:
+                self._in_loop = False
+            if timer is not None:
+                timer.cancel()
+
+    def _call_owner(self) -> None:
+        with self._condition:
+            if self._in_loop and self.loop is not None:
+                self.loop.call_soon_threadsafe(self._answer)
+            else:
+                self._condition.notify_all()
+
+    def _end_wait(self) -> None:
+        if self.loop is not None:
+            self.loop.stop()
+
+
+def run_to_end(coroutine: Any) -> Any:
+    """The value of a coroutine whose awaits never suspend (see `OwnLoop.wait`)."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise RuntimeError("a plain form awaited something that suspends")
+
+
+def _new_loop() -> tuple[asyncio.AbstractEventLoop, Callable[[Any], asyncio.Task[Any]]]:
+    from functools import partial
+
+    from ..errors import FeatureUnavailable
+
+    try:
+        import asyncio
+    except ImportError as error:
+        raise FeatureUnavailable("running coroutines", error.name or "asyncio") from None
+    loop = asyncio.new_event_loop()
+    return loop, partial(asyncio.Task, loop=loop)

@@ -1,0 +1,214 @@
+"""The arguments of an experiment, checked before anything happens, in the form in which the run uses them."""
+from __future__ import annotations
+
+import os
+
+from ..errors import ArgumentError
+from ..service.datasets import check_name
+from .calls import UserFunction, bind, bind_all
+from .items import check_data, length_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+_EVALUATOR_VALUES = ("input", "output", "expected_output", "metadata")
+_EVALUATOR_MORE = ("item", "trace_id", "duration_seconds")
+
+
+REQUIRED = ("name", "data", "task")
+DEFAULTS: dict[str, Any] = {
+    "run_name": None,
+    "description": None,
+    "evaluators": (),
+    "composite_evaluator": None,
+    "run_evaluators": (),
+    "max_concurrency": 50,
+    "metadata": None,
+    "repetitions": 1,
+    "task_timeout": None,
+    "evaluator_timeout": None,
+    "task_retries": 0,
+    "retry_on": None,
+    "rate_limit": None,
+    "fail_on_error": None,
+    "checkpoint": None,
+    "time_budget": None,
+    "executor": None,
+    "progress": False,
+    "experiment_id": None,
+    "keep_results": True,
+    "on_result": None,
+}
+
+
+class Plan:
+    """What an experiment is to do; see `Interactive.run_experiment` for what each field means."""
+
+    __slots__ = (
+        "checkpoint",
+        "composite",
+        "data",
+        "description",
+        "evaluator_timeout_seconds",
+        "evaluators",
+        "executor",
+        "experiment_id",
+        "fail_on_error",
+        "keep_results",
+        "max_concurrency",
+        "metadata",
+        "name",
+        "on_result",
+        "progress",
+        "rate_limit",
+        "repetitions",
+        "retry_on",
+        "run_evaluators",
+        "run_name",
+        "task",
+        "task_retries",
+        "task_timeout_seconds",
+        "time_budget_seconds",
+        "total",
+    )
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        """Raises ArgumentError for what cannot be used, TypeError for names that are no arguments or are missing."""
+        unknown = [name for name in arguments if name not in DEFAULTS and name not in REQUIRED]
+        missing = [name for name in REQUIRED if name not in arguments]
+        if unknown or missing:
+            problem = f"no argument {unknown[0]!r}" if unknown else f"a missing argument: {missing[0]!r}"
+            raise TypeError(f"run_experiment has {problem}")
+        given = {**DEFAULTS, **arguments}
+        self.name: str = _text("name", given["name"])
+        run_name = given["run_name"]
+        self.run_name: str | None = None if run_name is None else check_name("run_name", run_name)
+        self.description: str | None = _optional_text("description", given["description"])
+        self.metadata: dict[str, Any] = _mapping("metadata", given["metadata"])
+        check_data(given["data"])
+        self.data: Any = given["data"]
+        self.repetitions: int = _whole("repetitions", given["repetitions"], least=1)
+        length = length_of(self.data)
+        self.total: int | None = None if length is None else length * self.repetitions
+        self.max_concurrency: int = _whole("max_concurrency", given["max_concurrency"], least=1)
+        self.task: UserFunction = bind("task", given["task"], offered=("item",), sole_positional="item")
+        self.evaluators: list[UserFunction] = bind_all(
+            "evaluators", given["evaluators"], offered=_EVALUATOR_VALUES, only_if_named=_EVALUATOR_MORE
+        )
+        self.composite: UserFunction | None = None
+        if given["composite_evaluator"] is not None:
+            self.composite = bind(
+                "composite_evaluator",
+                given["composite_evaluator"],
+                offered=(*_EVALUATOR_VALUES, "evaluations", "item"),
+            )
+            while self.composite.name in [function.name for function in self.evaluators]:
+                self.composite.name += "#2"
+        self.run_evaluators: list[UserFunction] = bind_all(
+            "run_evaluators", given["run_evaluators"], offered=("item_results",), only_if_named=("item_failures",)
+        )
+        self.task_timeout_seconds: float | None = _positive("task_timeout", given["task_timeout"])
+        self.evaluator_timeout_seconds: float | None = _positive("evaluator_timeout", given["evaluator_timeout"])
+        self.task_retries: int = _whole("task_retries", given["task_retries"], least=0)
+        self.retry_on: Callable[[BaseException], bool] = _retry_rule(given["retry_on"])
+        self.rate_limit: float | None = _positive("rate_limit", given["rate_limit"])
+        self.fail_on_error: float | None = _failure_limit(given["fail_on_error"])
+        self.checkpoint: str | None = _path("checkpoint", given["checkpoint"])
+        self.time_budget_seconds: float | None = _positive("time_budget", given["time_budget"])
+        self.executor: Any = given["executor"]
+        if self.executor is not None and not callable(getattr(self.executor, "submit", None)):
+            raise ArgumentError("executor", self.executor, "must be a concurrent.futures.Executor")
+        self.progress: Any = given["progress"]
+        if not isinstance(self.progress, bool) and not callable(self.progress):
+            raise ArgumentError("progress", self.progress, "must be True, False or a function of one details object")
+        self.experiment_id: str | None = _optional_text("experiment_id", given["experiment_id"])
+        self.keep_results: bool = bool(given["keep_results"])
+        self.on_result: Callable[[Any], Any] | None = given["on_result"]
+        if self.on_result is not None and not callable(self.on_result):
+            raise ArgumentError("on_result", self.on_result, "must be a function of one item result or item failure")
+        if not self.keep_results and self.run_evaluators:
+            raise ArgumentError("keep_results", False, "run evaluators need kept results; use one or the other")
+
+    @property
+    def scoring_names(self) -> list[str]:
+        """The names of the evaluators and of the composite, in order: what a checkpoint must agree with."""
+        return [function.name for function in (*self.evaluators, *([self.composite] if self.composite else []))]
+
+
+def _text(argument: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ArgumentError(argument, value, "must be a text that is not empty")
+    return value
+
+
+def _optional_text(argument: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ArgumentError(argument, value, "must be a text or None")
+    return value or None
+
+
+def _mapping(argument: str, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    try:
+        pairs = [(str(key), member) for key, member in dict(value).items()]
+    except Exception:
+        pairs = [("", None)] * 2  # no mapping, or one that fails itself: refused below
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ArgumentError(argument, value, "must be a dict whose keys are distinct texts")
+    return found
+
+
+def _whole(argument: str, value: Any, *, least: int) -> int:
+    if isinstance(value, bool) or not hasattr(type(value), "__index__") or value < least:
+        raise ArgumentError(argument, value, f"must be a whole number of at least {least}")
+    return int(value)
+
+
+def _positive(argument: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise ArgumentError(argument, value, "must be a number above 0, or None")
+    return float(value)
+
+
+def _path(argument: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    try:
+        path = os.fspath(value)
+    except TypeError:
+        raise ArgumentError(argument, value, "must be a path") from None
+    if not isinstance(path, str) or not path:
+        raise ArgumentError(argument, value, "must be a path as text")
+    return path
+
+
+def _failure_limit(value: Any) -> float | None:
+    """None, a share below 1 (of all items), or a count from 1."""
+    if value is None or value is False:
+        return None
+    if value is True:
+        return 1
+    if isinstance(value, (int, float)) and 0 < value < float("inf") and (value < 1 or float(value).is_integer()):
+        return value
+    raise ArgumentError("fail_on_error", value, "must be True, a share between 0 and 1, or a whole number of failures")
+
+
+def _retry_rule(value: Any) -> Callable[[BaseException], bool]:
+    """Whether a failed attempt is worth another, from exception types or a predicate; None: every exception is."""
+    if value is None:
+        return lambda error: True
+    types = value if isinstance(value, (tuple, list, set, frozenset)) else (value,)
+    if types and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in types):
+        names = {f"{kind.__module__}.{kind.__qualname__}" for kind in types}
+        kinds = tuple(types)
+        # An error from another process comes as the names of its types (see `remote.RemoteError`).
+        return lambda error: isinstance(error, kinds) or not names.isdisjoint(getattr(error, "type_names", ()))
+    if callable(value) and not isinstance(value, type):
+        return lambda error: bool(value(error))
+    raise ArgumentError("retry_on", value, "must be exception types or a function of the exception")

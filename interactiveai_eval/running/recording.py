@@ -1,0 +1,302 @@
+"""What is recorded of an item: its root span, its evaluators' spans, their scores, and what nested code adds.
+
+The item span covers the task and nothing else; evaluators have spans of their own below it. All ids are derived from
+the run and the item, so recording the same item again replaces what was there.
+"""
+from __future__ import annotations
+
+from _thread import allocate_lock
+
+from .._ids import derived_id, sha256_hex
+from .._log import warn
+from .._strict_json import to_attribute_text, to_json, well_formed
+from ..model import Evaluation
+from ..service.scores import Unsendable, score_body
+from ..tracing.attributes import ENVIRONMENT, METADATA, PROPAGATED_LIMIT, TYPE, cut, metadata_attributes
+from ..tracing.otlp import SharedAttributes, encode_span
+from ..tracing.spans import Span
+from .outbox import Parcel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from ..tracing.spans import Tracer
+    from .calls import UserFunction
+    from .engine import Call
+    from .failures import Failure
+    from .items import Item, Work
+    from .outbox import Outbox
+    from .plan import Plan
+
+SPAN_NAME = "experiment-item-run"
+EXPERIMENT_ENVIRONMENT = "sdk-experiment"
+
+
+class ItemTrace:
+    """The trace of one item under way; also the sink of all spans in it, until the item is done."""
+
+    __slots__ = (
+        "_closed",
+        "_late",
+        "_span_base",
+        "scores",
+        "sent",
+        "skipped",
+        "span",
+        "span_id",
+        "spans",
+        "trace_id",
+        "unsent_scores",
+        "unsent_spans",
+    )
+
+    span: Span
+
+    def __init__(self, seed: str, sent: bool, late: Callable[[list[Span], list[dict[str, Any]]], None]) -> None:
+        """`seed` is 64 hexadecimal digits; `sent` is False where nothing of the item leaves the process."""
+        self.trace_id = seed[:32]
+        self.span_id = seed[32:48]
+        self._span_base = int(seed[48:], 16)
+        self.sent = sent
+        self.spans: list[Span] = []
+        self.scores: list[dict[str, Any]] = []
+        self.skipped: list[tuple[str, str]] = []
+        self.unsent_spans = 1  # the root's; evaluators add theirs
+        self.unsent_scores = 0
+        self._late = late
+        self._closed = False
+
+    def evaluator_span_id(self, position: int) -> str:
+        """The id of the span of the evaluator at `position`."""
+        return f"{(self._span_base + position) & 0xFFFFFFFFFFFFFFFF:016x}"
+
+    def add_span(self, span: Span) -> None:
+        if self._closed:
+            self._late([span], [])
+        else:
+            self.spans.append(span)
+
+    def add_score(self, body: dict[str, Any]) -> None:
+        if self._closed:
+            self._late([], [body])
+        else:
+            self.scores.append(body)
+
+    def skip_score(self, id: str, reason: str) -> None:
+        self.skipped.append((id, reason))
+
+    def close(self) -> tuple[list[Span], list[dict[str, Any]]]:
+        """The spans and scores so far; later ones are delivered on their own."""
+        self._closed = True
+        spans, scores = self.spans, self.scores
+        self.spans, self.scores = [], []
+        del self.span  # spans know their sink: without the cycle, all of an item is freed as it ends
+        return spans, scores
+
+
+class Recorder:
+    """Records the items of one run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        tracer: Tracer,
+        outbox: Outbox,
+        experiment_id: str,
+        run_name: str,
+        propagated: Mapping[str, Any],
+        is_sent: Callable[[str], bool],
+    ) -> None:
+        """`propagated` are the caller's propagated attributes; `is_sent(trace_id)` tells whether a trace leaves."""
+        self._plan = plan
+        self._tracer = tracer
+        self._outbox = outbox
+        self._experiment_id = experiment_id
+        self._run_name = run_name
+        self._seed = f"{len(experiment_id)}:{experiment_id}:"
+        self._propagated = dict(propagated)
+        self._is_sent = is_sent
+        self._over = False
+        self._lock = allocate_lock()
+        self._shared_by_id: dict[str, SharedAttributes] = {}
+        self._long: set[str] = set()
+        self._run_metadata = {
+            **(metadata_attributes(METADATA, tracer.masked(plan.metadata)) if plan.metadata else {}),
+            f"{METADATA}.experiment_name": well_formed(plan.name),
+            f"{METADATA}.experiment_run_name": well_formed(run_name),
+        }
+
+    def begin(self, work: Work) -> ItemTrace:
+        """The trace for one run of an item: always a new one, whatever span is current."""
+        seed = sha256_hex(f"{self._seed}{work.index}:{work.repetition}:{work.item.id}".encode("utf-8", "surrogatepass"))
+        return ItemTrace(seed, self._is_sent(seed[:32]), self._deliver_late)
+
+    def close(self) -> None:
+        """From now on, late spans and scores go to the client instead of this run."""
+        self._over = True
+
+    def open_item(self, trace: ItemTrace, item: Item, dataset_run_id: str | None) -> None:
+        """Open the root span, with its input recorded before the task runs."""
+        now = self._tracer.clock.time_ns()
+        span = trace.span = Span(self._tracer, trace, SPAN_NAME, trace.trace_id, trace.span_id, None, (), now)
+        if not trace.sent:
+            return
+        put = span.attributes
+        put[TYPE] = "span"
+        shared: dict[str, Any] = {
+            "langfuse.experiment.item.id": item.id,
+            "langfuse.experiment.item.root_observation_id": trace.span_id,
+        }
+        if item.input is not None:
+            masked = self._tracer.masked(item.input)
+            put["langfuse.observation.input"] = item.input_text if masked is item.input else to_attribute_text(masked)
+        metadata = self._tracer.masked(item.metadata)
+        if metadata is not None:
+            put.update(metadata_attributes(METADATA, metadata))
+            shared["langfuse.experiment.item.metadata"] = self._carried("item metadata", to_attribute_text(metadata))
+        put.update(self._run_metadata)  # what the run says wins over what the item says
+        if item.dataset_id is not None:
+            put[f"{METADATA}.dataset_id"] = shared["langfuse.experiment.dataset.id"] = item.dataset_id
+            put[f"{METADATA}.dataset_item_id"] = item.id
+        if item.expected_output is not None:
+            put["langfuse.experiment.item.expected_output"] = self._tracer.text(item.expected_output)
+        if self._plan.description is not None:
+            put["langfuse.experiment.description"] = self._plan.description
+        put.update(self._propagated)
+        span.shared = span.inherited = (self._run_attributes(dataset_run_id), SharedAttributes(shared))
+
+    def end_item(self, trace: ItemTrace, output: Any, end_ns: int) -> None:
+        """End the root span, at the end of the task."""
+        if trace.sent:
+            if output is not None:
+                trace.span.attributes["langfuse.observation.output"] = self._tracer.text(output)
+            trace.span.end(end_time=end_ns)
+
+    def fail_item(self, trace: ItemTrace, failure: Failure) -> None:
+        """End the root span as failed."""
+        trace.span.fail(failure.error_type, failure.message, traceback=failure.traceback)
+        if trace.sent:
+            trace.span.attributes["langfuse.observation.output"] = self._tracer.text(f"Error: {failure.message}")
+            trace.span.end()
+
+    def open_evaluator(self, trace: ItemTrace, function: UserFunction, position: int) -> Span:
+        """The span in which an evaluator runs."""
+        if not trace.sent:
+            return trace.span  # nothing of it leaves: what the evaluator opens has a parent all the same
+        now, span_id = self._tracer.clock.time_ns(), trace.evaluator_span_id(position)
+        inherited = trace.span.inherited
+        span = Span(self._tracer, trace, function.name, trace.trace_id, span_id, trace.span_id, inherited, now)
+        span.attributes[TYPE] = "evaluator"
+        span.attributes.update(self._propagated)
+        return span
+
+    def end_evaluator(
+        self, trace: ItemTrace, span: Span, call: Call, evaluator: str, evaluations: list[Evaluation], failure: Any
+    ) -> None:
+        """End an evaluator's span and score the item span with what it came to; `evaluator` names it by position."""
+        with_value = [(number, found) for number, found in enumerate(evaluations) if found.value is not None]
+        if not trace.sent:
+            trace.unsent_spans += 1
+            trace.unsent_scores += len(with_value)
+            return
+        if failure is not None:
+            span.fail(failure.error_type, failure.message, traceback=failure.traceback)
+        elif evaluations:
+            shown = [_shown(masked_evaluation(self._tracer, evaluation)) for evaluation in evaluations]
+            span.attributes["langfuse.observation.output"] = to_json(shown[0] if len(shown) == 1 else shown)
+        if call.start_ns:
+            span.start_ns = call.start_ns
+        span.end(end_time=span.start_ns + int(call.seconds * 1e9))
+        for number, evaluation in with_value:
+            score_id = derived_id(trace.trace_id, evaluator, evaluation.name, str(number))[:32]
+            self._add_score(trace, evaluation, score_id)
+
+    def _add_score(self, trace: ItemTrace, evaluation: Evaluation, score_id: str) -> None:
+        try:
+            body = score_body(
+                masked_evaluation(self._tracer, evaluation),
+                id=score_id,
+                timestamp_ns=self._tracer.clock.time_ns(),
+                environment=EXPERIMENT_ENVIRONMENT,
+                trace_id=trace.trace_id,
+                observation_id=trace.span_id,
+            )
+        except Unsendable as reason:
+            trace.skip_score(score_id, f"{evaluation.name}: {reason}")
+        else:
+            trace.add_score(body)
+
+    def finish(self, trace: ItemTrace, item_id: str) -> Parcel:
+        """All that the item has to deliver; what is left out on purpose is counted."""
+        spans, scores = trace.close()
+        counts = self._outbox.counts
+        for score_id, reason in trace.skipped:
+            counts.problem("scores", "skipped", score_id, reason, item_id)
+        if not trace.sent:
+            counts.skip(spans=len(spans) + trace.unsent_spans, scores=len(scores) + trace.unsent_scores)
+            return Parcel(item_id=item_id)
+        return Parcel(spans=[(span.id, encode_span(span)) for span in spans], scores=scores, item_id=item_id)
+
+    def _deliver_late(self, spans: list[Span], scores: list[dict[str, Any]]) -> None:
+        """Deliver what was ended or made after its item was done; never blocks."""
+        if self._over:
+            for span in spans:
+                self._tracer.sink.add_span(span)
+            for body in scores:
+                self._tracer.sink.add_score(body)
+        else:
+            encoded = [(span.id, encode_span(span)) for span in spans]
+            self._outbox.put(Parcel(spans=encoded, scores=scores), may_wait=False)
+
+    def _run_attributes(self, dataset_run_id: str | None) -> SharedAttributes:
+        """What all spans of the run carry; made once for each experiment id there is."""
+        experiment_id = dataset_run_id or self._experiment_id
+        with self._lock:
+            shared = self._shared_by_id.get(experiment_id)
+            if shared is None:
+                attributes = {
+                    ENVIRONMENT: EXPERIMENT_ENVIRONMENT,
+                    "langfuse.experiment.id": experiment_id,
+                    "langfuse.experiment.name": self._carried("run name", well_formed(self._run_name)),
+                }
+                if self._plan.metadata:
+                    text = self._tracer.text(self._plan.metadata)
+                    attributes["langfuse.experiment.metadata"] = self._carried("metadata", text)
+                shared = self._shared_by_id[experiment_id] = SharedAttributes(attributes)
+            return shared
+
+    def _carried(self, what: str, text: str) -> str:
+        """The text that nested spans carry: cut at the limit, with one warning a run for each thing that is cut."""
+        if len(text) > PROPAGATED_LIMIT and what not in self._long:
+            self._long.add(what)
+            warn(
+                f"experiment {self._plan.name!r}: {what} has {len(text)} characters; experiment attributes are cut at "
+                f"{PROPAGATED_LIMIT}, the item span's metadata keeps it whole"
+            )
+        return cut(text)
+
+
+def masked_evaluation(tracer: Tracer, evaluation: Evaluation) -> Evaluation:
+    """The evaluation as it may leave the process: comment, metadata and a value that is text masked."""
+    if not tracer.masks:
+        return evaluation
+    value = evaluation.value
+    masked: Evaluation = evaluation.replaced(
+        value=tracer.text(value) if isinstance(value, str) else value,
+        comment=tracer.masked(evaluation.comment),
+        metadata=tracer.masked(evaluation.metadata),
+    )
+    return masked
+
+
+def _shown(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation as the output of its evaluator's span."""
+    shown = {"name": evaluation.name, "value": evaluation.value}
+    if evaluation.comment is not None:
+        shown["comment"] = evaluation.comment
+    if evaluation.metadata is not None:
+        shown["metadata"] = evaluation.metadata
+    return shown

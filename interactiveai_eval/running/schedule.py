@@ -1,0 +1,184 @@
+"""Takes work from a source and keeps a bounded number of flows on their way until there is no more.
+
+Work is pulled lazily: the next piece is taken when a place is free, on a pool thread (never on an event loop), by one
+thread at a time. Nothing waits for a whole page or batch.
+"""
+from __future__ import annotations
+
+from _thread import allocate_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .engine import Engine, Flow
+
+
+class Source:
+    """Where work comes from. `take` may block; it is called by one thread at a time."""
+
+    def take(self) -> Any:
+        """The next piece of work, or END."""
+        raise TypeError
+
+
+END: Any = object()
+
+
+class AsyncSource:
+    """Work that only an event loop can pull."""
+
+    async def take(self) -> Any:
+        """The next piece of work, or END."""
+        raise TypeError
+
+
+class Schedule:
+    """One run over a source: `limit` flows at a time, at most `rate_limit` starts a second.
+
+    `may_start()` is asked before each piece of work is taken; its False ends the run early.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        source: Source | AsyncSource,
+        make_flow: Callable[[Any], Flow],
+        *,
+        limit: int,
+        rate_limit: float | None = None,
+        may_start: Callable[[], bool] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._source = source
+        self._make_flow = make_flow
+        self._limit = limit
+        self._seconds_between = None if rate_limit is None else 1.0 / rate_limit
+        self._next_start = 0.0
+        self._alarm_set = False
+        self._taker: Any = None
+        self._may_start = may_start
+        self._lock = allocate_lock()
+        self._on_their_way = 0
+        self._taking = False
+        self._left_alone = False  # the thread that takes hangs in the source and is no longer waited for
+        self.exhausted = False
+        self.halted = False
+        self.source_error: BaseException | None = None
+        self.defect: BaseException | None = None  # an error of our own in a flow
+
+    async def run(self) -> None:
+        """Return when all work is done, or when it is halted and what was on its way has ended."""
+        self._engine.submit(self._pump, None)
+        while not self._over():
+            await self._engine.attend()
+        with self._lock:
+            self._left_alone = self._taking and isinstance(self._source, Source)
+        if self._left_alone:
+            self._engine.threads.abandon()
+
+    def halt(self) -> None:
+        """Take no more work; what is on its way goes on."""
+        self.halted = True
+        self._engine.lane.wake()
+
+    def _over(self) -> bool:
+        with self._lock:
+            return self._on_their_way == 0 and (self.halted or (self.exhausted and not self._taking))
+
+    def _pump(self, _: Any) -> bool | None:
+        """Start flows while there are free places and work; True when this thread was given up meanwhile."""
+        with self._lock:
+            may_take = self._may_take()
+        while may_take:
+            if isinstance(self._source, AsyncSource):
+                self._engine.lane.post(self._begin_take, None)
+                return None
+            try:
+                work = self._source.take()
+            except BaseException as error:
+                self.source_error = error
+                work = END
+            may_take = self._took(work)
+        if self._taken_out:
+            self._engine.lane.wake()
+        return self._left_alone or None
+
+    def _may_take(self) -> bool:
+        """Whether the calling thread is now the one that takes; the lock is held."""
+        if self._taking or self._taken_out or self._on_their_way >= self._limit:
+            return False
+        if self._may_start is not None and not self._may_start():
+            self.halted = True
+            return False
+        if self._seconds_between is not None and not self._is_time():
+            return False
+        self._taking = True
+        return True
+
+    def _took(self, work: Any) -> bool:
+        """Start the flow of what was taken; whether the calling thread is to take another."""
+        with self._lock:
+            self._taking = False
+            if work is END:
+                self.exhausted = True
+            if self._taken_out:
+                return False
+            self._on_their_way += 1
+        self._engine.start(self._make_flow(work), self._flow_ended)
+        with self._lock:
+            return self._may_take()
+
+    @property
+    def _taken_out(self) -> bool:
+        """Whether nothing more is taken, for whatever reason."""
+        return self.exhausted or self.halted
+
+    def _flow_ended(self, error: BaseException | None) -> None:
+        if error is not None and self.defect is None:
+            self.defect = error
+            self.halted = True
+        with self._lock:
+            self._on_their_way -= 1
+            over = self._on_their_way == 0
+        if over:
+            self._engine.lane.wake()
+        if not self._taken_out:
+            self._pump(None)
+
+    def _is_time(self) -> bool:
+        """Whether the rate limit lets another flow start now; if not, the pump is called again when it does."""
+        assert self._seconds_between is not None
+        now = self._engine.clock.monotonic()
+        if now < self._next_start:
+            if not self._alarm_set:
+                self._alarm_set = True
+                self._engine.alarm(self._next_start, self._pump_again)
+            return False
+        self._next_start = max(self._next_start, now - self._seconds_between) + self._seconds_between
+        return True
+
+    def _pump_again(self) -> None:
+        self._alarm_set = False
+        self._engine.submit(self._pump, None)
+
+    # -- sources that need a loop: on the loop's thread ------------------------------------------------------------
+
+    def _begin_take(self, _: Any) -> None:
+        from contextvars import copy_context
+
+        self._taker = self._engine.lane.start(self._take_async(), copy_context())
+
+    async def _take_async(self) -> None:
+        assert isinstance(self._source, AsyncSource)
+        try:
+            work = await self._source.take()
+        except BaseException as error:
+            self.source_error = error
+            work = END
+        self._engine.lane.ended(self._taker)
+        if self._took(work):
+            self._engine.lane.post(self._begin_take, None)
+        elif self._taken_out:
+            self._engine.lane.wake()

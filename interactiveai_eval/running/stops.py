@@ -1,0 +1,61 @@
+"""Ctrl-C and SIGTERM while a run is under way: the first asks the run to stop, the second leaves at once."""
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+SIGTERM_EXIT = 143  # 128 + SIGTERM, what a shell reports of a process that it ended
+
+
+class Signals:
+    """`with Signals(on_stop, interrupts=...)`: calls `on_stop(error)` with the exception that the run should end in.
+
+    Only the main thread can hear signals, and only handlers that the application left at their defaults are replaced;
+    elsewhere this does nothing. On exit the former handlers are back.
+    """
+
+    def __init__(self, on_stop: Callable[[BaseException], None], *, interrupts: bool) -> None:
+        """`interrupts` is False where somebody else answers Ctrl-C (`asyncio.run` does, for what it runs)."""
+        self._on_stop = on_stop
+        self._interrupts = interrupts
+        self._stopping = False
+        self._before: list[tuple[int, Any]] = []
+
+    def __enter__(self) -> Signals:
+        import threading
+
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        try:
+            import signal
+        except ImportError:
+            return self  # this Python has no signals, so nobody can send one
+        wanted: list[tuple[int, Any]] = [(signal.SIGTERM, signal.SIG_DFL)]
+        if self._interrupts:
+            wanted.append((signal.SIGINT, signal.default_int_handler))
+        for number, default in wanted:
+            if signal.getsignal(number) is default:
+                try:
+                    self._before.append((number, signal.signal(number, self._heard)))
+                except ValueError:
+                    return self  # an embedded interpreter whose "main" thread is not the process's
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        import signal
+
+        for number, handler in self._before:
+            if signal.getsignal(number) == self._heard:
+                signal.signal(number, handler)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        import signal
+
+        error: BaseException = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(SIGTERM_EXIT)
+        if self._stopping:
+            raise error
+        self._stopping = True
+        self._on_stop(error)

@@ -1,0 +1,1 @@
+"""What a server of this family offers, one method an endpoint, over any transport."""

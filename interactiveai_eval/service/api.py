@@ -1,0 +1,303 @@
+"""The endpoints, one method each: builds the request, reads the answer, nothing more.
+
+Shapes are those of the public API with camelCase keys unless a method says otherwise; `dialects` rewrites them for the
+platform. Every method may raise ApiError (the server says no, or answers what this endpoint does not answer) and
+TransportError (no answer came).
+"""
+from __future__ import annotations
+
+from .._log import debug
+from .._strict_json import JSONError, from_json, to_json
+from ..errors import (
+    AccessDeniedError,
+    ApiError,
+    MethodNotAllowedError,
+    NotFoundError,
+    UnauthorizedError,
+    short_repr,
+)
+from ..transports.base import Request
+from .dialects import PlatformDialect, PublicDialect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from ..config import Secret
+    from ..transports.base import Response, Transport
+
+_ERRORS = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError, 405: MethodNotAllowedError}
+JSON = "application/json"
+_SPANS = ("otel", "v1", "traces")
+
+
+class Rejection:
+    """One of many things sent together that the server refused: which, and why."""
+
+    __slots__ = ("id", "reason")
+
+    def __init__(self, id: str, reason: str) -> None:
+        self.id = id
+        self.reason = reason
+
+
+class Api:
+    """Calls of one server over one transport; safe to use from many threads."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        dialect: str = "public",
+        headers: Mapping[str, Secret] | None = None,
+        prefix: str = "",
+        project: tuple[str, str] | None = None,
+        where: str = "the server",
+        spans_path: str | None = None,
+        log_requests: bool = False,
+    ) -> None:
+        """`headers` go with every request, and are shown nowhere else; `prefix` is the path of the base URL; `where`
+        names the server in errors; `project` skips discovery; `spans_path` takes the place of the OTLP endpoint's;
+        `log_requests` logs each request's method, path and status (never headers or bodies) for debugging.
+        """
+        self._log_requests = log_requests
+        self._transport = transport
+        self._headers = dict(headers or {})
+        self._prefix = prefix
+        self._where = where
+        self._project = project
+        self._spans_path = spans_path or PublicDialect().route("POST", _SPANS).path
+        self._dialect = PublicDialect() if dialect == "public" else PlatformDialect(self._discover)
+
+    # -- projects --------------------------------------------------------------------------------------------------
+
+    def projects(self) -> list[dict[str, Any]]:
+        """The projects that the keys belong to: [{"id", "name", "orgId", ...}]."""
+        found = _part(self._json("GET", ("projects",)), "data", list)
+        return [row for row in found if isinstance(row, dict)]
+
+    def project_id(self) -> str:
+        """The id of the project, from the settings or from the server."""
+        return self._project[1] if self._project is not None else self._discover()[1]
+
+    def _discover(self) -> tuple[str, str]:
+        if self._project is None:
+            found = self.projects()
+            if len(found) != 1 or not found[0].get("id"):
+                reached = f"these keys reach {len(found)} projects; pass project=(organisation id, project id)"
+                raise ApiError(f"{self._where}: {reached}", status_code=200, body=found)
+            organization = found[0].get("organization")
+            other_place = organization.get("id") if isinstance(organization, dict) else None
+            self._project = str(found[0].get("orgId") or other_place or ""), str(found[0]["id"])
+        return self._project
+
+    # -- data sets -------------------------------------------------------------------------------------------------
+
+    def create_dataset(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create or update (by name) a data set: {"id", "name", "description", "metadata", ...}."""
+        return _object(self._json("POST", ("v2", "datasets"), body=body))
+
+    def dataset(self, name: str) -> dict[str, Any]:
+        """The data set of that name. NotFoundError when there is none."""
+        return _object(self._json("GET", ("v2", "datasets", name)))
+
+    def create_dataset_item(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create or update (by id) an item of a data set; fields that are left out keep their old values."""
+        return _object(self._json("POST", ("dataset-items",), body=body))
+
+    def dataset_items(self, dataset_name: str, *, page: int, limit: int, archived: bool = False) -> dict[str, Any]:
+        """One page of items: {"data": [...], "meta": {"page", "limit", "totalItems", "totalPages"}}.
+
+        `archived` asks the embedded store for archived items too; other servers ignore the parameter.
+        """
+        query = [("datasetName", dataset_name), ("page", str(page)), ("limit", str(limit))]
+        if archived:
+            query.append(("includeArchived", "true"))
+        return _page(self._json("GET", ("dataset-items",), query))
+
+    def dataset_runs(self, dataset_name: str, *, page: int | None, limit: int | None) -> dict[str, Any]:
+        """One page of the runs of a data set, newest first."""
+        query = [(name, str(value)) for name, value in (("page", page), ("limit", limit)) if value is not None]
+        return _page(self._json("GET", ("datasets", dataset_name, "runs"), query))
+
+    def dataset_run(self, dataset_name: str, run_name: str) -> dict[str, Any]:
+        """One run; a public server puts its items into "datasetRunItems"."""
+        return _object(self._json("GET", ("datasets", dataset_name, "runs", run_name)))
+
+    def delete_dataset_run(self, dataset_name: str, run_name: str) -> dict[str, Any]:
+        """Delete a run and its items: {"message"}."""
+        return _object(self._json("DELETE", ("datasets", dataset_name, "runs", run_name)))
+
+    def dataset_run_items(
+        self, dataset_id: str, dataset_name: str, run_name: str, *, page: int, limit: int
+    ) -> dict[str, Any]:
+        """One page of what a run consists of; public servers look at the data set's id, the platform at its name."""
+        query = [
+            ("datasetId", dataset_id),
+            ("datasetName", dataset_name),
+            ("runName", run_name),
+            ("page", str(page)),
+            ("limit", str(limit)),
+        ]
+        return _page(self._json("GET", ("dataset-run-items",), query))
+
+    def create_dataset_run_item(self, body: Mapping[str, Any]) -> str:
+        """Link an item to a trace in a run, which is made on first use; the id of that run."""
+        answer = _object(self._json("POST", ("dataset-run-items",), body=body))
+        run_id = answer.get("datasetRunId") or answer.get("dataset_run_id")
+        if not isinstance(run_id, str):
+            raise ApiError(f"{self._where} linked an item but names no run", status_code=200, body=answer)
+        return run_id
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def traces(self, **query: Any) -> dict[str, Any]:
+        """One page of traces; parameters as the server names them: page, limit, orderBy, filter, tags, ..."""
+        return _page(self._json("GET", ("traces",), _query(query)))
+
+    def trace(self, trace_id: str) -> dict[str, Any]:
+        """One trace with its observations and scores."""
+        return _object(self._json("GET", ("traces", trace_id)))
+
+    def observations(self, **query: Any) -> dict[str, Any]:
+        """One page of observations; parameters as the server names them."""
+        return _page(self._json("GET", ("observations",), _query(query)))
+
+    def observation(self, observation_id: str) -> dict[str, Any]:
+        """One observation."""
+        return _object(self._json("GET", ("observations", observation_id)))
+
+    def scores(self, **query: Any) -> dict[str, Any]:
+        """One page of scores; parameters as the server names them."""
+        return _page(self._json("GET", ("v2", "scores"), _query(query)))
+
+    # -- delivering ------------------------------------------------------------------------------------------------
+
+    def send_scores(self, bodies: Sequence[Mapping[str, Any]]) -> list[Rejection]:
+        """Deliver scores (`service.scores.score_body`) and return those that were refused.
+
+        On a server that takes batches this is one request; else one a score, and an error leaves the rest unsent.
+        """
+        if not self._dialect.batches_scores:
+            return [refused for refused in map(self._send_score, bodies) if refused is not None]
+        events = [
+            {"id": body["id"], "timestamp": body["timestamp"], "type": "score-create", "body": body} for body in bodies
+        ]
+        answer = self._json("POST", ("ingestion",), body={"batch": events})
+        return [
+            Rejection(str(row.get("id")), str(row.get("message") or row.get("error") or "refused"))
+            for row in _part(answer, "errors", list)
+            if isinstance(row, dict)
+        ]
+
+    def _send_score(self, body: Mapping[str, Any]) -> Rejection | None:
+        try:
+            self._json("POST", ("scores",), body=body)
+        except ApiError as error:
+            if not 400 <= error.status_code < 500 or error.status_code in (401, 403, 408, 429):
+                raise
+            return Rejection(body["id"], str(error))
+        return None
+
+    def send_spans(self, export: bytes, content_type: str) -> None:
+        """Deliver an encoded OTLP export."""
+        headers = {**self._revealed_headers(), "content-type": content_type}
+        request = Request("POST", self._prefix + self._spans_path, headers=headers, body=export)
+        response = self._exchange(request)
+        if not 200 <= response.status < 300:
+            raise self._error(response, "POST", "/".join(_SPANS))
+
+    # -- plumbing --------------------------------------------------------------------------------------------------
+
+    def _json(
+        self,
+        method: str,
+        segments: Sequence[str],
+        query: Sequence[tuple[str, str]] = (),
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        routed = self._dialect.route(method, segments, query, body)
+        operation = "/".join(segments)
+        response = self._request(method, routed.path, routed.query, routed.body)
+        if not 200 <= response.status < 300:
+            raise self._error(response, method, operation)
+        try:
+            answer = from_json(response.body)
+            return answer if routed.unwrap is None else routed.unwrap(answer)
+        except (JSONError, KeyError, TypeError, IndexError) as problem:
+            raise ApiError(
+                f"{method} {operation} on {self._where}: not an answer of this service ({problem}): "
+                + short_repr(response.body[:80]),
+                status_code=response.status,
+                body=response.body[:1000],
+            ) from None
+
+    def _request(
+        self, method: str, path: str, query: Sequence[tuple[str, str]], body: Mapping[str, Any] | None
+    ) -> Response:
+        headers = self._revealed_headers()
+        payload = b""
+        if body is not None:
+            payload = to_json(body).encode("ascii")
+            headers["content-type"] = JSON
+        return self._exchange(Request(method, self._prefix + path, query=tuple(query), headers=headers, body=payload))
+
+    def _exchange(self, request: Request) -> Response:
+        response = self._transport.send(request)
+        if self._log_requests:
+            debug(f"{request.method} {request.path} on {self._where}: {response.status}, {len(response.body)} bytes")
+        return response
+
+    def _revealed_headers(self) -> dict[str, str]:
+        return {name: secret.reveal() for name, secret in self._headers.items()}
+
+    def _error(self, response: Response, method: str, operation: str) -> ApiError:
+        try:
+            body = from_json(response.body)
+        except JSONError:
+            body = response.body[:1000].decode("utf-8", "replace")
+        told = body.get("message") or body.get("error") if isinstance(body, dict) else body
+        kind = _ERRORS.get(response.status, ApiError)
+        return kind(
+            f"{method} {operation} on {self._where} was answered {response.status}: {short_repr(told, 300)}",
+            status_code=response.status,
+            body=body,
+        )
+
+
+def _query(given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Decoded query pairs: None left out, sequences repeated."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in given.items():
+        if value is not None:
+            pairs += [(name, str(each)) for each in (value if isinstance(value, (list, tuple)) else (value,))]
+    return pairs
+
+
+def _object(answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise ApiError(f"the answer is {type(answer).__name__}, not an object", status_code=200, body=answer)
+    return answer
+
+
+def _part(answer: Any, name: str, kind: type) -> Any:
+    part = _object(answer).get(name)
+    if not isinstance(part, kind):
+        raise ApiError(f"the answer has no {kind.__name__} at {name!r}", status_code=200, body=answer)
+    return part
+
+
+def _page(answer: Any) -> dict[str, Any]:
+    """A page with its meta in camelCase, whichever way the server spells it."""
+    meta = _part(answer, "meta", dict)
+    camel = {
+        "page": meta.get("page"),
+        "limit": meta.get("limit"),
+        "totalItems": meta.get("totalItems", meta.get("total_items")),
+        "totalPages": meta.get("totalPages", meta.get("total_pages")),
+    }
+    rows = _part(answer, "data", list)
+    if not all(isinstance(row, dict) for row in rows):
+        raise ApiError("a page holds something else than objects", status_code=200, body=answer)
+    return {"data": rows, "meta": {**meta, **camel}}

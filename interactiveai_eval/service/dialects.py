@@ -1,0 +1,139 @@
+"""Two ways to say the same request: "public" as it stands, "platform" as the InteractiveAI platform routes it.
+
+`Api` always speaks public. The platform dialect is a table of rewritten paths, snake_case bodies and unwrapped
+answers (WIRE.md section 2.1); what is not in the table goes out unchanged.
+"""
+from __future__ import annotations
+
+from threading import Lock
+
+from .._strict_json import well_formed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+PUBLIC_PREFIX = "/api/public"
+
+
+def percent_encoded(text: str) -> str:
+    """`text` as one path segment: everything but letters, digits and `-._~` is encoded."""
+    return "".join([chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in well_formed(text).encode()])
+
+
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+class Routed:
+    """How a request goes out, and how its answer comes back in public form."""
+
+    __slots__ = ("body", "path", "query", "unwrap")
+
+    def __init__(
+        self,
+        path: str,
+        query: Sequence[tuple[str, str]],
+        body: Mapping[str, Any] | None,
+        unwrap: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.path = path
+        self.query = query
+        self.body = body
+        self.unwrap = unwrap
+
+
+class PublicDialect:
+    """Requests as they are: /api/public/..., camelCase. Scores go in batches."""
+
+    batches_scores = True
+
+    def route(
+        self,
+        method: str,
+        segments: Sequence[str],
+        query: Sequence[tuple[str, str]] = (),
+        body: Mapping[str, Any] | None = None,
+    ) -> Routed:
+        """The request for the endpoint named by `segments` (decoded, without the prefix)."""
+        return Routed("/".join([PUBLIC_PREFIX, *map(percent_encoded, segments)]), query, body)
+
+
+class PlatformDialect(PublicDialect):
+    """Requests as the platform takes them; `find_project` tells (organisation id, project id) once it is needed."""
+
+    batches_scores = False
+
+    def __init__(self, find_project: Callable[[], tuple[str, str]]) -> None:
+        self._find_project = find_project
+        self._project: tuple[str, str] | None = None
+        self._lock = Lock()
+
+    def route(
+        self,
+        method: str,
+        segments: Sequence[str],
+        query: Sequence[tuple[str, str]] = (),
+        body: Mapping[str, Any] | None = None,
+    ) -> Routed:
+        if list(segments) == ["projects"]:
+            return Routed("/api/platform/v1/projects", query, body)
+        for methods, pattern, target, wrapper in _ROUTES:
+            names = _match(pattern, segments)
+            if names is None or method not in methods:
+                continue
+            with self._lock:
+                if self._project is None:
+                    self._project = self._find_project()
+            base = "/api/platform/v1/organizations/{}/projects/{}".format(*map(percent_encoded, self._project))
+            path = "/".join([base, *[percent_encoded(names.pop(0)) if part == "*" else part for part in target]])
+            return Routed(
+                path,
+                [(snake_case(name), value) for name, value in query],
+                None if body is None else {snake_case(name): value for name, value in body.items()},
+                wrapper,
+            )
+        return super().route(method, segments, query, body)
+
+
+def _match(pattern: Sequence[str], segments: Sequence[str]) -> list[str] | None:
+    if len(pattern) != len(segments):
+        return None
+    if any(part not in ("*", segment) for part, segment in zip(pattern, segments)):
+        return None
+    return [segment for part, segment in zip(pattern, segments) if part == "*"]
+
+
+def snake_case(name: str) -> str:
+    """`datasetName` as `dataset_name`."""
+    return "".join([f"_{letter.lower()}" if letter.isupper() else letter for letter in name])
+
+
+def _one(name: str) -> Callable[[Any], Any]:
+    return lambda answer: answer["data"][name]
+
+
+def _many(name: str) -> Callable[[Any], Any]:
+    return lambda answer: {"data": answer["data"][name], "meta": answer["data"]["meta"]}
+
+
+def _whole(answer: Any) -> Any:
+    return answer["data"]
+
+
+_ROUTES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], Callable[[Any], Any]], ...] = (
+    ("GET", ("v2", "datasets"), ("datasets",), _many("datasets")),
+    ("POST", ("v2", "datasets"), ("datasets",), _one("dataset")),
+    ("GET", ("v2", "datasets", "*"), ("datasets", "*"), _one("dataset")),
+    ("GET", ("datasets", "*", "runs"), ("datasets", "*", "runs"), _many("runs")),
+    ("GET", ("datasets", "*", "runs", "*"), ("datasets", "*", "runs", "*"), _one("run")),
+    ("DELETE", ("datasets", "*", "runs", "*"), ("datasets", "*", "runs", "*"), _whole),
+    ("GET", ("dataset-items",), ("dataset-items",), _many("items")),
+    ("POST", ("dataset-items",), ("dataset-items",), _one("item")),
+    ("GET", ("dataset-items", "*"), ("dataset-items", "*"), _one("item")),
+    ("DELETE", ("dataset-items", "*"), ("dataset-items", "*"), _whole),
+    ("GET", ("dataset-run-items",), ("dataset-run-items",), _many("run_items")),
+    ("POST", ("dataset-run-items",), ("dataset-run-items",), _one("run_item")),
+    ("POST", ("scores",), ("scores",), _whole),
+    ("DELETE", ("scores", "*"), ("scores", "*"), _whole),
+)

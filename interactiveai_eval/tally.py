@@ -1,0 +1,114 @@
+"""Counts of a run that need no results: what is left when a million item results are streamed instead of kept.
+
+The same counting serves kept results (`tally_of`), so that both print the same figures.
+"""
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+
+
+class MetricTally:
+    """One metric (an evaluation name) over a run, in constant space for everything but distinct labels."""
+
+    __slots__ = ("false", "labels", "missing", "name", "numbers", "total", "true")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.true = 0
+        self.false = 0
+        self.numbers = 0
+        self.total = 0.0
+        self.labels: dict[str, int] = {}
+        self.missing = 0
+
+    def add(self, value: Any) -> None:
+        """Count one value; None, NaN and infinities are `missing`."""
+        if value is None:
+            self.missing += 1
+        elif value is True:
+            self.true += 1
+        elif value is False:
+            self.false += 1
+        elif isinstance(value, str):
+            self.labels[value] = self.labels.get(value, 0) + 1
+        else:
+            try:
+                number = float(value)
+            except OverflowError:
+                number = float("inf")
+            if number - number == 0.0:
+                self.numbers += 1
+                self.total += number
+            else:
+                self.missing += 1
+
+    @property
+    def n(self) -> int:
+        """How many values there are (missing ones left out)."""
+        return self.true + self.false + self.numbers + sum(self.labels.values())
+
+    @property
+    def kind(self) -> str:
+        """"boolean", "numeric", "categorical", "mixed", or "empty" when every value is missing."""
+        kinds = [
+            kind
+            for kind, n in (
+                ("boolean", self.true + self.false),
+                ("numeric", self.numbers),
+                ("categorical", len(self.labels)),
+            )
+            if n
+        ]
+        return kinds[0] if len(kinds) == 1 else "mixed" if kinds else "empty"
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of numbers and booleans together (a boolean counts 1 or 0); None without any."""
+        n = self.true + self.false + self.numbers
+        return (self.total + self.true) / n if n else None
+
+
+class RunTally:
+    """How many items came, went through and failed, and one `MetricTally` a metric, in first-seen order."""
+
+    __slots__ = ("failed", "metrics", "succeeded")
+
+    def __init__(self) -> None:
+        self.succeeded = 0
+        self.failed = 0
+        self.metrics: dict[str, MetricTally] = {}
+
+    @property
+    def given(self) -> int:
+        """Items taken from the data, times repetitions."""
+        return self.succeeded + self.failed
+
+    def add_result(self, evaluations: Iterable[Any]) -> None:
+        """Count one item that went through."""
+        self.succeeded += 1
+        for evaluation in evaluations:
+            metric = self.metrics.get(evaluation.name)
+            if metric is None:
+                metric = self.metrics[evaluation.name] = MetricTally(evaluation.name)
+            metric.add(evaluation.value)
+
+    def add_failure(self) -> None:
+        """Count one item that failed."""
+        self.failed += 1
+
+
+def tally_of(record: Any) -> RunTally:
+    """The tally of a run (a `model.ExperimentRecord`): the one that it carries, else counted from its kept results."""
+    if record.tally is not None:
+        kept: RunTally = record.tally
+        return kept
+    tally = RunTally()
+    for result in record.item_results:
+        tally.add_result(result.evaluations)
+    for _ in record.item_failures:
+        tally.add_failure()
+    return tally

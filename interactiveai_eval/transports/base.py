@@ -1,0 +1,74 @@
+"""The only seam between this package and the outside: a request goes in, a response comes out.
+
+Everything above builds requests and reads responses; everything that speaks to a server, to the embedded store or to
+nothing at all is a `Transport`. Behaviour is added by wrapping one transport in another.
+"""
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+
+class Request:
+    """One HTTP request as a plain value.
+
+    `path` is absolute and percent-encoded, without query; `query` holds decoded (name, value) pairs in order;
+    header names are lower case.
+    """
+
+    __slots__ = ("body", "headers", "method", "path", "query")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: tuple[tuple[str, str], ...] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = {} if headers is None else headers
+        self.body = body
+
+    def __repr__(self) -> str:
+        # Headers carry credentials and bodies carry user data: neither belongs in a log.
+        return f"Request({self.method} {self.path}, {len(self.body)} bytes)"
+
+
+class Response:
+    """One HTTP response as a plain value; header names are lower case, `body` is decoded (not compressed)."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
+        self.status = status
+        self.headers = {} if headers is None else headers
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"Response({self.status}, {len(self.body)} bytes)"
+
+
+class Transport:
+    """Answers requests. Subclass it and write `send`; `close` only if there is something to close."""
+
+    def send(self, request: Request) -> Response:
+        """The answer to `request`, whatever its status. May be called from many threads at once.
+
+        Raises: TransportError when no answer came; ClosedError after `close`.
+        """
+        raise TypeError(f"{type(self).__name__} must define send(request)")
+
+    def close(self) -> None:
+        """Give back what the transport holds. Calling it again does nothing."""
+
+    def __enter__(self) -> Transport:
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self.close()

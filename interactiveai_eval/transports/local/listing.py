@@ -1,0 +1,222 @@
+"""Filters, plain parameters and pages of trace and observation lists, as SQL.
+
+All SQL is built from the tables in this file; what comes from a request is bound as a parameter.
+"""
+from __future__ import annotations
+
+from ..._clock import datetime_to_ns, iso_to_datetime
+from ..._strict_json import well_formed
+from ...filter_language import Condition, FilterError, parse_conditions
+from .exchange import Page, Refusal, invalid
+from .wire_values import LAST_NS, columns_of, metadata_number, metadata_text, text_to_ns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .exchange import Call
+
+_MOST_PARAMETERS = 30_000  # SQLite takes 32,766 since 3.32
+
+
+def _own(alias: str, names: str) -> dict[str, str]:
+    """SQL of columns that are named like their filter columns, but in snake_case."""
+    return {name: f"{alias}.{column}" for name, column in columns_of(names)}
+
+
+def _of_trace(sql: str) -> str:
+    return f"(SELECT {sql} FROM observations o WHERE o.trace_id = t.id)"
+
+
+def _of_owner(sql: str) -> str:
+    return f"(SELECT {sql} FROM traces t WHERE t.id = o.trace_id)"
+
+
+_AMOUNTS = _own("o", "inputTokens outputTokens totalTokens inputCost outputCost totalCost")
+# column: SQL of its value; for an array column, of the id of the trace whose tags it has
+_SQL: dict[str, dict[str, str]] = {
+    "traces": {
+        **_own("t", "id name environment userId sessionId version release metadata"),
+        "timestamp": "t.start_ns",
+        "tags": "t.id",
+        "bookmarked": "0",
+        "level": (
+            "(SELECT o.level FROM observations o WHERE o.trace_id = t.id ORDER BY o.level = 'ERROR' DESC, "
+            "o.level = 'WARNING' DESC, o.level = 'DEFAULT' DESC LIMIT 1)"
+        ),
+        **{
+            f"{level.lower()}Count": _of_trace(f"count(CASE o.level WHEN '{level}' THEN 1 END)")
+            for level in ("WARNING", "ERROR", "DEFAULT", "DEBUG")
+        },
+        "latency": _of_trace("(max(o.end_ns) - min(o.start_ns)) / 1e9"),
+        **{name: _of_trace(f"total({column})") for name, column in _AMOUNTS.items()},
+    },
+    "observations": {
+        **_own("o", "id type name traceId environment level statusMessage version model"),
+        **_own("o", "promptName promptVersion metadata"),
+        "parentObservationId": "o.parent_id",
+        "startTime": "o.start_ns",
+        "endTime": "o.end_ns",
+        "modelId": "NULL",
+        "traceName": _of_owner("t.name"),
+        "traceEnvironment": _of_owner("t.environment"),
+        "userId": _of_owner("t.user_id"),
+        "sessionId": _of_owner("t.session_id"),
+        "traceTags": "o.trace_id",
+        **dict.fromkeys(("toolDefinitions", "toolCalls"), "0"),
+        **dict.fromkeys(("toolNames", "calledToolNames"), "''"),
+        "latency": "(o.end_ns - o.start_ns) / 1e9",
+        "timeToFirstToken": "(o.completion_start_ns - o.start_ns) / 1e9",
+        "tokensPerSecond": "o.output_tokens * 1e9 / (o.end_ns - o.start_ns)",
+        **_AMOUNTS,
+    },
+}
+_SCORED = {"traces": "s.trace_id = t.id", "observations": "s.trace_id = o.trace_id AND s.observation_id = o.id"}
+_FROM = {"traces": "traces t", "observations": "observations o"}
+_TEXT = {
+    "=": "{} = ?",
+    "contains": "instr({}, ?) > 0",
+    "does not contain": "instr({}, ?) = 0",
+    "starts with": "instr({}, ?) = 1",
+    "ends with": "ends_with({}, ?)",
+}
+# Plain query parameters: (type of the condition, column, operator)
+_PLAIN = {
+    "traces": {
+        "fromTimestamp": ("datetime", "timestamp", ">="),
+        "toTimestamp": ("datetime", "timestamp", "<"),
+        "tags": ("arrayOptions", "tags", "all of"),
+        "environment": ("stringOptions", "environment", "any of"),
+        **{name: ("string", name, "=") for name in "userId name sessionId version release".split()},
+    },
+    "observations": {
+        "fromStartTime": ("datetime", "startTime", ">="),
+        "toStartTime": ("datetime", "startTime", "<"),
+        "environment": ("stringOptions", "environment", "any of"),
+        **{name: ("string", name, "=") for name in "userId name type traceId level version".split()},
+        "parentObservationId": ("string", "parentObservationId", "="),
+    },
+}
+OBSERVATION_TYPES = (
+    "SPAN", "GENERATION", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "GUARDRAIL", "EMBEDDING",
+)  # fmt: skip
+LEVELS = ("DEBUG", "DEFAULT", "WARNING", "ERROR")
+_ENUMS = {"type": OBSERVATION_TYPES, "level": LEVELS}
+
+
+def ends_with(text: str | None, end: str) -> bool | None:
+    """SQL function; NULL for NULL."""
+    return None if text is None else text.endswith(end)
+
+
+FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
+    "ends_with": (2, ends_with),
+    "metadata_text": (2, metadata_text),
+    "metadata_number": (2, metadata_number),
+}
+
+
+def conditions_of(call: Call, scope: str) -> list[Condition]:
+    """What the request asks for: its filter, and the plain parameters about columns that the filter leaves alone."""
+    try:
+        found = list(parse_conditions(scope, call.one("filter") or ""))
+    except FilterError as error:
+        raise Refusal(400, error.body) from None
+    filtered = {condition.column for condition in found}
+    for name, (kind, column, operator) in _PLAIN[scope].items():
+        value: Any = call.one(name) if kind in ("string", "datetime") else call.many(name)
+        if value is None:
+            continue
+        if kind == "datetime" and text_to_ns(value) is None:
+            raise invalid("Invalid ISO datetime", name, code="invalid_format")
+        if name in _ENUMS and value not in _ENUMS[name]:
+            raise invalid(f"Invalid option: expected one of {'|'.join(_ENUMS[name])}", name, code="invalid_value")
+        if column not in filtered:
+            found.append(Condition(type=kind, column=column, operator=operator, value=value))
+    return found
+
+
+def select_page(
+    connection: Any, call: Call, scope: str, columns: str, conditions: list[Condition], order: str
+) -> tuple[list[tuple[Any, ...]], Page]:
+    """The rows of the requested page, and the page without its data."""
+    page, limit = call.page_and_limit()
+    parts = [_compiled(scope, condition) for condition in conditions if condition.type != "positionInTrace"]
+    where = " AND ".join([sql for sql, _ in parts]) or "1"
+    parameters = [well_formed(each) if type(each) is str else each for _, some in parts for each in some]
+    if len(parameters) > _MOST_PARAMETERS:
+        raise invalid(f"Too many values: at most {_MOST_PARAMETERS}", "filter", code="too_big")
+    return page_of(connection, f"{_FROM[scope]} WHERE {where}", parameters, columns, order, page, limit)
+
+
+def page_of(
+    connection: Any, source: str, parameters: list[Any], columns: str, order: str, page: int, limit: int
+) -> tuple[list[tuple[Any, ...]], Page]:
+    """The rows of one page of `SELECT columns FROM source`, and the page without its data."""
+    (total,) = connection.execute(f"SELECT count(*) FROM {source}", parameters).fetchone()
+    offset = (page - 1) * limit
+    rows = []
+    if offset < total:
+        sql = f"SELECT {columns} FROM {source} ORDER BY {order} LIMIT ? OFFSET ?"
+        rows = connection.execute(sql, [*parameters, limit, offset]).fetchall()
+    return rows, Page([], page=page, limit=limit, total=total)
+
+
+def _compiled(scope: str, condition: Condition) -> tuple[str, list[Any]]:
+    """One condition as SQL and its parameters. As in SQL, a missing value matches only "is null"."""
+    kind, operator, value = condition.type, condition.operator, condition.value
+    column = _SQL[scope].get(condition.column, "1")
+    marks = ", ".join("?" * len(value)) if type(value) is list else ""
+    if kind == "null":
+        return f"{column} {operator.upper()}", []
+    if kind == "string":
+        return _TEXT[operator].format(column), [value]
+    if kind == "stringObject":
+        return _TEXT[operator].format(f"metadata_text({column}, ?)"), [condition.key, value]
+    if kind == "datetime":
+        return _compiled_datetime(column, operator, value)
+    if kind == "number":
+        return f"{column} {operator} ?", [_number(value)]
+    if kind == "boolean":
+        return f"{column} {operator} ?", [int(value)]
+    if kind == "stringOptions":
+        return f"{column} {'IN' if operator == 'any of' else 'NOT IN'} ({marks})", value
+    if kind == "arrayOptions":
+        return _compiled_tags(column, operator, value)
+    if condition.column == "metadata":
+        if kind == "numberObject":
+            return f"metadata_number({column}, ?) {operator} ?", [condition.key, _number(value)]
+        no = "" if operator == "any of" else "NOT "
+        return f"metadata_text({column}, ?) {no}IN ({marks})", [condition.key, *value]
+    scores = f"FROM scores s WHERE {_SCORED[scope]} AND s.name = ? AND s.data_type"
+    if kind == "numberObject":
+        return f"(SELECT avg(s.value) {scores} IN ('NUMERIC', 'BOOLEAN')) {operator} ?", [condition.key, _number(value)]
+    if kind == "booleanObject":
+        return f"EXISTS (SELECT 1 {scores} = 'BOOLEAN' AND s.value {operator} ?)", [condition.key, int(value)]
+    no = "" if operator == "any of" else "NOT "
+    return f"{no}EXISTS (SELECT 1 {scores} = 'CATEGORICAL' AND s.string_value IN ({marks}))", [condition.key, *value]
+
+
+def _number(value: float) -> float:
+    """`value` as SQLite can take it."""
+    return value if -LAST_NS <= value <= LAST_NS else float("inf") if value > 0 else float("-inf")
+
+
+def _compiled_datetime(column: str, operator: str, value: str) -> tuple[str, list[Any]]:
+    """Times are kept in nanoseconds and compared in milliseconds."""
+    milliseconds = datetime_to_ns(iso_to_datetime(value)) // 1_000_000
+    bound = (milliseconds + (operator in (">", "<="))) * 1_000_000
+    return f"{column} {'>=' if operator[0] == '>' else '<'} ?", [max(-LAST_NS, min(bound, LAST_NS))]
+
+
+def _compiled_tags(column: str, operator: str, tags: list[str]) -> tuple[str, list[Any]]:
+    tags = sorted(set(tags))
+    carriers = f"SELECT trace_id FROM trace_tags WHERE tag IN ({', '.join('?' * len(tags))})"
+    if operator == "any of":
+        return f"{column} IN ({carriers})", tags
+    if operator == "none of":
+        return f"({column} IN ({carriers})) IS NOT TRUE", tags
+    if not tags:
+        return "1", []
+    return f"{column} IN ({carriers} GROUP BY trace_id HAVING count(*) = ?)", [*tags, len(tags)]

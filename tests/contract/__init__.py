@@ -1,0 +1,1 @@
+"""What several implementations of one thing must all do."""

@@ -1,0 +1,305 @@
+"""`checkpoint=`: a killed run goes on, nothing is run twice, nothing is lost, nothing arrives twice."""
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import threading
+
+import pytest
+
+from interactiveai_eval import CheckpointError, Evaluation, Interactive, Response
+from interactiveai_eval.transports.base import Transport
+from interactiveai_eval.transports.local import LocalTransport
+
+from .programs import start
+
+
+def numbers(n):
+    return [{"input": i, "expected_output": i} for i in range(n)]
+
+
+def outputs(result):
+    return [item.output for item in result.item_results]
+
+
+def exact(*, output, expected_output):
+    return output == expected_output
+
+
+class Task:
+    """Counts its calls; fails from the `fails_from`th item on."""
+
+    def __init__(self, fails_from=10**9):
+        self.fails_from = fails_from
+        self.calls = []
+
+    def __call__(self, *, item):
+        self.calls.append(item["input"])
+        if item["input"] >= self.fails_from:
+            raise ValueError("down")
+        return item["input"]
+
+
+def test_a_second_call_runs_only_what_has_not_gone_through(client, tmp_path):
+    first, second = Task(fails_from=6), Task()
+    path = tmp_path / "run.checkpoint"
+
+    one = client.run_experiment(name="resume", data=numbers(10), task=first, evaluators=[exact], checkpoint=path)
+    two = client.run_experiment(name="resume", data=numbers(10), task=second, evaluators=[exact], checkpoint=path)
+
+    assert (outputs(one), len(one.item_failures)) == ([0, 1, 2, 3, 4, 5], 4)
+    assert sorted(second.calls) == [6, 7, 8, 9] and outputs(two) == list(range(10))
+    assert (two.run_name, two.experiment_id) == (one.run_name, one.experiment_id)
+    assert two.item_results[:6] == one.item_results
+    assert two.evaluator_stats[0].total_runs == 10
+    assert client.api.scores()["meta"]["totalItems"] == 10 and client.api.traces()["meta"]["totalItems"] == 10
+
+
+def test_a_third_call_runs_nothing_and_gives_the_same_result(client, tmp_path):
+    path = tmp_path / "run.checkpoint"
+    one = client.run_experiment(name="same", data=numbers(5), task=Task(), evaluators=[exact], checkpoint=path)
+    task = Task()
+
+    two = client.run_experiment(name="same", data=numbers(5), task=task, evaluators=[exact], checkpoint=path)
+
+    assert task.calls == [] and two.item_results == one.item_results
+    assert two.delivery.acknowledged == 0  # all of it had arrived
+
+
+def test_items_are_known_by_what_they_say_and_not_by_their_place(client, tmp_path):
+    path = tmp_path / "run.checkpoint"
+    client.run_experiment(name="moved", data=numbers(4), task=Task(), checkpoint=path)
+    task = Task()
+
+    result = client.run_experiment(
+        name="moved", data=[{"input": 9}, *reversed(numbers(4)), {"input": 1}], task=task, checkpoint=path
+    )
+
+    assert sorted(task.calls) == [1, 9]  # the second 1 has no expected output: it is another item
+    assert [(item.index, item.output) for item in result.item_results] == [(0, 9), (1, 3), (2, 2), (3, 1), (4, 0), (5, 1)]
+
+
+def test_equal_items_are_each_run_once(client, tmp_path):
+    path = tmp_path / "run.checkpoint"
+    data = [{"input": "same"}] * 3
+    client.run_experiment(name="equal", data=data, task=lambda item: 1, checkpoint=path)
+    calls = []
+
+    result = client.run_experiment(name="equal", data=[*data, data[0]], task=lambda item: calls.append(1), checkpoint=path)
+
+    assert len(calls) == 1 and len(result.item_results) == 4
+
+
+def test_repetitions_are_finished_one_by_one(client, tmp_path):
+    path = tmp_path / "run.checkpoint"
+    client.run_experiment(name="often", data=numbers(2), task=Task(), repetitions=2, checkpoint=path)
+    task = Task()
+
+    client.run_experiment(name="often", data=numbers(2), task=task, repetitions=3, checkpoint=path)
+
+    assert sorted(task.calls) == [0, 1]
+
+
+def test_values_that_json_cannot_hold_come_back(client, tmp_path):
+    path = tmp_path / "run.checkpoint"
+    values = [math.inf, -math.inf, 2**70, 0.5, True, "good", None]
+
+    def judge(*, output):
+        return [Evaluation(name=f"v{i}", value=value, comment="c") for i, value in enumerate(values)]
+
+    for _ in range(2):
+        result = client.run_experiment(name="odd", data=numbers(1), task=Task(), evaluators=[judge], checkpoint=path)
+
+    assert [e.value for e in result.item_results[0].evaluations] == values
+
+
+def test_what_had_not_arrived_is_delivered_by_the_next_call(tmp_path):
+    """The journal holds what an item has to send until it has arrived, so a dead server loses nothing."""
+    path = tmp_path / "run.checkpoint"
+    store = LocalTransport()
+
+    class Deaf(Transport):
+        def send(self, request):
+            return Response(503, body=b"{}")
+
+    with Interactive(transport=Deaf(), dialect="public") as client:
+        one = client.run_experiment(name="late", data=numbers(4), task=Task(), evaluators=[exact], checkpoint=path)
+    task = Task()
+    with Interactive(transport=store, dialect="public") as client:
+        two = client.run_experiment(name="late", data=numbers(4), task=task, evaluators=[exact], checkpoint=path)
+
+        assert (one.delivery.acknowledged, one.delivery.pending) == (0, 12)
+        assert task.calls == [] and two.delivery.acknowledged == 12
+        assert client.api.scores()["meta"]["totalItems"] == 4
+        assert client.api.trace(two.item_results[0].trace_id)["output"] == 0
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"name": "other"}, "is of another run: its name is 'mine', this call's is 'other'"),
+        ({"run_name": "r2"}, "its run_name is 'r1', this call's is 'r2'"),
+        ({"experiment_id": "e2"}, "its experiment_id is 'e1', this call's is 'e2'"),
+        ({"evaluators": []}, r"its evaluators is \['exact'\], this call's is \[\]"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_and_left_as_it_was(client, tmp_path, change, message):
+    path = tmp_path / "run.checkpoint"
+    mine = {"name": "mine", "run_name": "r1", "experiment_id": "e1", "evaluators": [exact], "checkpoint": path}
+    client.run_experiment(data=numbers(2), task=Task(), **mine)
+    before, task = path.read_bytes(), Task()
+
+    with pytest.raises(CheckpointError, match=message):
+        client.run_experiment(data=numbers(2), task=task, **{**mine, **change})
+
+    assert path.read_bytes() == before and task.calls == []
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"my shopping list\n", "is not a checkpoint file"),
+        (b'{"format": "something else"}\n', "is not a checkpoint file"),
+        (b"\x00\xff\n", "is not a checkpoint file"),
+        (b'{"format": "interactiveai_eval.checkpoint", "version": 99}\n', "has version 99, this package reads 1"),
+        (
+            b'{"format": "interactiveai_eval.checkpoint", "version": 1, "name": "x", "evaluators": []}\nnot json\n',
+            "line 2: not a journal line",
+        ),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_refused_and_left_as_it_was(client, tmp_path, content, message):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+
+    with pytest.raises(CheckpointError, match=message):
+        client.run_experiment(name="x", data=numbers(1), task=Task(), checkpoint=path)
+
+    assert path.read_bytes() == content
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_before_any_work(client, tmp_path):
+    for path in (tmp_path, tmp_path / "no" / "such" / "folder"):
+        task = Task()
+        with pytest.raises(CheckpointError, match=r"cannot be opened: .*; name a file in a folder"):
+            client.run_experiment(name="x", data=numbers(1), task=task, checkpoint=path)
+        assert task.calls == []
+
+
+def test_a_checkpoint_in_use_by_another_run_is_refused(client, tmp_path):
+    pytest.importorskip("fcntl")
+    path = tmp_path / "run.checkpoint"
+
+    def task(*, item):
+        with pytest.raises(CheckpointError, match="is in use by another process"):
+            client.run_experiment(name="x", data=numbers(1), task=Task(), checkpoint=path)
+        return 1
+
+    assert outputs(client.run_experiment(name="x", data=numbers(1), task=task, checkpoint=path)) == [1]
+
+
+def test_a_torn_last_line_is_dropped_wherever_it_was_torn(client, tmp_path):
+    path = tmp_path / "run.checkpoint"
+    client.run_experiment(name="torn", data=numbers(2), task=Task(), checkpoint=path, run_name="r", experiment_id="e")
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    second_result = len(b"".join(lines[:2]))
+
+    for cut in [*range(0, second_result, 97), *range(second_result, len(whole), 211), len(whole) - 1]:
+        path.write_bytes(whole[:cut])
+        result = client.run_experiment(
+            name="torn", data=numbers(2), task=Task(), checkpoint=path, run_name="r", experiment_id="e"
+        )
+        assert outputs(result) == [0, 1], cut
+        assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_the_checkpoint_file_is_private(client, tmp_path):
+    path = tmp_path / "run.checkpoint"
+    before = os.umask(0)
+    try:
+        client.run_experiment(name="x", data=numbers(1), task=Task(), checkpoint=path)
+    finally:
+        os.umask(before)
+
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+KILLED = """
+    import os, sys, time
+    from interactiveai_eval import Interactive
+
+    store, checkpoint, log = sys.argv[1:]
+
+    def task(*, item):
+        with open(log, "a") as file:
+            file.write(f"{item['input']}\\n")
+        time.sleep(0.002)
+        return item["input"]
+
+    client = Interactive.local(store)
+    result = client.run_experiment(
+        name="killed",
+        data=({"input": i} for i in range(300)),
+        task=task,
+        evaluators=[lambda *, output: output % 2 == 0, lambda *, output: output],
+        max_concurrency=4,
+        checkpoint=checkpoint,
+    )
+    print(len(result.item_results), result.completed, result.delivery.pending)
+"""
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path):
+    """SIGKILL at random moments; in the end every item has one result, one trace, two scores; none is left out."""
+    paths = [str(tmp_path / name) for name in ("eval.db", "run.checkpoint", "calls.log")]
+    log = tmp_path / "calls.log"
+    log.touch()
+    chance = random.Random(20261123)
+    kills = 10
+    for _ in range(kills):
+        program = start(KILLED, *paths)
+        enough = len(log.read_bytes()) + chance.randrange(4, 60)
+        while len(log.read_bytes()) < enough:
+            threading.Event().wait(0.001)
+        program.kill()
+        _, err = program.communicate(timeout=30)
+        assert program.returncode == -signal.SIGKILL, err
+    out, err = start(KILLED, *paths).communicate(timeout=60)
+
+    with Interactive.local(paths[0]) as client:
+        traces = client.api.traces()["meta"]["totalItems"]
+        scores = client.api.scores()["meta"]["totalItems"]
+    calls = log.read_text().split()
+    assert out == "300 True 0\n", err
+    assert (traces, scores) == (300, 600)
+    assert {int(call) for call in calls} == set(range(300))
+    assert len(calls) - 300 <= 4 * kills  # only what was under way at a kill is run again
+
+
+def test_a_refused_delivery_is_told_and_does_not_come_again(tmp_path):
+    """A score that the server will never take is rejected, by name, and the others arrive."""
+    path = tmp_path / "run.checkpoint"
+
+    def judge(*, output):
+        return Evaluation(name="x" * (500 if output == 1 else 5), value=1, config_id="c" if output == 1 else None)
+
+    class Picky(Transport):
+        def __init__(self):
+            self.inner = LocalTransport()
+
+        def send(self, request):
+            if b"x" * 500 in request.body and request.path.endswith("ingestion"):
+                return Response(400, body=b'{"message": "name too long"}')
+            return self.inner.send(request)
+
+    with Interactive(transport=Picky(), dialect="public") as client:
+        result = client.run_experiment(name="p", data=numbers(5), task=Task(), evaluators=[judge], checkpoint=path)
+
+    assert result.delivery.by_kind["scores"] == {"acknowledged": 4, "pending": 0, "rejected": 1, "skipped": 0}
+    (problem,) = result.delivery.problems
+    assert (problem.kind, problem.state, problem.item_id) == ("scores", "rejected", result.item_results[1].item_id)
+    assert "name too long" in problem.reason

@@ -1,0 +1,393 @@
+"""The command line as a user meets it: real processes, their output, their exit codes and the files they leave."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import interactiveai_eval
+from interactiveai_eval.result import ExperimentResult
+
+ROOT = os.path.dirname(next(iter(interactiveai_eval.__path__)))
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("INTERACTIVEAI_")},
+    "PYTHONPATH": ROOT,
+    "PYTHONIOENCODING": "utf-8",
+    "PYTHONWARNINGS": "error",
+}
+
+TASKS = '''
+import json
+from pathlib import Path
+
+def shout(*, item, **_):
+    with open("calls.txt", "a") as calls:
+        calls.write(item["input"] + "\\n")
+    print("the task says hello")
+    if item["input"] == "bad":
+        raise ValueError("cannot shout\\nthis")
+    return item["input"].upper()
+
+class Judge:
+    @staticmethod
+    def exact(*, output, expected_output, **_):
+        return {"name": "exact", "value": output == expected_output}
+
+def broken(*, output, **_):
+    raise KeyError("judge")
+
+def count(*, item_results):
+    return {"name": "count", "value": len(item_results)}
+
+def both(*, evaluations, **_):
+    return {"name": "all", "value": all(e.value for e in evaluations)}
+
+def experiment(context):
+    return None
+
+def wait(*, item, **_):
+    if item["input"] == "last":
+        import signal
+        print("waiting", flush=True)
+        signal.pause()
+    return item["input"]
+
+number = 5
+'''
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "tasks.py").write_text(TASKS)
+    items = [{"input": "a", "expected_output": "A"}, {"input": "b", "expected_output": "x"}]
+    (tmp_path / "good.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    (tmp_path / "mixed.jsonl").write_text('{"input": "a"}\n{"input": "bad"}\n{"input": "c"}\n')
+    return tmp_path
+
+
+def command(folder, *arguments, **settings):
+    environment = {**ENVIRONMENT, **settings.pop("environment", {})}
+    return subprocess.run(
+        [sys.executable, "-m", "interactiveai_eval", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        **settings,
+    )
+
+
+def refused(folder, *arguments):
+    """The one line on stderr of a command that is used wrongly: nothing ran, nothing else is said."""
+    done = command(folder, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert not (folder / "calls.txt").exists()
+    [line] = done.stderr.splitlines()
+    return line
+
+
+def test_a_run_prints_its_report_and_passes(folder):
+    done = command(
+        folder, "run", "tasks:shout", "--data", "good.jsonl", "--evaluator", "tasks.py:Judge.exact",
+        "--run-evaluator", "tasks.py:count", "--composite", "tasks:both", "--name", "Shouting", "--run-name", "one",
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "the task says hello\n"
+        "the task says hello\n"
+        f"{chr(0x2500) * 50}\n"
+        "\U0001f4ca Shouting\n"
+        "Run name: one\n"
+        "2 items\n"
+        "Evaluations:\n"
+        "  \u2022 exact\n"
+        "  \u2022 all\n"
+        "Average Scores:\n"
+        "  \u2022 exact: 0.500\n"
+        "  \u2022 all: 0.500\n"
+        "Run Evaluations:\n"
+        "  \u2022 count: 2.000\n"
+    )
+
+
+def test_items_that_fail_are_reported_and_give_exit_code_3(folder):
+    done = command(folder, "run", "tasks:shout", "--data", "mixed.jsonl")
+
+    assert done.returncode == 3
+    assert "3 items, 1 failed" in done.stdout
+    assert "  \u2022 Item 2 (task): ValueError: cannot shout this" in done.stdout
+
+
+def test_evaluators_that_fail_give_exit_code_3(folder):
+    done = command(folder, "run", "tasks:shout", "--data", "good.jsonl", "--evaluator", "tasks:broken")
+
+    assert done.returncode == 3
+    assert "  \u2022 broken: 2 of 2 calls (KeyError 2)" in done.stdout
+
+
+def test_machines_get_one_document_whatever_the_task_prints(folder):
+    done = command(folder, "run", "tasks:shout", "--data", "mixed.jsonl", "--max-concurrency", "1", "--json")
+
+    result = ExperimentResult.from_dict(json.loads(done.stdout))
+    assert done.returncode == 3
+    assert (result.name, [row.output for row in result.item_results]) == ("shout", ["A", "C"])
+    assert [failure.index for failure in result.item_failures] == [1]
+    assert done.stderr.count("the task says hello") == 3
+
+
+def test_machines_get_errors_as_a_document_too(folder):
+    done = command(folder, "run", "tasks:shout", "--data", "none.jsonl", "--json")
+
+    assert done.returncode == 2
+    assert done.stderr == "error: none.jsonl: no such file; check the path\n"
+    assert json.loads(done.stdout) == {
+        "error": {"type": "DataError", "message": "none.jsonl: no such file; check the path"}
+    }
+
+
+def test_results_are_saved_wherever_asked(folder):
+    done = command(
+        folder, "run", "tasks.py:shout", "--data", "good.jsonl", "--store", "s.db", "--output", "r.json",
+        "--output", "r.html",
+    )  # fmt: skip
+
+    assert done.returncode == 0
+    assert done.stderr == "saved r.json\nsaved r.html\n"
+    assert [row.output for row in ExperimentResult.load(folder / "r.json").item_results] == ["A", "B"]
+    assert "<h1>shout</h1>" in (folder / "r.html").read_text(encoding="utf-8")
+    assert (folder / "s.db").read_bytes().startswith(b"SQLite format 3")
+
+
+def test_a_finished_checkpoint_spares_the_calls(folder):
+    arguments = ("run", "tasks:shout", "--data", "good.jsonl", "--run-name", "one", "--checkpoint", "c.json")
+
+    first, second = command(folder, *arguments), command(folder, *arguments)
+
+    assert (first.returncode, second.returncode) == (0, 0), second.stderr
+    assert sorted((folder / "calls.txt").read_text().split()) == ["a", "b"]
+    assert "2 items" in second.stdout
+
+
+def test_a_stopped_run_saves_and_prints_what_it_has(folder):
+    (folder / "items.jsonl").write_text('{"input": "first"}\n{"input": "last"}\n')
+    process = subprocess.Popen(
+        [sys.executable, "-m", "interactiveai_eval", "run", "tasks:wait", "--data", "items.jsonl", "--output", "r.json",
+         "--max-concurrency", "1"],
+        cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+    with process:
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 3
+    assert "error: the run was stopped (KeyboardInterrupt); this is what it has until then\nsaved r.json\n" in errors
+    assert "Traceback" not in errors
+    assert "Incomplete: the run stopped before all items were taken" in output
+    assert [row.output for row in ExperimentResult.load(folder / "r.json").item_results] == ["first"]
+
+
+RUN = ("run", "tasks:shout", "--data", "good.jsonl")
+
+
+def run_of(target):
+    return ("run", target, "--data", "good.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "the following arguments are required: COMMAND (see python -m interactiveai_eval --help)"),
+        (("fly",), "argument COMMAND: invalid choice: 'fly'"),
+        (("run", "tasks:shout"), "the following arguments are required: --data (see python -m interactiveai_eval run"),
+        ((*RUN, "--max-concurrency", "x"), "argument --max-concurrency: invalid"),
+        ((*RUN, "--max-concurrency", "0"), "max_concurrency=0: "),
+        ((*RUN, "--name", ""), "name='': "),
+        ((*RUN, "--data", "good.txt"), "data='good.txt': must end in .jsonl, .json, .csv"),
+        (run_of("tasks"), "TARGET='tasks': must look like module:function or file.py:function"),
+        (run_of("nothing:f"), "TARGET='nothing:f': there is no module 'nothing' here or installed"),
+        (run_of("./x.py:f"), "TARGET='./x.py:f': there is no file ./x.py"),
+        (run_of("a-b:f"), "TARGET='a-b:f': 'a-b' is no module's name; a file's name ends in .py"),
+        (run_of("tasks:shot"), "TARGET='tasks:shot': there is no 'shot'; there is Path, shout, Judge, "),
+        (run_of("tasks:number"), "TARGET='tasks:number': is not a function but int"),
+        (run_of("tasks:experiment"), "TARGET='tasks:experiment': experiment(context) cannot be run yet; name a task"),
+        (run_of("tasks:count"), "task="),
+        ((*RUN, "--evaluator", "x:y"), "--evaluator='x:y': there is no module 'x' here or installed"),
+        ((*RUN, "--output", "r.pdf"), "--output='r.pdf': a result can be saved as .json or .html"),
+        ((*RUN, "--output", "no/r.json"), "--output='no/r.json': its folder does not exist or cannot be written to"),
+        (("demo", "--limit", "0"), "--limit=0: must be from 1 to 40"),
+        (("demo", "--limit", "41"), "--limit=41: must be from 1 to 40"),
+        (("demo", "--output", "r.json"), "--output='r.json': several results can be saved as .html"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(folder, arguments, message):
+    assert refused(folder, *arguments).startswith(f"error: {message}")
+
+
+def test_a_bad_line_anywhere_in_the_data_runs_nothing(folder):
+    (folder / "bad.jsonl").write_text('{"input": "a"}\n{"input": \n')
+
+    assert refused(folder, "run", "tasks:shout", "--data", "bad.jsonl") == (
+        "error: bad.jsonl, line 2: Expecting value at column 10; write one JSON object a line"
+    )
+
+
+def test_a_module_that_cannot_be_imported_says_where(folder):
+    (folder / "sick.py").write_text("import json\n\nboom = {}['key']\n")
+    (folder / "half.py").write_text("import no_such_thing\n")
+    (folder / "typo.py").write_text("def f(:\n")
+    (folder / "exits.py").write_text("raise SystemExit(7)\n")
+
+    for target, reason in {
+        "sick:f": "importing sick failed: KeyError: 'key' (sick.py, line 3)",
+        "sick.py:f": "importing sick.py failed: KeyError: 'key' (sick.py, line 3)",
+        "half:f": "importing half failed: ModuleNotFoundError: No module named 'no_such_thing' (half.py, line 1)",
+        "typo.py:f": "importing typo.py failed: SyntaxError: invalid syntax (typo.py, line 1)",
+        "exits.py:f": "importing exits.py failed: SystemExit: 7 (exits.py, line 1)",
+    }.items():
+        assert refused(folder, "run", target, "--data", "good.jsonl") == f"error: TARGET={target!r}: {reason}"
+
+
+def test_a_file_is_loaded_once_and_takes_no_other_modules_place(folder):
+    (folder / "sub").mkdir()
+    (folder / "sub" / "json.py").write_text(
+        "import beside\nprint('loaded', __name__ == 'json')\n"
+        "def task(*, item, **_):\n    return beside.twice(item['input'])\n"
+        "def length(*, output, **_):\n    return len(output)\n"
+    )
+    (folder / "sub" / "beside.py").write_text("def twice(text):\n    return text * 2\n")
+
+    done = command(folder, "run", "sub/json.py:task", "--data", "good.jsonl", "--evaluator", "sub/json.py:length")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("loaded False\n\u2500")
+    assert "length: 2.000" in done.stdout
+
+
+def test_the_current_folder_is_importable_in_isolated_mode(folder):
+    code = (
+        f"import sys; sys.path.append({ROOT!r}); from interactiveai_eval.cli import main; "
+        "sys.exit(main(['run', 'tasks:shout', '--data', 'good.jsonl']))"
+    )
+
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, capture_output=True, encoding="utf-8")
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_store_that_cannot_be_used_gives_exit_code_3(folder):
+    done = command(folder, "run", "tasks:shout", "--data", "good.jsonl", "--store", ".")
+
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (folder / "calls.txt").exists()
+
+
+def test_half_set_credentials_are_not_passed_over(folder):
+    environment = {"INTERACTIVEAI_PUBLIC_KEY": "pk-lf-1"}
+
+    done = command(folder, "run", "tasks:shout", "--data", "good.jsonl", environment=environment)
+
+    assert done.returncode == 2
+    assert "INTERACTIVEAI_SECRET_KEY is not set" in done.stderr
+
+
+def test_a_terminal_without_unicode_gets_ascii(folder):
+    done = command(folder, "run", "tasks:shout", "--data", "good.jsonl", environment={"PYTHONIOENCODING": "ascii"})
+
+    assert done.returncode == 0
+    assert f"{'-' * 50}\n# shout\n" in done.stdout
+
+
+def test_a_reader_that_leaves_early_is_no_error(folder):
+    environment = {**ENVIRONMENT, "PYTHONUNBUFFERED": ""}
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "interactiveai_eval", "demo", "--limit", "1"],
+            cwd=folder,
+            env=environment,
+            stdout=stream,
+            stderr=subprocess.PIPE,
+        )
+
+    assert (done.returncode, done.stderr) == (3, b"")
+
+
+@pytest.mark.parametrize("name", ["run", "demo"])
+def test_every_command_explains_itself(folder, name):
+    done = command(folder, name, "--help")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: python -m interactiveai_eval {name}")
+    assert "exit codes:" in done.stdout
+    assert "--json" in done.stdout
+
+
+def test_the_version_is_printed(folder):
+    done = command(folder, "--version")
+
+    assert (done.returncode, done.stdout) == (0, f"{interactiveai_eval.__version__}\n")
+
+
+def test_the_demonstration_compares_four_models(folder):
+    done = command(folder, "demo")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if "accuracy: " in line] == [
+        "  \u2022 accuracy: 0.225",
+        "  \u2022 accuracy: 0.400",
+        "  \u2022 accuracy: 0.350",
+        "  \u2022 accuracy: 0.550",
+    ]
+    assert done.stdout.endswith(
+        "Experiment          n  failed  accuracy  95 % interval\n"
+        f"{chr(0x2500) * 17}  {chr(0x2500) * 2}  {chr(0x2500) * 6}  {chr(0x2500) * 8}  {chr(0x2500) * 13}\n"
+        "6b_finetuning      40       0     0.225  0.123 - 0.375\n"
+        "6b_verification    40       0     0.400  0.263 - 0.554\n"
+        "175b_finetuning    40       0     0.350  0.221 - 0.505\n"
+        "175b_verification  40       0     0.550  0.398 - 0.693\n"
+        "\n"
+        f"Report: {os.path.realpath(folder)}{os.sep}gsm8k-demo.html\n"
+    )
+    assert "<h1>4 experiments</h1>" in (folder / "gsm8k-demo.html").read_text(encoding="utf-8")
+
+
+def test_the_demonstration_can_be_short_kept_and_read_by_machines(folder):
+    done = command(folder, "demo", "--limit", "1", "--store", "s.db", "--output", "r.html", "--json")
+
+    document = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert document["report"] == os.path.join(os.path.realpath(folder), "r.html")
+    assert document["comparison"][3] == {
+        "experiment": "175b_verification",
+        "n": 1,
+        "failed": 0,
+        "metrics": [
+            {
+                "name": "accuracy",
+                "kind": "boolean",
+                "n": 1,
+                "missing": 0,
+                "value": 1.0,
+                "low": pytest.approx(0.2065, abs=1e-4),
+                "high": 1.0,
+                "labels": {},
+            }
+        ],
+    }
+    assert [ExperimentResult.from_dict(result).name for result in document["results"]] == [
+        "6b_finetuning",
+        "6b_verification",
+        "175b_finetuning",
+        "175b_verification",
+    ]
+    assert sorted(path.name for path in folder.iterdir() if path.suffix in (".html", ".db")) == ["r.html", "s.db"]

@@ -1,0 +1,111 @@
+"""`progress=`: how far a run is, told to a function or on stderr, never at the cost of the run."""
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from interactiveai_eval import Interactive
+from interactiveai_eval.running.progress import ProgressDetails
+from interactiveai_eval.testing import ManualClock
+
+from .programs import run
+
+
+def numbers(n):
+    return [{"input": i} for i in range(n)]
+
+
+def fails_at_one(*, item):
+    if item["input"] == 1:
+        raise ValueError
+
+
+def test_a_function_is_called_after_every_item(client):
+    seen = []
+
+    client.run_experiment(name="p", data=numbers(3), task=fails_at_one, progress=seen.append, max_concurrency=1)
+
+    assert [(d.name, d.done, d.failed, d.total) for d in seen] == [("p", 1, 0, 3), ("p", 2, 1, 3), ("p", 3, 1, 3)]
+
+
+def test_the_total_counts_repetitions_and_is_unknown_for_generators(client):
+    seen = []
+
+    client.run_experiment(name="p", data=numbers(2), task=fails_at_one, repetitions=2, progress=seen.append)
+    client.run_experiment(name="p", data=iter(numbers(1)), task=fails_at_one, progress=seen.append)
+
+    assert [details.total for details in seen] == [4, 4, 4, 4, None]
+
+
+def test_a_hook_that_raises_is_told_once_and_the_run_goes_on(client, caplog):
+    calls = []
+
+    def hook(details):
+        calls.append(details)
+        raise RuntimeError("no display")
+
+    result = client.run_experiment(name="p", data=numbers(5), task=lambda item: 1, progress=hook)
+
+    assert len(result.item_results) == 5 and len(calls) == 1
+    assert caplog.messages == ["progress hook raised RuntimeError: no display; it is not called again"]
+
+
+def test_true_writes_lines_on_stderr_where_that_is_no_terminal(client, capsys):
+    client.run_experiment(name="night\x1b[31m\u00e9", data=numbers(4), task=fails_at_one, progress=True)
+
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == "" and lines[-1].startswith("night?[31m?: 4/4 items, 1 failed, ")
+    assert len(lines) == 2  # the first, and the last
+
+
+class Terminal:
+    """A stream that says it is a terminal."""
+
+    def __init__(self):
+        self.text = ""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+
+def test_on_a_terminal_one_line_is_rewritten(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    clock = ManualClock()
+
+    with Interactive.local(clock=clock) as client:
+        client.run_experiment(
+            name="p", data=numbers(3), task=lambda item: clock.advance(1), progress=True, max_concurrency=1
+        )
+
+    assert terminal.text == (
+        "\rp: 1/3 items, 1.0/s\rp: 2/3 items, 1.0/s\rp: 3/3 items, 1.0/s\rp: 3/3 items, 1.0/s\n"
+    )
+
+
+@pytest.mark.parametrize("stream", ["sys.stderr = None", "sys.stderr.close()"])
+def test_a_missing_stderr_is_no_error(stream):
+    program = f"""
+    import sys
+    from interactiveai_eval import Interactive
+
+    {stream}
+    with Interactive.local() as client:
+        result = client.run_experiment(name="p", data=[{{"input": 1}}] * 3, task=lambda item: 1, progress=True)
+    print(len(result.item_results))
+    """
+    assert run(program) == "3\n"
+
+
+def test_details_read_as_one_line():
+    details = ProgressDetails(name="x", done=3, failed=0, total=None, elapsed_seconds=2.0)
+
+    assert str(details) == "x: 3 items, 1.5/s"

@@ -1,0 +1,70 @@
+"""The README tells the truth: every block in it runs, and what it shows is what comes out."""
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from .programs import ROOT, environment
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+PYTHON = [source for language, source in BLOCKS if language == "python"]
+SHELL = [source for language, source in BLOCKS if language == "sh"]
+TEXT = [source for language, source in BLOCKS if language == "text"]
+DEMO, TESTS, COMMANDS = SHELL
+
+
+def in_shell(command, folder):
+    """Run a command as the README has it, with this Python as `python3`."""
+    return subprocess.run(
+        ["sh", "-ec", command.replace("python3 ", f"{sys.executable} ")],
+        cwd=folder,
+        env=environment(PYTHONIOENCODING="utf-8"),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+def test_there_are_two_set_up_commands_of_one_line_each():
+    assert DEMO == "python3 -m interactiveai_eval demo\n"
+    assert TESTS.count("\n") == 1 and TESTS.endswith("-m pytest\n")
+
+
+@pytest.mark.parametrize("source", PYTHON, ids=lambda source: source.strip().splitlines()[0])
+def test_every_python_block_runs_as_it_stands(source, tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", source],
+        cwd=tmp_path,
+        env=environment(PYTHONIOENCODING="utf-8"),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+    assert ran.returncode == 0 and ran.stderr == "", ran.stderr
+
+
+def test_the_demo_prints_the_table_that_the_readme_shows(tmp_path):
+    ran = in_shell(DEMO, tmp_path)
+
+    assert ran.returncode == 0, ran.stderr
+    assert TEXT[0] in ran.stdout
+    assert (tmp_path / "gsm8k-demo.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_the_shell_commands_run(tmp_path):
+    ran = in_shell(COMMANDS, tmp_path)
+
+    assert ran.returncode == 0, ran.stderr
+    assert "exact: 1.000" in ran.stdout and (tmp_path / "sums.html").exists()
+
+
+def test_ci_runs_the_readmes_test_command():
+    """The command itself cannot be run by a test that it runs; CI runs it in a clean clone."""
+    assert TESTS.strip() in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

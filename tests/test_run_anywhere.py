@@ -1,0 +1,409 @@
+"""Runs inside loops, inside runs, on executors, and on Pythons without threads or asyncio."""
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import pytest
+
+from interactiveai_eval import ArgumentError, Interactive
+
+from .programs import run
+
+person = contextvars.ContextVar("person", default="nobody")
+
+
+def numbers(n):
+    return [{"input": i} for i in range(n)]
+
+
+def outputs(result):
+    return [item.output for item in result.item_results]
+
+
+# -- loops -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_awaitable_form_leaves_the_callers_loop_alone(client):
+    """The reference blocks it for the whole run (D37)."""
+
+    async def main():
+        beats = 0
+        release = threading.Event()
+
+        async def heart():
+            nonlocal beats
+            while not release.is_set():
+                beats += 1
+                if beats == 50:
+                    release.set()
+                await asyncio.sleep(0)
+
+        beating = asyncio.ensure_future(heart())
+        result = await client.run_experiment_async(
+            name="beat", data=numbers(3), task=lambda *, item: release.wait(10) and item["input"]
+        )
+        await beating
+        return result
+
+    assert outputs(asyncio.run(main())) == [0, 1, 2]
+
+
+def test_coroutines_of_the_awaitable_form_run_on_the_callers_loop(client):
+    async def main():
+        loop = asyncio.get_running_loop()
+        shared = asyncio.Event()
+
+        async def task(*, item):
+            if item["input"] == 1:
+                shared.set()
+            await shared.wait()
+            return asyncio.get_running_loop() is loop
+
+        return await client.run_experiment_async(name="here", data=numbers(2), task=task)
+
+    assert outputs(asyncio.run(main())) == [True, True]
+
+
+def test_the_plain_form_works_inside_a_running_loop_and_takes_the_context_along(client):
+    """A notebook cell: reference and others need care, ours does not."""
+
+    async def cell():
+        person.set("ada")
+
+        async def task(*, item):
+            await asyncio.sleep(0)
+            return person.get(), item["input"]
+
+        return client.run_experiment(name="cell", data=numbers(2), task=task)
+
+    assert outputs(asyncio.run(cell())) == [("ada", 0), ("ada", 1)]
+
+
+def test_exceptions_come_out_of_the_plain_form_inside_a_running_loop(client):
+    async def cell():
+        client.run_experiment(name="cell", data=numbers(2), task=lambda item: 1 / 0, fail_on_error=True)
+
+    with pytest.raises(Exception, match="items failed"):
+        asyncio.run(cell())
+
+
+def test_context_variables_reach_plain_tasks_and_evaluators_and_do_not_leak(client):
+    person.set("grace")
+
+    def task(*, item):
+        before = person.get()
+        person.set("changed by a task")
+        return before
+
+    result = client.run_experiment(
+        name="context", data=numbers(20), task=task, evaluators=[lambda *, output: person.get()]
+    )
+
+    assert set(outputs(result)) == {"grace"} and person.get() == "grace"
+    assert {item.evaluations[0].value for item in result.item_results} == {"grace"}
+
+
+def test_coroutines_of_the_plain_form_run_in_the_callers_thread(client):
+    async def task(*, item):
+        return threading.current_thread() is threading.main_thread()
+
+    assert outputs(client.run_experiment(name="here", data=numbers(2), task=task)) == [True, True]
+
+
+# -- runs in runs ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine", "plain in coroutine"])
+def test_a_run_inside_a_task_of_another_run(client, kind):
+    """Three deep, with one place each: nothing waits for a place that it holds itself."""
+
+    def plain(*, item, depth=0):
+        if depth == 2:
+            return item["input"]
+        inner = client.run_experiment(
+            name="inner", data=numbers(2), task=lambda item: plain(item=item, depth=depth + 1), max_concurrency=1
+        )
+        return outputs(inner)
+
+    async def coroutine(*, item, depth=0):
+        if depth == 2:
+            return item["input"]
+        inner = await client.run_experiment_async(
+            name="inner", data=numbers(2), task=lambda item: coroutine(item=item, depth=depth + 1), max_concurrency=1
+        )
+        return outputs(inner)
+
+    async def mixed(*, item):
+        return plain(item=item)
+
+    task = {"plain": plain, "coroutine": coroutine, "plain in coroutine": mixed}[kind]
+    result = client.run_experiment(name="outer", data=numbers(2), task=task, max_concurrency=1)
+
+    assert outputs(result) == [[[0, 1], [0, 1]], [[0, 1], [0, 1]]]
+
+
+def test_two_clients_run_at_once_from_two_threads():
+    def go(name, found):
+        with Interactive.local() as client:
+            result = client.run_experiment(name=name, data=numbers(200), task=lambda item: name)
+            found[name] = (set(outputs(result)), client.api.traces()["meta"]["totalItems"])
+
+    found = {}
+    threads = [threading.Thread(target=go, args=(name, found)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert found == {"a": ({"a"}, 200), "b": ({"b"}, 200)}
+
+
+# -- executors ---------------------------------------------------------------------------------------------------------
+
+
+def square(*, item):
+    return item["input"] ** 2
+
+
+def is_even(*, output):
+    return output % 2 == 0
+
+
+def fails_far_away(*, item):
+    raise LookupError(f"no {item['input']}")
+
+
+class NeverUnpickled(Exception):
+    def __init__(self, one, two):
+        super().__init__(one)
+
+
+def fails_unpicklably(*, item):
+    raise NeverUnpickled(1, 2)
+
+
+def dies(*, item):
+    import os
+
+    os._exit(3)
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with ProcessPoolExecutor(2) as pool:
+        yield pool
+
+
+def test_plain_functions_run_in_other_processes(client, processes):
+    result = client.run_experiment(
+        name="far", data=numbers(10), task=square, evaluators=[is_even], executor=processes
+    )
+
+    assert outputs(result) == [i**2 for i in range(10)]
+    assert [item.evaluations[0].value for item in result.item_results] == [i % 2 == 0 for i in range(10)]
+    assert client.api.scores()["meta"]["totalItems"] == 10
+
+
+def test_errors_from_other_processes_come_with_type_message_and_traceback(client, processes):
+    result = client.run_experiment(
+        name="far", data=numbers(1), task=fails_far_away, executor=processes, task_retries=1, retry_on=LookupError
+    )
+
+    (failure,) = result.item_failures
+    assert (failure.error_type, failure.message, failure.attempts) == ("LookupError", "no 0", 2)
+    assert "in fails_far_away" in failure.traceback
+
+
+def test_an_error_that_cannot_travel_does_not_break_the_pool(client, processes):
+    result = client.run_experiment(name="far", data=numbers(2), task=fails_unpicklably, executor=processes)
+
+    assert [failure.error_type for failure in result.item_failures] == ["NeverUnpickled"] * 2
+    assert outputs(client.run_experiment(name="again", data=numbers(2), task=square, executor=processes)) == [0, 1]
+
+
+def test_functions_that_cannot_travel_are_refused_before_any_work(client, processes):
+    local = 5
+
+    with pytest.raises(ArgumentError, match=r"cannot carry <lambda> to its workers .*top level of an importable module"):
+        client.run_experiment(name="far", data=numbers(1), task=lambda item: local, executor=processes)
+
+
+def test_a_worker_that_dies_is_a_failure_of_its_items(client):
+    with ProcessPoolExecutor(1) as pool:
+        result = client.run_experiment(name="die", data=numbers(1), task=dies, executor=pool)
+
+    assert [failure.error_type for failure in result.item_failures] == ["BrokenProcessPool"]
+
+
+def test_an_executor_of_threads_keeps_context_and_spans(client):
+    person.set("joan")
+
+    def task(*, item):
+        with client.start_as_current_span(name="inner") as span:
+            return person.get(), span.trace_id == client.get_current_trace_id()
+
+    with ThreadPoolExecutor(3, thread_name_prefix="mine") as pool:
+        result = client.run_experiment(
+            name="pool",
+            data=numbers(5),
+            task=task,
+            evaluators=[lambda *, output: threading.current_thread().name],
+            executor=pool,
+        )
+
+    assert set(outputs(result)) == {("joan", True)}
+    assert all(item.evaluations[0].value.startswith("mine") for item in result.item_results)
+
+
+def test_coroutines_stay_on_the_loop_beside_an_executor(client, processes):
+    async def task(*, item):
+        await asyncio.sleep(0)
+        return item["input"]
+
+    result = client.run_experiment(
+        name="both", data=numbers(3), task=task, evaluators=[is_even], executor=processes
+    )
+
+    assert [item.evaluations[0].value for item in result.item_results] == [True, False, True]
+
+
+# -- Pythons that lack something ---------------------------------------------------------------------------------------
+
+PLAIN_RUN = """
+    from interactiveai_eval import Interactive
+
+    with Interactive.local() as client:
+        result = client.run_experiment(
+            name="plain",
+            data=({"input": i} for i in range(20)),
+            task=lambda item: item["input"],
+            evaluators=[lambda *, output: output % 2 == 0, lambda *, output: 1],
+            task_retries=1,
+        )
+        print(len(result.item_results), client.api.scores()["meta"]["totalItems"], result.delivery.acknowledged)
+"""
+
+NO_THREADS = """
+    import _thread, threading
+
+    def refuse(*args, **kwargs):
+        raise RuntimeError("can't start new thread")
+
+    _thread.start_new_thread = threading._start_new_thread = refuse
+    if hasattr(threading, "_start_joinable_thread"):
+        threading._start_joinable_thread = refuse
+"""
+
+
+def test_plain_functions_run_without_threads():
+    assert run(NO_THREADS + PLAIN_RUN) == "20 40 100\n"
+
+
+def test_coroutines_run_without_threads():
+    program = NO_THREADS + """
+    import asyncio
+    from interactiveai_eval import Interactive
+
+    async def task(*, item):
+        await asyncio.sleep(0.001)
+        return item["input"]
+
+    async def source():
+        for i in range(10):
+            yield {"input": i}
+
+    async def main(client):
+        return await client.run_experiment_async(
+            name="x", data=source(), task=task, evaluators=[lambda *, output: 1], task_timeout=5
+        )
+
+    client = Interactive.local()
+    print([r.output for r in client.run_experiment(name="x", data=source(), task=task, max_concurrency=3).item_results])
+    result = asyncio.run(main(client))
+    print([r.output for r in result.item_results], result.delivery.acknowledged)
+    """
+    assert run(program) == "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n" * 1 + "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9] 30\n"
+
+
+def test_the_plain_form_inside_a_loop_without_threads_says_what_to_do():
+    program = NO_THREADS + """
+    import asyncio
+    from interactiveai_eval import FeatureUnavailable, Interactive
+
+    async def main():
+        Interactive.local().run_experiment(name="x", data=[{"input": 1}], task=lambda item: 1)
+
+    try:
+        asyncio.run(main())
+    except FeatureUnavailable as error:
+        print(error)
+    """
+    assert "await run_experiment_async instead" in run(program)
+
+
+def test_a_run_of_plain_functions_needs_no_asyncio():
+    """asyncio is the dearest import of all, and needs modules that hardened Pythons lack."""
+    program = """
+    import sys
+    for name in ("asyncio", "_socket", "select", "ssl"):
+        sys.modules[name] = None
+    """
+    assert run(program + PLAIN_RUN) == "20 40 100\n"
+
+
+def test_a_coroutine_where_there_is_no_asyncio_is_an_error_that_names_it():
+    program = """
+    import sys
+    sys.modules["asyncio"] = None
+    from interactiveai_eval import FeatureUnavailable, Interactive
+
+    async def task(*, item):
+        return 1
+
+    try:
+        Interactive.local().run_experiment(name="x", data=[{"input": 1}], task=task)
+    except FeatureUnavailable as error:
+        print(error)
+    """
+    assert run(program) == "running coroutines needs the standard module 'asyncio', which this Python lacks\n"
+
+
+# -- threads -----------------------------------------------------------------------------------------------------------
+
+
+def test_functions_that_return_at_once_do_not_wake_a_crowd(client):
+    """Two thousand trivial calls are the work of a few threads, whatever the limit."""
+    seen = set()
+
+    client.run_experiment(
+        name="fast",
+        data=numbers(1000),
+        task=lambda item: seen.add(threading.get_ident()),
+        evaluators=[lambda *, output: seen.add(threading.get_ident())],
+        max_concurrency=50,
+    )
+
+    assert len(seen) <= 10
+
+
+def test_many_threads_that_switch_all_the_time_lose_nothing(client):
+    import sys
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        result = client.run_experiment(
+            name="stress",
+            data=numbers(300),
+            task=lambda item: time.sleep(0.001) or item["input"],
+            evaluators=[lambda *, output: output, lambda *, output: 1],
+            max_concurrency=64,
+        )
+    finally:
+        sys.setswitchinterval(before)
+
+    assert outputs(result) == list(range(300)) and result.delivery.acknowledged == 300 * 5

@@ -1,0 +1,195 @@
+"""Ctrl-C, SIGTERM, cancellation: a run that is stopped gives back what it has."""
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+
+import pytest
+
+from interactiveai_eval import Interactive
+
+from .programs import start
+
+INTERRUPTED = """
+    import sys, threading, time
+    from interactiveai_eval import Interactive
+
+    def task(*, item):
+        if item["input"] >= 3:
+            print("hanging", flush=True)
+            threading.Event().wait(60)
+        return item["input"]
+
+    async def coroutine(*, item):
+        import asyncio
+        if item["input"] >= 3:
+            print("hanging", flush=True)
+            await asyncio.sleep(60)
+        return item["input"]
+
+    client = Interactive.local(sys.argv[2])
+    try:
+        client.run_experiment(
+            name="stop",
+            run_name="r",
+            data=[{"input": i} for i in range(100)],
+            task=coroutine if sys.argv[1] == "coroutine" else task,
+            evaluators=[lambda *, output: output],
+            max_concurrency=1,
+        )
+    except BaseException as error:
+        result = error.result
+        outputs = [item.output for item in result.item_results]
+        failures = [(failure.index, failure.stage) for failure in result.item_failures]
+        print(type(error).__name__, getattr(error, "code", None), outputs, failures, result.completed, flush=True)
+        print(client.api.traces()["meta"]["totalItems"], client.api.scores()["meta"]["totalItems"], flush=True)
+        print([t.name for t in threading.enumerate() if "worker" in t.name], flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+@pytest.mark.parametrize(
+    "number, ending", [(signal.SIGINT, "KeyboardInterrupt None"), (signal.SIGTERM, "SystemExit 143")]
+)
+def test_a_signal_ends_the_run_with_the_result_so_far(tmp_path, kind, number, ending):
+    program = start(INTERRUPTED, kind, str(tmp_path / "eval.db"))
+    assert program.stdout.readline() == "hanging\n"
+    program.send_signal(number)
+
+    out, err = program.communicate(timeout=20)
+
+    left = "['interactiveai_eval-worker']" if kind == "plain" else "[]"  # a thread in user code cannot be killed
+    assert out == f"{ending} [0, 1, 2] [(3, 'cancelled')] False\n4 3\n{left}\n", err
+    assert program.returncode == 0
+
+
+def test_a_second_interrupt_leaves_at_once(tmp_path):
+    """Also when the run is stuck in code that nothing can interrupt: here, a coroutine that blocks its loop."""
+    program = start(
+        """
+        import time
+        from interactiveai_eval import Interactive
+
+        async def task(*, item):
+            print("blocking", flush=True)
+            end = time.monotonic() + 60
+            while time.monotonic() < end:
+                time.sleep(0.01)
+
+        try:
+            Interactive.local().run_experiment(name="stuck", data=[{"input": 1}], task=task)
+        except KeyboardInterrupt:
+            print("left", flush=True)
+        """
+    )
+    assert program.stdout.readline() == "blocking\n"
+    program.send_signal(signal.SIGINT)
+    threading.Event().wait(0.3)  # two signals at once are one: the second must come after the first was heard
+    program.send_signal(signal.SIGINT)
+
+    out, err = program.communicate(timeout=20)
+
+    assert out == "left\n", err
+
+
+def test_an_application_that_handles_sigterm_keeps_its_handler():
+    program = start(
+        """
+        import os, signal, threading
+        from interactiveai_eval import Interactive
+
+        heard = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: heard.set())
+
+        def task(*, item):
+            os.kill(os.getpid(), signal.SIGTERM)
+            heard.wait(10)
+            return heard.is_set()
+
+        result = Interactive.local().run_experiment(name="own", data=[{"input": 1}], task=task)
+        print(result.item_results[0].output, result.completed)
+        """
+    )
+    out, err = program.communicate(timeout=20)
+
+    assert out == "True True\n", err
+
+
+def test_handlers_are_back_after_a_run():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    during = []
+
+    async def task(*, item):
+        during.append(signal.getsignal(signal.SIGINT) is before[0])
+
+    with Interactive.local() as client:
+        client.run_experiment(name="handlers", data=[{"input": 1}], task=task)
+
+    assert during == [False] and (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize("where", ["task", "evaluator", "run evaluator"])
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_an_interrupt_raised_by_user_code_stops_the_run(client, where, kind):
+    """In the reference, inside a running loop, the call then returns None (D38)."""
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    def plain(*, here, value):
+        return interrupt() if where == here else value
+
+    async def later(*, here, value):
+        return plain(here=here, value=value)
+
+    call = plain if kind == "plain" else later
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        client.run_experiment(
+            name="interrupt",
+            data=[{"input": i} for i in range(3)],
+            task=lambda *, item: call(here="task", value=item["input"]),
+            evaluators=[lambda *, output: call(here="evaluator", value=1)],
+            run_evaluators=[lambda *, item_results: call(here="run evaluator", value=1)],
+            max_concurrency=1,
+        )
+
+    done = {"task": 0, "evaluator": 1, "run evaluator": 3}[where]
+    assert len(stopped.value.result.item_results) == done
+
+
+def test_an_outer_cancellation_goes_through_after_cleaning_up(client):
+    started = []
+
+    async def main():
+        async def task(*, item):
+            started.append(item["input"])
+            if item["input"] == 2:
+                run.cancel()
+                await asyncio.sleep(60)
+            return item["input"]
+
+        run = asyncio.ensure_future(
+            client.run_experiment_async(
+                name="cancel", data=[{"input": i} for i in range(9)], task=task, max_concurrency=1
+            )
+        )
+        try:
+            await run
+        except asyncio.CancelledError as error:
+            return error
+
+    error = asyncio.run(main())
+
+    assert isinstance(error, asyncio.CancelledError) and started == [0, 1, 2]
+    assert client.api.traces()["meta"]["totalItems"] == 3
+
+
+def test_nothing_of_a_run_is_left_when_it_has_ended(client):
+    before = set(threading.enumerate())
+
+    client.run_experiment(
+        name="clean", data=[{"input": i} for i in range(50)], task=lambda item: 1, evaluators=[lambda *, output: 1]
+    )
+
+    assert set(threading.enumerate()) == before

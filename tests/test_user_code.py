@@ -1,0 +1,271 @@
+"""User code that misbehaves in ways that are not plain errors (FAULTS section H)."""
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import pytest
+
+from interactiveai_eval import Interactive
+from interactiveai_eval.testing import recorded_spans
+
+from .programs import run
+
+
+def numbers(n):
+    return [{"input": i} for i in range(n)]
+
+
+class Huge(Exception):
+    def __str__(self):
+        return "x" * 50_000_000
+
+
+class Hostile(Exception):
+    def __str__(self):
+        raise KeyboardInterrupt
+
+    __repr__ = __str__
+
+
+def chained():
+    try:
+        raise ValueError("one")
+    except ValueError as one:
+        two = KeyError("two")
+        two.__context__ = one
+        one.__context__ = two  # a cycle, as frameworks that re-raise sometimes make it
+        raise two from one
+
+
+def test_an_error_of_fifty_megabytes_is_cut(client):
+    def task(*, item):
+        raise Huge
+
+    failure = client.run_experiment(name="h", data=numbers(1), task=task).item_failures[0]
+
+    assert len(failure.message) == 10_000 and len(failure.traceback) <= 20_000
+
+
+def test_an_error_whose_text_interrupts_is_a_failure_all_the_same(client):
+    def task(*, item):
+        raise Hostile
+
+    result = client.run_experiment(name="h", data=numbers(2), task=task)
+
+    assert [failure.error_type for failure in result.item_failures] == ["Hostile", "Hostile"]
+
+
+def test_causes_that_refer_to_each_other_end(client):
+    failure = client.run_experiment(name="h", data=numbers(1), task=lambda item: chained()).item_failures[0]
+
+    assert failure.error_type == "KeyError" and "ValueError: one" in failure.traceback
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with Python 3.11")
+def test_a_group_of_errors_is_shown_with_its_members(client):
+    def task(*, item):
+        raise ExceptionGroup("several", [ValueError("one"), KeyError("two")])  # noqa: F821
+
+    failure = client.run_experiment(name="h", data=numbers(1), task=task).item_failures[0]
+
+    assert failure.error_type == "ExceptionGroup" and "ValueError: one" in failure.traceback
+
+
+def test_a_recursion_without_end_is_a_failure_of_its_item(client):
+    def task(*, item):
+        return task(item=item) if item["input"] == 1 else item["input"]
+
+    result = client.run_experiment(name="h", data=numbers(3), task=task)
+
+    assert [failure.error_type for failure in result.item_failures] == ["RecursionError"]
+    assert [item.output for item in result.item_results] == [0, 2]
+
+
+def test_a_task_that_changes_the_process_does_not_change_the_results(tmp_path):
+    """It moves to another folder, closes stdout, lowers the recursion limit; the store and the result stay where they were."""
+    program = """
+    import os, sys
+    from interactiveai_eval import Interactive
+
+    def task(*, item):
+        os.chdir("/")
+        sys.stdout.close()
+        sys.setrecursionlimit(300)
+        return item["input"]
+
+    with Interactive.local("here.db") as client:
+        result = client.run_experiment(name="p", data=[{"input": i} for i in range(5)], task=task, progress=True)
+        os.write(1, b"%d %d" % (len(result.item_results), client.api.traces()["meta"]["totalItems"]))
+    os._exit(0)
+    """
+    before = os.getcwd()
+    os.chdir(tmp_path)
+    try:
+        assert run(program) == "5 5"
+    finally:
+        os.chdir(before)
+    assert (tmp_path / "here.db").exists()
+
+
+def test_threads_that_outlive_their_task_report_to_the_right_trace(client):
+    """A span that is ended after its item is done is delivered all the same, below its own item."""
+    release, threads = threading.Event(), []
+
+    def task(*, item):
+        span = client.start_span(name=f"late {item['input']}")
+
+        def later():
+            release.wait(10)
+            span.update(output=item["input"]).end()
+
+        threads.append(threading.Thread(target=later))
+        threads[-1].start()
+        return client.get_current_trace_id()
+
+    result = client.run_experiment(name="late", data=numbers(3), task=task)
+    release.set()
+    for thread in threads:
+        thread.join()
+
+    late = {span["name"]: span["traceId"] for span in recorded_spans(client) if span["name"].startswith("late")}
+    assert late == {f"late {item.index}": item.trace_id for item in result.item_results}
+    assert [item.output for item in result.item_results] == [item.trace_id for item in result.item_results]
+
+
+def test_outputs_of_ten_megabytes_and_values_that_are_no_json_are_recorded(client):
+    values = {0: "x" * 10_000_000, 1: {1, 2}, 2: object, 3: float("nan"), 4: "\ud800", 5: 2**80, 6: b"\xff"}
+
+    result = client.run_experiment(name="odd", data=numbers(7), task=lambda item: values[item["input"]])
+
+    recorded = [client.api.trace(item.trace_id)["output"] for item in result.item_results]
+    assert recorded == ["x" * 10_000_000, [1, 2], "<object>", "NaN", "\ufffd", "1208925819614629174706176", "base64:/w=="]
+    assert result.item_results[2].output is object and result.delivery.pending == 0
+
+
+def test_an_input_with_a_lone_surrogate_is_run_and_recorded(client):
+    """In the reference the item fails in the hash of its input (D73)."""
+    result = client.run_experiment(name="s", data=[{"input": "a\udc80b"}], task=lambda item: item["input"])
+
+    assert result.item_results[0].output == "a\udc80b"
+    assert client.api.trace(result.item_results[0].trace_id)["input"] == "a\ufffdb"
+
+
+def test_a_value_that_changes_while_it_is_recorded_does_not_break_the_run(client):
+    stop = threading.Event()
+    shared = {str(i): i for i in range(1000)}
+
+    def churn():
+        while not stop.is_set():
+            for i in range(1000, 1100):
+                shared[str(i)] = i
+                shared.pop(str(i - 50), None)
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        result = client.run_experiment(name="c", data=numbers(30), task=lambda item: shared)
+    finally:
+        stop.set()
+        thread.join()
+
+    assert len(result.item_results) == 30 and result.delivery.pending == 0
+
+
+def test_when_threads_run_out_the_run_goes_on_with_those_there_are():
+    program = """
+    import threading
+    from interactiveai_eval import Interactive
+
+    started = []
+    for name in ("_start_new_thread", "_start_joinable_thread"):
+        real = getattr(threading, name, None)
+        if real is not None:
+            def limited(*args, real=real, **kwargs):
+                if len(started) >= 3:
+                    raise RuntimeError("can't start new thread")
+                started.append(1)
+                return real(*args, **kwargs)
+            setattr(threading, name, limited)
+
+    with Interactive.local() as client:
+        result = client.run_experiment(
+            name="few", data=[{"input": i} for i in range(40)],
+            task=lambda item: threading.Event().wait(0.002) or item["input"],
+            evaluators=[lambda *, output: 1],
+        )
+    print(len(result.item_results), result.delivery.acknowledged)
+    """
+    assert run(program) == "40 120\n"
+
+
+def test_a_client_in_a_forked_child_works():
+    program = """
+    import os, sys
+    from interactiveai_eval import Interactive
+
+    client = Interactive.local(sys.argv[1])
+    client.run_experiment(name="parent", data=[{"input": 1}], task=lambda item: 1)
+    child = os.fork()
+    result = client.run_experiment(name="either", data=[{"input": i} for i in range(20)], task=lambda item: 1)
+    if not child:
+        os._exit(0 if result.delivery.acknowledged == 20 else 1)
+    print(os.waitpid(child, 0)[1], result.delivery.acknowledged, client.api.traces()["meta"]["totalItems"])
+    client.close()
+    """
+    import tempfile
+
+    if not hasattr(os, "fork"):
+        pytest.skip("this platform does not fork")
+    with tempfile.TemporaryDirectory() as folder:
+        assert run(program, os.path.join(folder, "eval.db"), PYTHONWARNINGS="ignore") == "0 20 41\n"
+
+
+def test_a_run_while_the_interpreter_ends():
+    """In an `atexit` handler some Pythons start no threads any more."""
+    program = """
+    import atexit
+    from interactiveai_eval import Interactive
+
+    def last():
+        with Interactive.local() as client:
+            result = client.run_experiment(
+                name="x", data=[{"input": 1}] * 5, task=lambda item: 1, evaluators=[lambda *, output: 1]
+            )
+        print(len(result.item_results), result.delivery.acknowledged)
+
+    atexit.register(last)
+    """
+    assert run(program) == "5 15\n"
+
+
+def test_what_is_left_open_does_not_keep_the_interpreter_from_ending():
+    program = """
+    import threading
+    from interactiveai_eval import Interactive
+
+    client = Interactive.local()
+    client.create_score(name="x", value=1, trace_id="a" * 32)
+    result = client.run_experiment(
+        name="x", data=[{"input": 1}], task=lambda item: threading.Event().wait(), task_timeout=0.05
+    )
+    print(result.item_failures[0].stage)
+    """
+    assert run(program, PYTHONWARNINGS="ignore") == "timeout\n"
+
+
+def test_garbage_collection_at_every_step_changes_nothing():
+    import gc
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        with Interactive.local() as client:
+            result = client.run_experiment(
+                name="gc", data=numbers(20), task=lambda item: item["input"], evaluators=[lambda *, output: 1]
+            )
+    finally:
+        gc.set_threshold(*before)
+
+    assert len(result.item_results) == 20 and result.delivery.acknowledged == 60
