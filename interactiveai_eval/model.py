@@ -265,18 +265,13 @@ class ExperimentItemResult(Value):
         attempts: int = 1,
         evaluator_failures: list[EvaluatorFailure] | None = None,
     ) -> None:
-        put = object.__setattr__
-        put(self, "item", item)
-        put(self, "output", output)
-        put(self, "evaluations", evaluations)
-        put(self, "trace_id", trace_id)
-        put(self, "dataset_run_id", dataset_run_id)
-        put(self, "index", index)
-        put(self, "repetition", repetition)
-        put(self, "item_id", item_id)
-        put(self, "duration_seconds", duration_seconds)
-        put(self, "attempts", attempts)
-        put(self, "evaluator_failures", [] if evaluator_failures is None else evaluator_failures)
+        failures = [] if evaluator_failures is None else evaluator_failures
+        values = (index, item_id, item, repetition, output, evaluations, failures, attempts, trace_id)
+        for put, value in zip(_result_setters, (*values, dataset_run_id, duration_seconds)):
+            put(self, value)
+
+
+_result_setters: list[Any] = [vars(ExperimentItemResult)[field].__set__ for field in ExperimentItemResult._fields]
 
 
 class ItemFailure(Value):
