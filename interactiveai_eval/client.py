@@ -16,7 +16,7 @@ from .service.api import Api
 from .service.scores import check_target
 from .tracing.context import current
 from .tracing.propagation import propagate_attributes
-from .tracing.spans import CurrentSpan, Span, Tracer, send_score
+from .tracing.spans import CurrentSpan, Span, StartsSpans, Tracer, send_score
 from .transports.base import Request, Response, Transport
 
 TYPE_CHECKING = False
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 CLOSE_SECONDS = 30.0  # how long `close` waits for what is still to be delivered
 
 
-class Interactive:
+class Interactive(StartsSpans):
     """A client of one project on one server, or of an embedded store (`Interactive.local()`).
 
     Arguments beat environment variables, which beat defaults. Use it as a context manager, or call `close`.
@@ -394,18 +394,6 @@ class Interactive:
         span = self._tracer.start(name, as_type=as_type, trace_context=trace_context, **fields)
         return span.end(end_time=span.start_ns) if as_type == "event" else span
 
-    def start_span(self, name: str, **fields: Any) -> Span:
-        """Like `start_observation` with type span."""
-        return self.start_observation(name=name, **fields)
-
-    def start_generation(self, *, name: str, **fields: Any) -> Span:
-        """Like `start_observation` with type generation (a model call)."""
-        return self.start_observation(name=name, as_type="generation", **fields)
-
-    def create_event(self, *, name: str, **fields: Any) -> Span:
-        """Like `start_observation` with type event."""
-        return self.start_observation(name=name, as_type="event", **fields)
-
     def start_as_current_observation(
         self,
         *,
@@ -421,14 +409,6 @@ class Interactive:
             lambda: self._tracer.start(name, as_type=as_type, trace_context=trace_context, **fields),
             end_on_exit=end_on_exit is not False,
         )
-
-    def start_as_current_span(self, *, name: str, **fields: Any) -> CurrentSpan:
-        """Like `start_as_current_observation` with type span."""
-        return self.start_as_current_observation(name=name, **fields)
-
-    def start_as_current_generation(self, *, name: str, **fields: Any) -> CurrentSpan:
-        """Like `start_as_current_observation` with type generation."""
-        return self.start_as_current_observation(name=name, as_type="generation", **fields)
 
     # The reference's documentation calls it on the client; it acts on whatever is current.
     propagate_attributes = staticmethod(propagate_attributes)

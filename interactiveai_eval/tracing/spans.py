@@ -145,7 +145,41 @@ class Tracer:
         return {key: self.text(value) if key.startswith(TRACE_METADATA) else value for key, value in found.items()}
 
 
-class Span:
+class StartsSpans:
+    """The short forms of `start_observation` and `start_as_current_observation`, which a subclass defines."""
+
+    __slots__ = ()
+
+    def start_observation(self, *, name: str, as_type: str = "span", **fields: Any) -> Span:
+        """A span that runs from now on; end it with `end` or a `with` statement."""
+        raise TypeError
+
+    def start_as_current_observation(self, *, name: str, as_type: str = "span", **fields: Any) -> CurrentSpan:
+        """A span for a `with` statement, current inside it."""
+        raise TypeError
+
+    def start_span(self, name: str, **fields: Any) -> Span:
+        """Like `start_observation` with type span."""
+        return self.start_observation(name=name, **fields)
+
+    def start_generation(self, *, name: str, **fields: Any) -> Span:
+        """Like `start_observation` with type generation (a model call)."""
+        return self.start_observation(name=name, as_type="generation", **fields)
+
+    def create_event(self, *, name: str, **fields: Any) -> Span:
+        """Like `start_observation` with type event, which has no duration."""
+        return self.start_observation(name=name, as_type="event", **fields)
+
+    def start_as_current_span(self, *, name: str, **fields: Any) -> CurrentSpan:
+        """Like `start_as_current_observation` with type span."""
+        return self.start_as_current_observation(name=name, **fields)
+
+    def start_as_current_generation(self, *, name: str, **fields: Any) -> CurrentSpan:
+        """Like `start_as_current_observation` with type generation."""
+        return self.start_as_current_observation(name=name, as_type="generation", **fields)
+
+
+class Span(StartsSpans):
     """One observation on its way: fill it with `update`, finish it with `end` (or use it in a `with` statement).
 
     `trace_id` (32 hexadecimal digits) and `id` (16) are known from the start.
@@ -344,29 +378,9 @@ class Span:
         child = self.tracer.start(name, as_type=as_type, parent=self, **fields)
         return child.end(end_time=child.start_ns) if as_type == "event" else child
 
-    def start_span(self, name: str, **fields: Any) -> Span:
-        """A child span that runs from now on; end it with `end` or a `with` statement."""
-        return self.start_observation(name=name, **fields)
-
-    def start_generation(self, *, name: str, **fields: Any) -> Span:
-        """A child of type generation (a model call)."""
-        return self.start_observation(name=name, as_type="generation", **fields)
-
-    def create_event(self, *, name: str, **fields: Any) -> Span:
-        """A child of type event, which has no duration."""
-        return self.start_observation(name=name, as_type="event", **fields)
-
     def start_as_current_observation(self, *, name: str, as_type: str = "span", **fields: Any) -> CurrentSpan:
         """A child for a `with` statement, current inside it."""
         return CurrentSpan(lambda: self.tracer.start(name, as_type=as_type, parent=self, **fields))
-
-    def start_as_current_span(self, *, name: str, **fields: Any) -> CurrentSpan:
-        """A child span for a `with` statement, current inside it."""
-        return self.start_as_current_observation(name=name, **fields)
-
-    def start_as_current_generation(self, *, name: str, **fields: Any) -> CurrentSpan:
-        """A child of type generation for a `with` statement, current inside it."""
-        return self.start_as_current_observation(name=name, as_type="generation", **fields)
 
     def __enter__(self) -> Span:
         self._token = current.set(self)
