@@ -72,18 +72,22 @@ def observe(
     any client and without credentials the function runs unrecorded, with one warning.
     """
     from .config import captures_by_default
-    from .tracing.observe import observed
+    from .tracing.observe import Observed
 
-    return observed(
-        func,
-        _find_tracer,
-        captures_by_default(os.getenv),
-        name=name,
-        as_type=as_type,
-        capture_input=capture_input,
-        capture_output=capture_output,
-        transform_to_string=transform_to_string,
-    )
+    captures = captures_by_default(os.getenv)
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        return Observed(
+            function,
+            _find_tracer,
+            name=name,
+            as_type=as_type,
+            capture_input=captures if capture_input is None else capture_input,
+            capture_output=captures if capture_output is None else capture_output,
+            transform_to_string=transform_to_string,
+        ).wrap()
+
+    return decorate if func is None else decorate(func)
 
 
 def _find_tracer(public_key: str | None) -> Tracer | str:

@@ -217,30 +217,3 @@ def _first_parameter(function: Callable[..., Any]) -> str | None:
         return next(iter(inspect.signature(function).parameters), None)
     except (TypeError, ValueError):
         return None  # a builtin that does not tell
-
-
-def observed(
-    function: Callable[..., Any] | None,
-    find_tracer: Callable[[str | None], Tracer | str],
-    captures_by_default: bool,
-    *,
-    name: str | None = None,
-    as_type: str | None = None,
-    capture_input: bool | None = None,
-    capture_output: bool | None = None,
-    transform_to_string: Callable[[Any], str] | None = None,
-) -> Any:
-    """The decorator behind `observe`, with or without parentheses."""
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        return Observed(
-            function,
-            find_tracer,
-            name=name,
-            as_type=as_type,
-            capture_input=captures_by_default if capture_input is None else capture_input,
-            capture_output=captures_by_default if capture_output is None else capture_output,
-            transform_to_string=transform_to_string,
-        ).wrap()
-
-    return decorate if function is None else decorate(function)
