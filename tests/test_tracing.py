@@ -1030,6 +1030,42 @@ def test_a_generator_that_is_dropped_ends_its_span(client):
     assert spans_by_name(client)["endless"]["level"] == "DEFAULT"
 
 
+def test_a_generator_whose_tidying_up_fails_ends_its_span_as_failed(client):
+    def breaks():
+        raise ValueError("cannot tidy up")
+
+    @observe
+    def plain():
+        try:
+            yield "a"
+        finally:
+            breaks()
+
+    @observe
+    async def asynchronous():
+        try:
+            yield "a"
+        finally:
+            breaks()
+
+    opened = plain()
+    next(opened)
+    with pytest.raises(ValueError, match="cannot tidy up"):
+        opened.close()
+
+    async def use():
+        opened = asynchronous()
+        await opened.__anext__()
+        with pytest.raises(ValueError, match="cannot tidy up"):
+            await opened.aclose()
+
+    asyncio.run(use())
+    spans = spans_by_name(client)
+    for name in ("plain", "asynchronous"):
+        found = [spans[name][field] for field in ("output", "level", "statusMessage")]
+        assert found == ["a", "ERROR", "cannot tidy up"]
+
+
 @observe
 def module_level(a, b=1):
     return a * b

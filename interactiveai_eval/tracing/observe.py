@@ -126,61 +126,49 @@ class Observed:
 
     def _stream(self, span: Span, stream: Any) -> Any:
         """The generator's items; the span is open until it is used up or dropped, and current while its code runs."""
-        kept: list[Any] = []
         step, sent = stream.send, None
-        error: BaseException | None = None
-        try:
-            while True:
+        with _StreamSpan(self, span) as kept:
+            try:
+                while True:
+                    with _Inside(span):
+                        item = step(sent)
+                    kept.add(item)
+                    try:
+                        step, sent = stream.send, (yield item)
+                    except GeneratorExit:
+                        raise
+                    except BaseException as thrown:  # given to the generator, whose business it is
+                        step, sent = stream.throw, thrown
+            except StopIteration as stop:
+                return stop.value
+            finally:
                 with _Inside(span):
-                    item = step(sent)
-                if self._capture_output:
-                    kept.append(item)
-                try:
-                    step, sent = stream.send, (yield item)
-                except GeneratorExit:
-                    raise
-                except BaseException as thrown:  # given to the generator, whose business it is
-                    step, sent = stream.throw, thrown
-        except StopIteration as stop:
-            return stop.value
-        except Exception as raised:
-            error = raised
-            raise
-        finally:
-            with _Inside(span):
-                stream.close()
-            self._end_stream(span, kept, error)
+                    stream.close()
 
     async def _stream_async(self, span: Span, stream: Any) -> Any:
-        kept: list[Any] = []
         step, sent = stream.asend, None
-        error: BaseException | None = None
-        try:
-            while True:
+        with _StreamSpan(self, span) as kept:
+            try:
+                while True:
+                    with _Inside(span):
+                        item = await step(sent)
+                    kept.add(item)
+                    try:
+                        step, sent = stream.asend, (yield item)
+                    except GeneratorExit:
+                        raise
+                    except BaseException as thrown:  # given to the generator, whose business it is
+                        step, sent = stream.athrow, thrown
+            except StopAsyncIteration:
+                return
+            finally:
                 with _Inside(span):
-                    item = await step(sent)
-                if self._capture_output:
-                    kept.append(item)
-                try:
-                    step, sent = stream.asend, (yield item)
-                except GeneratorExit:
-                    raise
-                except BaseException as thrown:  # given to the generator, whose business it is
-                    step, sent = stream.athrow, thrown
-        except StopAsyncIteration:
-            return
-        except Exception as raised:
-            error = raised
-            raise
-        finally:
-            with _Inside(span):
-                await stream.aclose()
-            self._end_stream(span, kept, error)
+                    await stream.aclose()
 
     def _end_stream(self, span: Span, kept: list[Any], error: BaseException | None) -> None:
         if self._capture_output:
             span.update(output=self._joined(kept))
-        if error is not None:
+        if isinstance(error, Exception):
             span.record_error(error, traceback=traceback_text(error))
         span.end()
 
@@ -193,6 +181,27 @@ class Observed:
                 warn(f"@observe: transform_to_string of {self._name} raised {type(error).__name__}: {error}")
                 return kept
         return "".join(kept) if kept and all(isinstance(item, str) for item in kept) else kept
+
+
+class _StreamSpan:
+    """Gathers a stream's items and ends its span with them, whatever the stream ends with."""
+
+    __slots__ = ("_items", "_observed", "_span")
+
+    def __init__(self, observed: Observed, span: Span) -> None:
+        self._observed = observed
+        self._span = span
+        self._items: list[Any] = []
+
+    def add(self, item: Any) -> None:
+        if self._observed._capture_output:
+            self._items.append(item)
+
+    def __enter__(self) -> _StreamSpan:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._observed._end_stream(self._span, self._items, error)
 
 
 class _Inside:
