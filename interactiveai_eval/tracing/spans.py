@@ -186,7 +186,6 @@ class Span(StartsSpans):
     """
 
     __slots__ = (
-        "_started",
         "_token",
         "attributes",
         "end_ns",
