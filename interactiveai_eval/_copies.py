@@ -12,7 +12,7 @@ _all_immutable = IMMUTABLE.issuperset
 def private_copy(value: Any) -> Any:
     """A copy of `value` that shares nothing changeable with it.
 
-    Plain dicts, lists, tuples and sets are copied here, other objects by `copy.deepcopy`; what cannot be copied
+    Plain dicts, lists and tuples are copied here, other objects by `copy.deepcopy`; what cannot be copied
     (clients, locks, files, generators) is shared.
     """
     try:

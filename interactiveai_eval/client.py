@@ -196,8 +196,8 @@ class Interactive(StartsSpans):
         or a data set; pulled lazily, plain iterators on a thread of ours. `run_name`: default "{name} - {UTC time}".
         Functions are plain or `async`; plain ones run on threads, at most `max_concurrency` items at a time; each gets
         copies of what it can take: task `item`; evaluators `input, output, expected_output, metadata` (also `item,
-        trace_id, duration_seconds` if named); the composite these and `evaluations`; run evaluators `item_results`
-        (also `item_failures`). For what evaluators may return see `running.scoring.evaluations_from`.
+        trace_id, duration_seconds` if named); the composite these four, `item` and `evaluations`; run evaluators
+        `item_results` (also `item_failures`). For what evaluators may return see `running.scoring.evaluations_from`.
 
         A failing task is an entry of `item_failures`, a failing evaluator one of `evaluator_failures`; neither stops
         the run. `repetitions` runs each item so often. `task_timeout`, `evaluator_timeout`: seconds a call; a plain

@@ -40,7 +40,7 @@ class FeatureUnavailable(EvalError, RuntimeError):
 
 
 class DataError(EvalError, ValueError):
-    """A data file cannot be read; the message names the file, the line and the reason."""
+    """A data file or a saved result cannot be read; the message names the place in it and the reason."""
 
 
 class CheckpointError(EvalError, ValueError):
