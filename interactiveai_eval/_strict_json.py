@@ -23,6 +23,8 @@ SAFE_INTEGER = 2**53 - 1  # beyond it JavaScript rounds, so such integers travel
 _SAFE_RECURSION = 10_000
 _MAX_DIGITS = 4000  # str() of a longer integer raises in newer Pythons
 _SCALARS = frozenset((str, bool, type(None)))
+
+
 def _made_once() -> Callable[[Any], str]:
     """`JSONEncoder.encode`, which makes its C encoder anew for every value; made once, it takes half the time."""
     encode: Callable[[Any], str] = json.JSONEncoder(allow_nan=False).encode

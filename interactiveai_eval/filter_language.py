@@ -21,7 +21,7 @@ _TEXT = ("=", "contains", "does not contain", "starts with", "ends with")
 _NUMBER = ("=", ">", "<", ">=", "<=")
 _OPTIONS = ("any of", "none of")
 
-# type: (operators, shape of the value, whether `key` is needed, kinds of columns it fits)
+# by type: (operators, shape of the value, whether `key` is needed, kinds of columns it fits)
 TYPES: dict[str, tuple[tuple[str, ...], str, bool, tuple[str, ...]]] = {
     "datetime": ((">", "<", ">=", "<="), "datetime", False, ("datetime",)),
     "string": (_TEXT, "string", False, ("string",)),

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-
 class MetricTally:
     """One metric (an evaluation name) over a run, in constant space for everything but distinct labels."""
 

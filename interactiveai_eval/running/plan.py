@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _EVALUATOR_VALUES = ("input", "output", "expected_output", "metadata")
 _EVALUATOR_MORE = ("item", "trace_id", "duration_seconds")
 
-
 REQUIRED = ("name", "data", "task")
 DEFAULTS: dict[str, Any] = {
     "run_name": None,
