@@ -1,6 +1,8 @@
 """Items as the run sees them: pulled lazily from any kind of data, read the same way whatever they are."""
 from __future__ import annotations
 
+from contextvars import copy_context
+
 from .._ids import derived_id, sha256_hex
 from .._strict_json import to_attribute_text
 from ..errors import ArgumentError, short_repr
@@ -81,8 +83,6 @@ class ItemSource(Source):
     """Work out of an iterable: every item `repetitions` times in a row."""
 
     def __init__(self, data: Any, repetitions: int) -> None:
-        from contextvars import copy_context
-
         self._context = copy_context()
         self._items: Iterator[Any] = self._context.run(iter, data)
         self._steps = _Steps(repetitions)

@@ -6,6 +6,7 @@ thread at a time. Nothing waits for a whole page or batch.
 from __future__ import annotations
 
 from _thread import allocate_lock
+from contextvars import copy_context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,8 +167,6 @@ class Schedule:
     # -- sources that need a loop: on the loop's thread ------------------------------------------------------------
 
     def _begin_take(self, _: Any) -> None:
-        from contextvars import copy_context
-
         self._taker = self._engine.lane.start(self._take_async(), copy_context())
 
     async def _take_async(self) -> None:

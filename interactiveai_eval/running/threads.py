@@ -9,6 +9,7 @@ calls that return at once are run by one thread with hardly a switch.
 from __future__ import annotations
 
 import time
+from _thread import allocate_lock
 from collections import deque
 from threading import Condition, Thread
 
@@ -133,8 +134,6 @@ class _Worker:
     """One thread: takes jobs until there are none, then sleeps until woken."""
 
     def __init__(self, pool: Threads) -> None:
-        from _thread import allocate_lock
-
         self._pool = pool
         self.gate = allocate_lock()
         self.gate.acquire()
@@ -189,8 +188,6 @@ class _Watcher:
     """The thread that sees that waiting jobs make no progress."""
 
     def __init__(self, pool: Threads) -> None:
-        from _thread import allocate_lock
-
         self._pool = pool
         self.gate = allocate_lock()
         self.gate.acquire()

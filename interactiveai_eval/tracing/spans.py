@@ -5,7 +5,7 @@ span of a context (see `context`) is what nested spans take trace, sink and shar
 """
 from __future__ import annotations
 
-from .._clock import datetime_to_iso
+from .._clock import datetime_to_iso, datetime_to_ns
 from .._copies import private_copy
 from .._strict_json import to_attribute_text, to_json
 from ..errors import ArgumentError, ClosedError, traceback_text
@@ -439,8 +439,6 @@ def send_score(
     timestamp: datetime | None = None,
 ) -> None:
     """Hand a score to `sink`; one that is never sent (NaN, None) is noted there with the reason."""
-    from .._clock import datetime_to_ns
-
     evaluation = Evaluation(
         name=name,
         value=tracer.text(value) if tracer.masks and isinstance(value, str) else value,
