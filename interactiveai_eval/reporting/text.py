@@ -5,6 +5,7 @@ Values that span lines are indented below their label; nothing of them starts at
 """
 from __future__ import annotations
 
+from ..model import DELIVERY_STATES
 from ..tally import tally_of
 from .shown import counted, item_number, item_part, name_text, one_line, score_text, value_text
 from .statistics import estimates_of
@@ -139,8 +140,7 @@ def _delivery_lines(record: ExperimentRecord) -> list[str]:
     delivery = record.delivery
     if not delivery.pending and not delivery.rejected:
         return []
-    states = ("acknowledged", "pending", "rejected", "skipped")
-    return [", ".join(f"{delivery[state]:,} {state}" for state in states)]
+    return [", ".join(f"{delivery[state]:,} {state}" for state in DELIVERY_STATES)]
 
 
 def numbered(results: Sequence[ExperimentItemResult]) -> Iterator[tuple[int, ExperimentItemResult]]:

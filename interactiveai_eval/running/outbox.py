@@ -159,7 +159,7 @@ class Outbox:
         """Hand in a parcel; blocks while too much waits, unless `may_wait` is False (on an event loop)."""
         with self._state:
             self._enqueue(parcel)
-            full = self._events >= self._flush_at or self._bytes >= self._max_bytes
+            full = self._is_full()
             if self._sender is None and not self._closed and self._threads:
                 self._start_sender()
             elif full and not self._flights:

@@ -12,7 +12,7 @@ from .._log import warn
 from .._strict_json import to_attribute_text, to_json, well_formed
 from ..model import Evaluation
 from ..service.scores import Unsendable, score_body
-from ..tracing.attributes import ENVIRONMENT, METADATA, PROPAGATED_LIMIT, TYPE, cut, metadata_attributes
+from ..tracing.attributes import ENVIRONMENT, INPUT, METADATA, OUTPUT, PROPAGATED_LIMIT, TYPE, cut, metadata_attributes
 from ..tracing.otlp import SharedAttributes, encode_span
 from ..tracing.spans import Span
 from .outbox import Parcel
@@ -152,7 +152,7 @@ class Recorder:
         }
         if item.input is not None:
             masked = self._tracer.masked(item.input)
-            put["langfuse.observation.input"] = item.input_text if masked is item.input else to_attribute_text(masked)
+            put[INPUT] = item.input_text if masked is item.input else to_attribute_text(masked)
         metadata = self._tracer.masked(item.metadata)
         if metadata is not None:
             put.update(metadata_attributes(METADATA, metadata))
@@ -172,14 +172,14 @@ class Recorder:
         """End the root span, at the end of the task."""
         if trace.sent:
             if output is not None:
-                trace.span.attributes["langfuse.observation.output"] = self._tracer.text(output)
+                trace.span.attributes[OUTPUT] = self._tracer.text(output)
             trace.span.end(end_time=end_ns)
 
     def fail_item(self, trace: ItemTrace, failure: Failure) -> None:
         """End the root span as failed."""
         trace.span.fail(failure.error_type, failure.message, traceback=failure.traceback)
         if trace.sent:
-            trace.span.attributes["langfuse.observation.output"] = self._tracer.text(f"Error: {failure.message}")
+            trace.span.attributes[OUTPUT] = self._tracer.text(f"Error: {failure.message}")
             trace.span.end()
 
     def open_evaluator(self, trace: ItemTrace, function: UserFunction, position: int) -> Span:
@@ -206,7 +206,7 @@ class Recorder:
             span.fail(failure.error_type, failure.message, traceback=failure.traceback)
         elif evaluations:
             shown = [_shown(masked_evaluation(self._tracer, evaluation)) for evaluation in evaluations]
-            span.attributes["langfuse.observation.output"] = to_json(shown[0] if len(shown) == 1 else shown)
+            span.attributes[OUTPUT] = to_json(shown[0] if len(shown) == 1 else shown)
         if call.start_ns:
             span.start_ns = call.start_ns
         span.end(end_time=span.start_ns + int(call.seconds * 1e9))
