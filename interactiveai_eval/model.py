@@ -18,13 +18,17 @@ SCORE_DATA_TYPES = ("NUMERIC", "CATEGORICAL", "BOOLEAN")
 
 
 class Value:
-    """What all nouns share; subclasses list their fields in `__slots__` and set them in `__init__`."""
+    """What all nouns share; subclasses list their fields in `__slots__` and set them in `__init__`.
+
+    A slot whose name begins with an underscore is no field: it is neither compared nor shown nor copied.
+    """
 
     __slots__ = ()
     _fields: tuple[str, ...] = ()
 
     def __init_subclass__(cls) -> None:
-        cls._fields = tuple(name for kind in reversed(cls.__mro__) for name in kind.__dict__.get("__slots__", ()))
+        slots = [name for kind in reversed(cls.__mro__) for name in kind.__dict__.get("__slots__", ())]
+        cls._fields = tuple([name for name in slots if name[0] != "_"])
 
     def _fill(self, fields: Mapping[str, Any]) -> None:
         put = object.__setattr__

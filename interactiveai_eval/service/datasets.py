@@ -31,9 +31,8 @@ class ServerObject(Value):
         for name in self._times:
             if isinstance(fields.get(name), str):
                 fields[name] = _moment(fields[name])
-        fields.update(more)
-        self._fill({name: fields.get(name) for name in self._fields if name != "raw"})
-        self._fill({"raw": dict(raw)})
+        fields.update(more, raw=dict(raw))
+        self._fill({name: fields.get(name) for name in self._fields})
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields if name != "raw")
@@ -118,9 +117,6 @@ class DatasetItemClient(ServerObject):
         if open_run is None:
             raise ArgumentError("item", self.id, "is a copy without a client; get it from client.get_dataset(...)")
         return open_run(self, run_name=run_name, run_metadata=run_metadata, run_description=run_description)
-
-
-DatasetItemClient._fields = tuple(name for name in DatasetItemClient._fields if name != "_open_run")
 
 
 class DatasetRunItem(ServerObject):
