@@ -6,6 +6,8 @@ TransportError (no answer came).
 """
 from __future__ import annotations
 
+from _thread import allocate_lock
+
 from .._log import debug
 from .._strict_json import JSONError, from_json, to_json
 from ..errors import (
@@ -67,6 +69,7 @@ class Api:
         self._prefix = prefix
         self._where = where
         self._project = project
+        self._discovering = allocate_lock()
         self._spans_path = spans_path or PublicDialect().route("POST", _SPANS).path
         self._dialect = PublicDialect() if dialect == "public" else PlatformDialect(self._discover)
 
@@ -79,18 +82,20 @@ class Api:
 
     def project_id(self) -> str:
         """The id of the project, from the settings or from the server."""
-        return self._project[1] if self._project is not None else self._discover()[1]
+        return self._discover()[1]
 
     def _discover(self) -> tuple[str, str]:
-        if self._project is None:
-            found = self.projects()
-            if len(found) != 1 or not found[0].get("id"):
-                reached = f"these keys reach {len(found)} projects; pass project=(organisation id, project id)"
-                raise ApiError(f"{self._where}: {reached}", status_code=200, body=found)
-            organization = found[0].get("organization")
-            other_place = organization.get("id") if isinstance(organization, dict) else None
-            self._project = str(found[0].get("orgId") or other_place or ""), str(found[0]["id"])
-        return self._project
+        """(organisation id, project id), asked for once however many threads need it."""
+        with self._discovering:
+            if self._project is None:
+                found = self.projects()
+                if len(found) != 1 or not found[0].get("id"):
+                    reached = f"these keys reach {len(found)} projects; pass project=(organisation id, project id)"
+                    raise ApiError(f"{self._where}: {reached}", status_code=200, body=found)
+                organization = found[0].get("organization")
+                other_place = organization.get("id") if isinstance(organization, dict) else None
+                self._project = str(found[0].get("orgId") or other_place or ""), str(found[0]["id"])
+            return self._project
 
     # -- data sets -------------------------------------------------------------------------------------------------
 

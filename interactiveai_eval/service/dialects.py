@@ -5,8 +5,6 @@ answers (WIRE.md section 2.1); what is not in the table goes out unchanged.
 """
 from __future__ import annotations
 
-from threading import Lock
-
 from .._strict_json import well_formed
 
 TYPE_CHECKING = False
@@ -66,8 +64,6 @@ class PlatformDialect(PublicDialect):
 
     def __init__(self, find_project: Callable[[], tuple[str, str]]) -> None:
         self._find_project = find_project
-        self._project: tuple[str, str] | None = None
-        self._lock = Lock()
 
     def route(
         self,
@@ -82,10 +78,7 @@ class PlatformDialect(PublicDialect):
             names = _match(pattern, segments)
             if names is None or method not in methods:
                 continue
-            with self._lock:
-                if self._project is None:
-                    self._project = self._find_project()
-            base = "/api/platform/v1/organizations/{}/projects/{}".format(*map(percent_encoded, self._project))
+            base = "/api/platform/v1/organizations/{}/projects/{}".format(*map(percent_encoded, self._find_project()))
             path = "/".join([base, *[percent_encoded(names.pop(0)) if part == "*" else part for part in target]])
             return Routed(
                 path,
