@@ -25,7 +25,7 @@ def get_client(*, public_key: str | None = None) -> Interactive:
     says which, or none has that key.
     """
     with registry:
-        live = [client for client in (found() for found in live_clients()) if client is not None]
+        live = live_clients()
         matching = live if public_key is None else [client for client in live if client.config.public_key == public_key]
         if len(matching) == 1:
             return matching[0]

@@ -107,7 +107,7 @@ class Interactive(StartsSpans):
             environment=self.config.environment,
         )
         with registry:
-            clients[:] = [*live_clients(), ref(self)]
+            clients[:] = map(ref, [*live_clients(), self])
 
     @classmethod
     def local(cls, path: str | os.PathLike[str] | None = None, **settings: Any) -> Interactive:
@@ -542,9 +542,10 @@ clients: list[ref[Interactive]] = []  # what `at_hand.get_client` chooses from; 
 registry = RLock()  # one thread at a time may look up or make clients, else two make one each
 
 
-def live_clients() -> list[ref[Interactive]]:
+def live_clients() -> list[Interactive]:
     """The clients that somebody holds and nobody has closed; `registry` is held."""
-    return [found for found, client in ((found, found()) for found in clients) if client and not client._closed]
+    held = [found() for found in clients]
+    return [client for client in held if client is not None and not client._closed]
 
 
 def _transport_for(config: Config, clock: Clock) -> Transport:
