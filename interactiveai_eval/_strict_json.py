@@ -159,7 +159,7 @@ class _Plainer:
         if kind is int:
             return _plain_int(value)
         if kind is float:
-            return _plain_float(value)
+            return plain_float(value)
         self.nodes_left -= CONTAINER_NODES
         if self.nodes_left < 0:
             return "<too large>"
@@ -191,7 +191,7 @@ class _Plainer:
         if isinstance(value, int):
             return _plain_int(int.__index__(value))
         if isinstance(value, float):
-            return _plain_float(float.__float__(value))
+            return plain_float(float.__float__(value))
         if isinstance(value, (bytes, bytearray, memoryview)):
             return _plain_bytes(bytes(value))
         if isinstance(value, BaseException):
@@ -276,7 +276,8 @@ def _plain_int(value: int) -> Any:
     return f"<integer of {value.bit_length()} bits>"
 
 
-def _plain_float(value: float) -> Any:
+def plain_float(value: float) -> Any:
+    """`value`, or the text that stands for NaN and the infinities."""
     if value - value == 0.0:
         return value
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"

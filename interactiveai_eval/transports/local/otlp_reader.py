@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import namedtuple
 from struct import unpack, unpack_from
 
-from ..._strict_json import from_json, to_plain
+from ..._strict_json import from_json, plain_float, to_plain
+from .wire_values import LAST_NS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MAX_DEPTH = 60  # of nested attribute values; a made-up bound, real ones have two or three levels
-_LAST_NS = 2**63 - 1  # times beyond the year 2262 do not fit into 64 bits and count as missing
 # The first bytes of an `AnyValue` field with a text: what they must be follows from their length.
 _TEXT_HEADS = [bytes((0x12, size, 0x0A, size - 2)) if size > 1 else b"\xff" for size in range(128)]
 
@@ -130,8 +130,8 @@ class _Protobuf:
             raise OTLPError("a field ends beyond its message")
         if trace_id is None or span_id is None:
             raise OTLPError("a span lacks its trace id or its span id")
-        if max(start_ns, end_ns) > _LAST_NS:
-            start_ns, end_ns = [ns if ns <= _LAST_NS else 0 for ns in (start_ns, end_ns)]
+        if max(start_ns, end_ns) > LAST_NS:  # such times count as missing
+            start_ns, end_ns = [ns if ns <= LAST_NS else 0 for ns in (start_ns, end_ns)]
         return Span(source, trace_id, span_id, parent_id, name, start_ns, end_ns, attributes, code, message, events)
 
     def _compare(self, newer: bytes, first: int) -> None:
@@ -180,7 +180,7 @@ class _Protobuf:
             elif number == 3:
                 value = field - 2**64 if field >> 63 else field
             elif number == 4:
-                value = _plain_double(unpack("<d", field.to_bytes(8, "little"))[0])
+                value = plain_float(unpack("<d", field.to_bytes(8, "little"))[0])
             elif number == 5:
                 value = [self._value(each, depth + 1) for each in _numbered(field, 1)]
             elif number == 6:
@@ -249,12 +249,6 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
     raise OTLPError("a number is longer than ten bytes")
 
 
-def _plain_double(value: float) -> Any:
-    if value - value == 0.0:
-        return value
-    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-
-
 def _base64(data: bytes) -> str:
     import binascii
 
@@ -318,7 +312,7 @@ def _nanos(value: Any) -> int:
     """Nanoseconds given as a number or as decimal text; 0 for what is neither."""
     if type(value) is str and value.isascii() and value.isdecimal() and len(value) < 20:
         value = int(value)
-    return int(value) if type(value) in (int, float) and 0 < value <= _LAST_NS else 0
+    return int(value) if type(value) in (int, float) and 0 < value <= LAST_NS else 0
 
 
 def _json_attributes(parent: dict[str, Any], field: str = "attributes", depth: int = 0) -> dict[str, Any]:
@@ -337,5 +331,5 @@ def _json_value(value: dict[str, Any], depth: int) -> Any:
         if kind == "intValue" and type(content) is str and content.lstrip("-").isdecimal() and len(content) < 21:
             return int(content)
         if type(content) in (str, bool, int, float):
-            return _plain_double(content) if type(content) is float else content
+            return plain_float(content) if type(content) is float else content
     return None
