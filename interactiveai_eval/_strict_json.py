@@ -301,7 +301,7 @@ def _public_fields(value: Any) -> dict[str, Any]:
             if not name.startswith("_") and hasattr(value, name):
                 fields[name] = getattr(value, name)
     try:
-        own = object.__getattribute__(value, "__dict__")
+        own = dict.copy(object.__getattribute__(value, "__dict__"))  # another thread may be changing it
     except AttributeError:
         own = {}
     fields.update((name, member) for name, member in own.items() if isinstance(name, str) and name[:1] != "_")
