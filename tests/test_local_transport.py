@@ -344,12 +344,15 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path, where):
 
 
 @pytest.mark.parametrize("pages", [1, 2, 5, 10])
-def test_a_cut_file_is_refused(tmp_path, pages):
+def test_a_cut_file_is_refused_and_kept(tmp_path, pages):
     path = tmp_path / "s.db"
     filled(path)
     os.truncate(path, pages * 4096 - 1000)
+    content = path.read_bytes()
 
     refused(path)
+
+    assert path.read_bytes() == content
 
 
 def test_changed_bytes_never_lead_to_another_error(tmp_path):
