@@ -76,10 +76,11 @@ def put_score(store, name="s", **fields):
     return call(store, "POST", "scores", {"name": name, "value": 1, "traceId": "t", **fields})
 
 
-def run_python(code, *arguments, **options):
+def run_python(code, *arguments, timeout=None, **environment):
     """A second process; returns what it printed."""
+    environment = {**os.environ, "PYTHONPATH": ROOT, **environment}
     process = subprocess.run(
-        [sys.executable, "-c", code, *arguments], env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, **options
+        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, timeout=timeout
     )
     assert process.returncode == 0, process.stderr.decode()
     return process.stdout.decode()
@@ -492,7 +493,7 @@ import json, os, sys, threading
 from interactiveai_eval.errors import StoreError
 from interactiveai_eval.transports.base import Request
 from interactiveai_eval.transports.local import LocalTransport
-store = LocalTransport(*sys.argv[1:2])
+store = LocalTransport(*sys.argv[1:2], busy_timeout_seconds=float(os.environ.get("BUSY_TIMEOUT", "30")))
 def put(name):
     body = json.dumps({"name": name, "value": 1, "sessionId": "s", "id": name}).encode()
     return store.send(Request("POST", "/api/public/scores", body=body)).status
@@ -574,7 +575,61 @@ print("fine")
 """
 
     for arguments in ([], [str(tmp_path / "s.db")]):
+        assert run_python(code, *arguments, BUSY_TIMEOUT="0.01") == "fine\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_waits_for_the_request_of_another_thread(tmp_path):
+    code = f"""{FORK}
+done = threading.Event()
+def keep_busy():
+    while not done.is_set():
+        put("parent")
+thread = threading.Thread(target=keep_busy)
+thread.start()
+try:
+    for _ in range(10):
+        in_child(lambda: put("child"))
+finally:
+    done.set()
+thread.join()
+print("fine")
+"""
+
+    for arguments in ([], [str(tmp_path / "s.db")]):
         assert run_python(code, *arguments) == "fine\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_thread_can_fork_in_the_middle_of_its_own_request(tmp_path):
+    code = f"""{FORK}
+with store.database.write():
+    in_child(lambda: None)
+put("parent")
+in_child(lambda: put("child"))
+print(names())
+"""
+
+    assert run_python(code, str(tmp_path / "s.db")) == "['child', 'parent']\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_two_threads_can_fork_at_once(tmp_path):
+    code = f"""{FORK}
+other = LocalTransport()
+def fork_often():
+    for _ in range(10):
+        in_child(lambda: (put("child"), other.send(Request("GET", "/api/public/v2/scores"))))
+threads = [threading.Thread(target=fork_often) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+put("parent")
+print(names())
+"""
+
+    assert run_python(code, str(tmp_path / "s.db"), timeout=30) == "['child', 'parent']\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not delete open files")

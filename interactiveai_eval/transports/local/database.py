@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import stat
 import time
-from threading import Lock, RLock
+from threading import RLock, local
+from weakref import WeakValueDictionary
 
 from ..._log import warn
 from ...errors import ClosedError, FeatureUnavailable, StoreError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _CHECKED_WHOLE_BYTES = 16 * 2**20  # a made-up bound: files up to here are checked page by page when opened
+
+_LONGEST_FORK_WAIT_SECONDS = 1.0  # a made-up bound: a fork waits no longer for a request of another thread
 
 # What SQLite's message contains: (reason, fix, whether the same request may succeed later). Texts, because 3.9 and 3.10
 # do not show the error codes.
@@ -37,7 +40,10 @@ _REASONS = (
 
 
 class Database:
-    """One connection, shared by all threads of a process behind a lock; a forked child opens its own."""
+    """One connection, shared by all threads of a process behind a lock; a forked child opens its own.
+
+    SQLite's memory must not be copied in the middle of a request: a fork takes the lock first, as far as it can.
+    """
 
     def __init__(
         self, path: str | None, busy_timeout_seconds: float, functions: dict[str, tuple[int, Callable[..., Any]]]
@@ -55,8 +61,11 @@ class Database:
         self._path = None if path is None else os.path.abspath(path)
         self._closed = False
         self._identity: tuple[int, int] | None = None
-        self._forking = Lock()
-        self._open()
+        self._lock = RLock()
+        self._torn = False  # copied by a fork in the middle of a request
+        _heed_forks(self)
+        with self._lock:
+            self._open()
 
     def read(self) -> _Transaction:
         """`with database.read() as connection`: one unchanging view of the data."""
@@ -90,7 +99,6 @@ class Database:
         return StoreError(f"{self._shown}: {reason}; {fix}", retryable=False)
 
     def _open(self) -> None:
-        self._lock = RLock()
         target = ":memory:"
         if self._path is not None:
             self._prepare_file(self._path)
@@ -107,7 +115,7 @@ class Database:
                 raise
         except self.errors as error:
             raise self.failure(error) from error
-        self._pid = os.getpid()  # at last: other threads of a forked child go by it
+        self._pid = os.getpid()
 
     def _prepare_file(self, path: str) -> None:
         """Make the file readable by its owner only, or see that what is there can be a store."""
@@ -196,21 +204,31 @@ class Database:
                     raise
             time.sleep(0.005)
 
-    def _after_fork(self) -> None:
+    def lock_for_fork(self) -> Any:
+        """The lock, taken; None where a request holds it for too long."""
+        lock = self._lock
+        wait_seconds = max(0.0, min(self._timeout, _LONGEST_FORK_WAIT_SECONDS))
+        return lock if lock.acquire(timeout=wait_seconds) else None
+
+    def look_after_fork(self) -> None:
+        """In the child: a lock that is still taken now belongs to a thread that is not there."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+        else:
+            self._lock, self._torn = RLock(), True
+
+    def _own(self) -> None:
         """Give this process a connection of its own: SQLite's locks belong to the process that took them."""
-        with self._forking:
-            if self._pid == os.getpid():
-                return
-            if not self._lock.acquire(blocking=False):
-                raise self._refused(
-                    "another thread was using it when this process was forked", "build a LocalTransport after the fork"
-                )
-            if self._path is None:
-                self._pid, self._lock = os.getpid(), RLock()  # the memory was copied with the process
-                return
-            # Closing comes first: as long as the inherited connection is open, SQLite takes its locks for our own.
-            self._connection.close()
-            self._open()
+        if self._torn:
+            raise self._refused(
+                "another thread was using it when this process was forked", "build a LocalTransport after the fork"
+            )
+        if self._path is None:
+            self._pid = os.getpid()  # the memory was copied with the process
+            return
+        # Closing comes first: as long as the inherited connection is open, SQLite takes its locks for our own.
+        self._connection.close()
+        self._open()
 
     def _check_file(self) -> None:
         """A deleted file can be written for hours without an error, and all is lost in the end."""
@@ -234,11 +252,11 @@ class _Transaction:
 
     def __enter__(self) -> Any:
         database = self._database
-        if database._pid != os.getpid():
-            database._after_fork()
         database._lock.acquire()
         try:
             database.refuse_closed()
+            if database._pid != os.getpid():
+                database._own()
             database._check_file()
             database._connection.execute(self._begin)
         except BaseException as error:
@@ -265,6 +283,52 @@ class _Transaction:
                 database._lock.release()
         if isinstance(error, database.errors):
             raise database.failure(error) from error
+
+
+# Hooks of forks belong to the process and cannot be taken back, so there is one set of them for all stores.
+_living: WeakValueDictionary[int, Database] = WeakValueDictionary()
+_forking = local()  # in `taken`: the locks that this thread took, for each fork that it is in
+_hooked = False
+
+
+def _heed_forks(database: Database) -> None:
+    """From now on no fork copies `database` in the middle of a request, as far as that can be waited for."""
+    global _hooked
+    _living[id(database)] = database
+    if not _hooked and hasattr(os, "register_at_fork"):
+        _hooked = True
+        os.register_at_fork(
+            before=_take_locks, after_in_parent=_give_locks_back, after_in_child=_give_locks_back_in_child
+        )
+
+
+def _all_living() -> list[Database]:
+    """In one order for all threads, so that two forks at once do not wait for each other."""
+    found = [reference() for reference in _living.valuerefs()]
+    return sorted([each for each in found if each is not None], key=id)
+
+
+def _take_locks() -> None:
+    taken: list[Any] = []
+    if not hasattr(_forking, "taken"):
+        _forking.taken = []
+    _forking.taken.append(taken)
+    for database in _all_living():
+        lock = database.lock_for_fork()
+        if lock is not None:
+            taken.append(lock)
+
+
+def _give_locks_back() -> None:
+    for lock in _forking.taken.pop():
+        lock.release()
+
+
+def _give_locks_back_in_child() -> None:
+    if getattr(_forking, "taken", None):  # servers in C may fork without saying so before
+        _give_locks_back()
+    for database in _all_living():
+        database.look_after_fork()
 
 
 def _percent_encoded(path: str) -> str:
