@@ -380,6 +380,44 @@ def test_changed_bytes_never_lead_to_another_error(tmp_path):
     assert outcomes == {"works", "refused"}
 
 
+@pytest.mark.parametrize(
+    "table, change, path",
+    [
+        ("traces", "start_ns = 'abc'", "traces"),
+        ("traces", "start_ns = 9e300", "traces"),
+        ("traces", "created_ns = 'q'", "traces"),
+        ("traces", "input = x'ff00'", "traces"),
+        ("traces", "name = x'00'", "traces"),
+        ("observations", "start_ns = 'abc'", "traces"),
+        ("observations", "end_ns = 'x'", "traces"),
+        ("observations", "total_cost = 'abc'", "traces"),
+        ("observations", "end_ns = 'x'", "observations"),
+        ("observations", "output = x'ff'", "observations"),
+        ("scores", "timestamp_ns = 'x'", "v2/scores"),
+        ("scores", "metadata = x'ff'", "v2/scores"),
+        ("datasets", "created_ns = 1.5", "v2/datasets"),
+        ("datasets", "metadata = x'ff'", "v2/datasets/qa"),
+        ("dataset_items", "input = x'00'", "dataset-items"),
+    ],
+)
+def test_values_of_the_wrong_type_are_damage(tmp_path, table, change, path):
+    """SQLite keeps a text where a number belongs, and bytes where a text belongs."""
+    with LocalTransport(tmp_path / "s.db") as store:
+        span = {"id": "o", "traceId": "t", "startTime": "2025-11-20T10:00:00Z", "metadata": {"k": 1}}
+        events = [("trace-create", {"id": "t", "name": "n", "input": "i"}), ("span-create", span)]
+        now = "2025-11-20T10:00:00Z"
+        batch = [{"id": kind, "timestamp": now, "type": kind, "body": body} for kind, body in events]
+        assert call(store, "POST", "ingestion", {"batch": batch})[0] == 207
+        put_score(store, metadata={"k": 1})
+        call(store, "POST", "v2/datasets", {"name": "qa"})
+        call(store, "POST", "dataset-items", {"datasetName": "qa", "input": "x"})
+    altered(tmp_path / "s.db", f"UPDATE {table} SET {change}")
+    store = opened(tmp_path / "s.db")
+
+    with pytest.raises(StoreError, match=rf"s\.db.*damaged \(wrong type in {table}\.{change.split()[0]}\)"):
+        call(store, "GET", path)
+
+
 def test_a_missing_sqlite3_is_named():
     code = """
 import sys

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from ..._log import warn
 from ...errors import ClosedError, FeatureUnavailable, StoreError
-from .schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
+from .schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, WRONG_TYPES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,6 +94,15 @@ class Database:
             if fragment in text.lower():
                 return StoreError(f"{self._shown}: {reason} ({text}); {fix}", retryable=retryable)
         return StoreError(f"{self._shown}: {text or type(error).__name__}", retryable=False)
+
+    def damage(self) -> StoreError | None:
+        """The StoreError for a value whose type does not fit its column; None where all fit. Reads everything."""
+        with self.read() as connection:
+            for table, column, wrong in WRONG_TYPES:
+                if connection.execute(f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1").fetchone():
+                    reason = f"it is damaged (wrong type in {table}.{column})"
+                    return self._refused(reason, "restore a copy; the file is left as it is")
+        return None
 
     def _refused(self, reason: str, fix: str) -> StoreError:
         return StoreError(f"{self._shown}: {reason}; {fix}", retryable=False)

@@ -69,11 +69,18 @@ _NOT_FOUND = (
 
 
 def answer(store: Store, request: Request) -> Response:
-    """The response to `request`. Raises StoreError when the database fails."""
+    """The response to `request`. Raises StoreError when the database fails or holds what no store writes."""
     try:
         return _answer(store, request)
     except Refusal as refusal:
         return _response(refusal.status, refusal.body)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # SQLite keeps a text in a column of integers, and SQL of others may have put one there. So that lists of
+        # sound values cost nothing more, the search for it begins when something did not work.
+        damage = store.database.damage()
+        if damage is None:
+            raise
+        raise damage from error
 
 
 def _answer(store: Store, request: Request) -> Response:

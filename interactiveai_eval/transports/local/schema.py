@@ -4,6 +4,8 @@ In every table the long texts stand last, so that rows can be sifted without rea
 """
 from __future__ import annotations
 
+import re
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,4 +91,15 @@ SCHEMA = (
     "CREATE INDEX dataset_runs_by_dataset ON dataset_runs (dataset_id, number)",
     f"CREATE TABLE dataset_run_items ({_BOOKKEEPING}, run_id TEXT NOT NULL, item_id TEXT NOT NULL, "
     "trace_id TEXT NOT NULL, observation_id TEXT, UNIQUE (run_id, item_id))",
+)
+
+# What SQLite's types of values may be in a column of a declared type; any column may be NULL as far as this goes.
+_FITTING = {"TEXT": "'text'", "INTEGER": "'integer'", "REAL": "'real'", "NUMERIC": "'integer', 'real'"}
+# (table, column, condition of the rows whose value there is of another type)
+WRONG_TYPES = tuple(
+    [
+        (table, name, f"typeof({name}) NOT IN ('null', {_FITTING[kind]})")
+        for table, columns in re.findall(r"CREATE TABLE (\w+) \((.*)\)", "\n".join(SCHEMA))
+        for name, kind in re.findall(r"(\w+) (TEXT|INTEGER|REAL|NUMERIC)", columns)
+    ]
 )
