@@ -413,17 +413,19 @@ def test_run_items_need_the_id_of_the_data_set_and_the_name_of_the_run(qa, query
     assert call(qa, "GET", "dataset-run-items", **query)[0] == status
 
 
-def test_a_deleted_run_is_gone_with_its_items_and_can_be_made_again(qa):
+def test_a_deleted_run_is_gone_with_its_items_and_scores_and_can_be_made_again(qa):
     link = {"runName": "r 1", "datasetItemId": "one", "traceId": "t1"}
     made(qa, "dataset-run-items", **link)
-    made(qa, "scores", name="s", value=1, datasetRunId=RUN_ID, id="kept")
+    made(qa, "scores", name="s", value=1, datasetRunId=RUN_ID, id="of the run")
+    made(qa, "scores", name="s", value=1, traceId="t1", id="of its trace")
 
     assert call(qa, "DELETE", "datasets/qa/runs/r%201") == (200, {"message": "Dataset run successfully deleted"})
     assert call(qa, "GET", "datasets/qa/runs/r%201")[0] == 404
     assert call(qa, "DELETE", "datasets/qa/runs/r%201")[0] == 404
-    assert call(qa, "GET", "v2/scores/kept")[0] == 200
+    assert call(qa, "GET", "v2/scores/of%20its%20trace")[0] == 200
     assert made(qa, "dataset-run-items", **{**link, "datasetItemId": "two"})["datasetRunId"] == RUN_ID
     assert listed(qa, "dataset-run-items", "datasetItemId", datasetId="id-1", runName="r 1") == ["two"]
+    assert call(qa, "GET", "v2/scores/of%20the%20run")[0] == 404
 
 
 def test_run_items_come_in_pages(qa):

@@ -187,10 +187,14 @@ def get_run(call: Call) -> dict[str, Any]:
 
 
 def delete_run(call: Call) -> dict[str, Any]:
-    """DELETE datasets/{name}/runs/{run}: with its items; traces and scores stay."""
+    """DELETE datasets/{name}/runs/{run}: with its items and scores; traces stay.
+
+    Its id follows from its name, so scores that stayed would come back with the next run of that name.
+    """
     with call.store.database.write() as connection:
         run = _RUN.one(connection, "d.name = ? AND r.name = ?", *call.names)
         connection.execute("DELETE FROM dataset_run_items WHERE run_id = ?", (run["id"],))
+        connection.execute("DELETE FROM scores WHERE run_id = ?", (run["id"],))
         connection.execute("DELETE FROM dataset_runs WHERE id = ?", (run["id"],))
     return {"message": "Dataset run successfully deleted"}
 
