@@ -193,6 +193,20 @@ def test_an_empty_file_becomes_a_store(tmp_path):
         assert put_score(store)[0] == 200
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_an_empty_file_becomes_private_and_a_store_keeps_its_mode(tmp_path):
+    path = tmp_path / "s.db"
+    path.touch()
+    path.chmod(0o644)
+
+    opened(path).close()
+    assert mode_of(path) == 0o600
+
+    path.chmod(0o640)
+    opened(path).close()
+    assert mode_of(path) == 0o640
+
+
 def test_a_folder_is_no_store(tmp_path):
     error = refused(tmp_path)
 

@@ -21,10 +21,11 @@ from .routes import answer
 class LocalTransport(Transport):
     """Answers the routes of both dialects from a store of its own.
 
-    `path` is a file that is made, readable by its owner only, if it is not there; None keeps the data in memory, where
-    they end with this object. Several processes may use one file at once; a write waits `busy_timeout_seconds` for
-    another one. `clock` tells times of arrival, `ids` draws ids. Safe to use from many threads and after a fork, which
-    waits for the requests of other threads, each for a second at most. On Windows the permissions of the folder apply.
+    `path` is a file that is made, readable by its owner only, if it is not there or empty; None keeps the data in
+    memory, where they end with this object. Several processes may use one file at once; a write waits
+    `busy_timeout_seconds` for another one. `clock` tells times of arrival, `ids` draws ids. Safe to use from many
+    threads and after a fork, which waits for the requests of other threads, each for a second at most. On Windows the
+    permissions of the folder apply.
 
     Raises: StoreError when the file cannot be opened or used, FeatureUnavailable without the module sqlite3.
     """

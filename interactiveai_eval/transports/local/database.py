@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from contextlib import suppress
 from threading import RLock, local
 from weakref import WeakValueDictionary
 
@@ -139,6 +140,10 @@ class Database:
                 # A link could lead the data elsewhere, and two names of one database ruin it.
                 fix = "give the path of a file with one name"
                 raise self._refused("it is a link, or not a regular file", fix) from None
+            if not found.st_size:
+                # By its name: closing a second descriptor would give up the locks of a connection in this process.
+                with suppress(OSError):  # one that belongs to somebody else is used as it is
+                    os.chmod(path, 0o600)
         except (OSError, ValueError) as error:
             folder = os.path.dirname(path)
             there = os.path.isdir(folder)
