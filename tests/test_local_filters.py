@@ -273,6 +273,23 @@ def test_as_many_conditions_as_are_allowed_work(store, scope):
     assert found(store, scope, *[many] * 200) == ""
 
 
+def test_the_latency_that_is_shown_is_the_one_that_is_compared():
+    """An observation without an end counts with its start."""
+    with LocalTransport() as store:
+        times = [
+            {"startTime": "2025-11-20T10:00:00Z", "endTime": "2025-11-20T10:00:01Z"},
+            {"startTime": "2025-11-20T10:00:09Z"},
+        ]
+        bodies = [("trace-create", {"id": "t"})]
+        bodies += [("span-create", {"id": f"o{n}", "traceId": "t", **each}) for n, each in enumerate(times)]
+        now = "2025-11-20T10:00:00Z"
+        batch = [{"id": body["id"], "timestamp": now, "type": kind, "body": body} for kind, body in bodies]
+        assert call(store, "POST", "ingestion", {"batch": batch})[0] == 207
+
+        assert call(store, "GET", "traces/t")[1]["latency"] == 9.0
+        assert found(store, "traces", {"type": "number", "column": "latency", "operator": "=", "value": 9}) == "t"
+
+
 def test_long_lists_of_options_work_up_to_a_bound(store):
     options = [str(number) for number in range(29_000)]
     some = {"type": "stringOptions", "column": "id", "operator": "any of", "value": ["a", *options]}

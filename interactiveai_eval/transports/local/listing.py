@@ -49,7 +49,7 @@ _SQL: dict[str, dict[str, str]] = {
             f"{level.lower()}Count": _of_trace(f"count(CASE o.level WHEN '{level}' THEN 1 END)")
             for level in ("WARNING", "ERROR", "DEFAULT", "DEBUG")
         },
-        "latency": _of_trace("(max(o.end_ns) - min(o.start_ns)) / 1e9"),
+        "latency": _of_trace("(max(coalesce(o.end_ns, o.start_ns)) - min(o.start_ns)) / 1e9"),
         **{name: _of_trace(f"total({column})") for name, column in _AMOUNTS.items()},
     },
     "observations": {
