@@ -388,6 +388,14 @@ def test_every_kind_of_observation_can_be_made_and_changed(store, kind):
     assert (found["startTime"], found["latency"]) == ("2025-11-20T09:00:00.000Z", 1.0)
 
 
+@pytest.mark.parametrize(("kind", "path"), [("trace", "traces/x"), ("span", "observations/x")])
+def test_an_environment_of_null_keeps_the_old_one(store, kind, path):
+    for environment in ("prod", None):
+        ingest(store, (f"{kind}-create", {"id": "x", "environment": environment}))
+
+    assert call(store, "GET", path)[1]["environment"] == "prod"
+
+
 def test_everything_of_an_observation_event_is_read(store):
     body = {
         "id": "o", "traceId": "t", "parentObservationId": "p", "name": "n", "startTime": "2025-11-20T08:00:00Z",

@@ -146,7 +146,7 @@ class _Events:
                 trace = traces.Trace(trace_id, event_ns, environment, self._now_ns)
             if start_ns is not None:
                 trace.start_ns, trace.given = start_ns, trace.given | traces.TIME
-            if "environment" in body:
+            if body.get("environment") is not None:
                 trace.environment = environment
             for field, text in texts.items():
                 if text is not None:
@@ -171,7 +171,7 @@ class _Events:
         if body.get("level") is not None and body["level"] not in LEVELS:
             raise invalid(f"Invalid option: expected one of {'|'.join(LEVELS)}", "level", code="invalid_value")
         given["level"] = body.get("level")
-        given["environment"] = environment_of(body["environment"]) if "environment" in body else None
+        given["environment"] = None if body.get("environment") is None else environment_of(body["environment"])
         given["model_parameters"] = value_to_text(body.get("modelParameters"))
         version = body.get("promptVersion")
         given["prompt_version"] = version if type(version) is int and abs(version) < 2**63 else None
