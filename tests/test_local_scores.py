@@ -459,3 +459,12 @@ def test_an_update_of_what_is_not_there_makes_it(store):
 def test_an_observation_event_of_another_shape_is_refused(store, kind, body):
     assert ingest(store, (kind, body))[0] == []
     assert call(store, "GET", "observations")[1]["data"] == []
+
+
+def test_scores_are_asked_for_by_many_ids_up_to_a_bound(store):
+    assert call(store, "POST", "scores", {**BASE, "traceId": None, "sessionId": "s"})[0] == 200
+    ids = ",".join(str(number) for number in range(29_000))
+
+    assert call(store, "GET", "v2/scores", scoreIds=f"{ids},x")[1]["meta"]["totalItems"] == 1
+    status, answer = call(store, "GET", "v2/scores", scoreIds=f"{ids},{ids}")
+    assert (status, answer["error"][0]["code"], answer["error"][0]["path"]) == (400, "too_big", ["scoreIds"])

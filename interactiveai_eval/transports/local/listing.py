@@ -145,9 +145,14 @@ def select_page(
     parts = [_compiled(scope, condition) for condition in conditions if condition.type != "positionInTrace"]
     where = " AND ".join([sql for sql, _ in parts]) or "1"
     parameters = [well_formed(each) if type(each) is str else each for _, some in parts for each in some]
-    if len(parameters) > _MOST_PARAMETERS:
-        raise invalid(f"Too many values: at most {_MOST_PARAMETERS}", "filter", code="too_big")
+    refuse_too_many(parameters, "filter")
     return page_of(connection, f"{_FROM[scope]} WHERE {where}", parameters, columns, order, page, limit)
+
+
+def refuse_too_many(parameters: list[Any], field: str) -> None:
+    """Refuse what SQLite could not take in one statement."""
+    if len(parameters) > _MOST_PARAMETERS:
+        raise invalid(f"Too many values: at most {_MOST_PARAMETERS}", field, code="too_big")
 
 
 def page_of(

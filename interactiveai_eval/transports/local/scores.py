@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .exchange import PROJECT_ID, Answer, Refusal, invalid, missing
-from .listing import page_of
+from .listing import page_of, refuse_too_many
 from .schema import SCORES
 from .wire_values import columns_of, encode, environment_of, ns_to_text, text_to_ns, text_to_value
 
@@ -169,6 +169,7 @@ def _list(call: Call, condition: str) -> Page:
         if values is not None:
             parts.append(f"{column} IN ({', '.join('?' * len(values))})")
             parameters += values
+            refuse_too_many(parameters, name)
     number, limit = call.page_and_limit()
     columns = f"{SCORES.select}, t.id, t.user_id, t.tags, t.environment, t.session_id"
     source = f"{_SOURCE} WHERE {' AND '.join(parts)}"
