@@ -133,7 +133,7 @@ TRACES = {
         ("arrayOptions", "none of", ["x"], "c"), ("arrayOptions", "none of", ["y"], "b c"),
         ("arrayOptions", "none of", [], "a b c"), ("arrayOptions", "all of", ["x", "y"], "a"),
         ("arrayOptions", "all of", ["x", "x"], "a b"), ("arrayOptions", "all of", ["x", "z"], ""),
-        ("arrayOptions", "all of", [], "a b c"), ("null", "is null", "", ""), ("null", "is not null", "", "a b c"),
+        ("arrayOptions", "all of", [], "a b c"), ("null", "is null", "", "c"), ("null", "is not null", "", "a b"),
     ],
     "bookmarked": [
         ("boolean", "=", False, "a b c"), ("boolean", "=", True, ""), ("boolean", "<>", True, "a b c"),
@@ -212,7 +212,8 @@ OBSERVATIONS = {
     "traceEnvironment": [("stringOptions", "any of", ["staging"], "b1")],
     "traceTags": [
         ("arrayOptions", "any of", ["x"], "a1 a2 b1"), ("arrayOptions", "all of", ["x", "y"], "a1 a2"),
-        ("arrayOptions", "none of", ["y"], "b1 c1"),
+        ("arrayOptions", "none of", ["y"], "b1 c1"), ("null", "is null", "", "c1"),
+        ("null", "is not null", "", "a1 a2 b1"),
     ],
     "parentObservationId": [("string", "=", "a1", "a2"), ("null", "is null", "", "a1 b1 c1")],
     "startTime": [("datetime", ">", "2025-11-20T10:00:00Z", "a2 b1 c1"), ("datetime", "<=", "2025-11-20T10:00:00.1Z", "a1 a2")],

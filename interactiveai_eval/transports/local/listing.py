@@ -173,6 +173,8 @@ def _compiled(scope: str, condition: Condition) -> tuple[str, list[Any]]:
     kind, operator, value = condition.type, condition.operator, condition.value
     column = _SQL[scope].get(condition.column, "1")
     marks = ", ".join("?" * len(value)) if type(value) is list else ""
+    if kind == "null" and condition.column in ("tags", "traceTags"):
+        return f"({column} IN (SELECT trace_id FROM trace_tags)) IS {'NOT ' if operator == 'is null' else ''}TRUE", []
     if kind == "null":
         return f"{column} {operator.upper()}", []
     if kind == "string":
