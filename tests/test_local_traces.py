@@ -405,6 +405,15 @@ def test_invalid_environments_become_default(store, given, kept):
     assert trace(store)["environment"] == kept
 
 
+def test_a_nested_span_tells_the_version_of_its_trace_beside_another_update(store):
+    """Alone, `langfuse.version` is the version of the span."""
+    for trace_id, said in (("t1", {}), ("t2", {"user__id": "ann"}), ("t3", {"langfuse__trace__metadata__k": "v"})):
+        export(store, span(trace_id, f"{trace_id}-nested", parent="root", langfuse__version="2", **said))
+        export(store, span(trace_id, f"{trace_id}-root"))
+
+    assert [trace(store, name)["version"] for name in ("t1", "t2", "t3")] == [None, "2", "2"]
+
+
 def test_spans_without_times_have_the_time_of_arrival(store):
     for start, end in (("0", "0"), ("0", str(START + 10**9)), (str(START + 2 * 10**9), "0")):
         one = {**span(id=start + end), "startTimeUnixNano": start, "endTimeUnixNano": end}

@@ -103,6 +103,7 @@ class _Reading:
         self.type, self.environment = find("type"), find("environment")
         self.has_details = bool(self.usage) or not _DETAILS.isdisjoint(self.fields)
         self.says_of_trace = bool(self.trace_metadata) or not _OF_TRACE.isdisjoint(self.fields)
+        self.updates_trace = bool(self.trace_metadata) or not (_OF_TRACE - {"release"}).isdisjoint(self.fields)
 
 
 class _Origin:
@@ -181,6 +182,10 @@ class Export:
             trace.release = origin.release or trace.release
         else:
             trace.release = trace.release or origin.release
+            # The attribute is also the span's own version, so servers take it for the trace's only beside another
+            # update of the trace (langfuse, OtelIngestionProcessor.ts, `hasTraceUpdates`).
+            if reading.updates_trace and "version" in fields:
+                trace.version = _text(attributes, fields, "version") or trace.version
         if reading.says_of_trace:
             _say_of_trace(trace, attributes, fields)
             if reading.trace_metadata:
