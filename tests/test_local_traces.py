@@ -414,6 +414,14 @@ def test_a_nested_span_tells_the_version_of_its_trace_beside_another_update(stor
     assert [trace(store, name)["version"] for name in ("t1", "t2", "t3")] == [None, "2", "2"]
 
 
+def test_ids_of_spans_are_those_of_the_whole_store(store):
+    """Real servers know an observation by its id and the project, too."""
+    export(store, span("t1", "same", name="first"), span("t2", "same", name="second"))
+
+    assert picked(observation(store, "same"), "name", "traceId") == {"name": "second", "traceId": "t2"}
+    assert [trace(store, name)["name"] for name in ("t1", "t2")] == ["first", "second"]
+
+
 def test_spans_without_times_have_the_time_of_arrival(store):
     for start, end in (("0", "0"), ("0", str(START + 10**9)), (str(START + 2 * 10**9), "0")):
         one = {**span(id=start + end), "startTimeUnixNano": start, "endTimeUnixNano": end}

@@ -1,6 +1,7 @@
 """The tables of the store, and how rows get into the three big ones.
 
-In every table the long texts stand last, so that rows can be sifted without reading them.
+In every table the long texts stand last, so that rows can be sifted without reading them. Ids are those of the whole
+store, as real servers know them by project: a span whose id stands in another trace already takes that one's place.
 """
 from __future__ import annotations
 
