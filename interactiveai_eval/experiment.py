@@ -20,7 +20,7 @@ from .running.collector import Collector
 from .running.engine import Call, Calls, Engine
 from .running.item_run import ItemRuns, judged
 from .running.items import item_source
-from .running.loops import CallersLoop, OwnLoop, run_to_end, running_loop
+from .running.loops import LOOK_SECONDS, CallersLoop, OwnLoop, run_to_end, running_loop
 from .running.outbox import Parcel
 from .running.plan import Plan
 from .running.progress import Progress
@@ -158,7 +158,8 @@ def _run_beside_loop(plan: Plan, services: Services) -> ExperimentResult:
         feature = "run_experiment inside a running loop (await run_experiment_async instead)"
         raise FeatureUnavailable(feature, "_thread") from None
     with Signals(run.request_stop, interrupts=True):
-        ended.wait()
+        while not ended.wait(LOOK_SECONDS):
+            pass  # a signal may have come meanwhile
     if outcome[1] is not None:
         raise outcome[1]
     result: ExperimentResult = outcome[0]
@@ -207,6 +208,8 @@ class _Run:
                 rate_limit=plan.rate_limit,
                 may_start=self._set_time_budget(collector),
             )
+            if self._stopped is not None:  # a signal came before there was anything to halt
+                self._schedule.halt()
             await self._let_all_through(self._schedule)
             progress.end()
             run_evaluations, run_failures = await self._evaluate_run(collector)

@@ -9,7 +9,7 @@ import pytest
 
 from interactiveai_eval import Interactive
 
-from .programs import start
+from .programs import run, start
 
 INTERRUPTED = """
     import sys, threading, time
@@ -193,3 +193,42 @@ def test_nothing_of_a_run_is_left_when_it_has_ended(client):
     )
 
     assert set(threading.enumerate()) == before
+
+
+HEARD_ELSEWHERE = """
+    import asyncio, signal, sys, threading
+    from interactiveai_eval import Interactive
+
+    released = threading.Event()
+
+    def interrupt():
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    def plain(*, item):
+        interrupt()
+        released.wait(20)
+
+    async def coroutine(*, item):
+        worker = threading.Thread(target=interrupt)
+        worker.start()
+        await asyncio.sleep(20)
+
+    async def awaited(client):
+        return client.run_experiment(name="beside", data=[{"input": 1}], task=plain)
+
+    client = Interactive.local()
+    try:
+        if sys.argv[1] == "beside":
+            asyncio.run(awaited(client))
+        else:
+            client.run_experiment(name="stop", data=[{"input": 1}], task=globals()[sys.argv[1]])
+    except KeyboardInterrupt as stop:
+        print([failure.stage for failure in stop.result.item_failures])
+    released.set()
+"""
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine", "beside"])
+def test_a_signal_that_the_system_hands_to_another_thread_ends_the_run_too(kind):
+    """Python runs its handlers in the main thread, which a signal in another thread does not wake."""
+    assert run(HEARD_ELSEWHERE, kind) == "['cancelled']\n"

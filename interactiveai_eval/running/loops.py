@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # How long the run waits for coroutines that it has cancelled.
 GRACE_SECONDS = 1.0
+# The longest that a thread waits in one go. A signal that comes between a thread's last look and its wait, or that the
+# system hands to another thread, does not end the wait: Python runs its handler when the main thread wakes up.
+LOOK_SECONDS = 0.25
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -160,7 +163,7 @@ class OwnLoop(Lane):
                 continue
             with self._condition:
                 if not self._woken and not self._inbox:
-                    self._condition.wait(None if deadline is None else self.clock.seconds_until(deadline))
+                    self._condition.wait(self._seconds(deadline))
         self._posted = self._woken = False
 
     def close(self) -> None:
@@ -184,14 +187,17 @@ class OwnLoop(Lane):
         with self._condition:
             self._in_loop = True
         loop.call_soon(self._answer)
-        timer = None if deadline is None else loop.call_later(self.clock.seconds_until(deadline), loop.stop)
+        timer = loop.call_later(self._seconds(deadline), loop.stop)
         try:
             loop.run_forever()
         finally:
             with self._condition:
                 self._in_loop = False
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
+
+    def _seconds(self, deadline: float | None) -> float:
+        """How long to wait now, in real seconds."""
+        return LOOK_SECONDS if deadline is None else min(LOOK_SECONDS, self.clock.seconds_until(deadline))
 
     def _call_owner(self) -> None:
         with self._condition:
