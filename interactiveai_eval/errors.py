@@ -66,14 +66,30 @@ class StoreError(TransportError):
 class ApiError(EvalError):
     """The server answered, and the answer is no (or is not what this endpoint answers).
 
-    `status_code` is the HTTP status, `body` the decoded answer (JSON value or text).
+    `status_code` is the HTTP status, `body` the decoded answer (JSON value or text), `retry_after_seconds` what the
+    server asks to wait, if it does.
     """
 
-    def __init__(self, message: str, *, status_code: int, body: Any = None, request: Any = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int,
+        body: Any = None,
+        request: Any = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.status_code = status_code
         self.body = body
         self.request = request
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed later: the server is busy or failing, or its answer was garbled."""
+        status = self.status_code
+        return status in (408, 409, 425, 429) or (status >= 500 and status not in (501, 505)) or status < 300
 
 
 class UnauthorizedError(ApiError):

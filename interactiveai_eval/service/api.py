@@ -268,7 +268,25 @@ class Api:
             f"{method} {operation} on {self._where} was answered {response.status}: {short_repr(told, 300)}",
             status_code=response.status,
             body=body,
+            retry_after_seconds=_retry_after_seconds(response.headers),
         )
+
+
+def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """The wait that `Retry-After` asks for: seconds, or a date, measured against that of the answer."""
+    named = {name.lower(): value for name, value in headers.items()}
+    asked = named.get("retry-after", "").strip()
+    if asked.replace(".", "", 1).isdigit():
+        return float(asked)
+    if not asked or "date" not in named:
+        return None
+    from email.utils import parsedate_to_datetime
+
+    try:
+        until, now = parsedate_to_datetime(asked), parsedate_to_datetime(named["date"])
+        return max(0.0, (until - now).total_seconds())
+    except (TypeError, ValueError):
+        return None
 
 
 def _query(given: Mapping[str, Any]) -> list[tuple[str, str]]:
