@@ -200,6 +200,7 @@ HEARD_ELSEWHERE = """
     from interactiveai_eval import Interactive
 
     released = threading.Event()
+    numbers = [{"input": 1}, {"input": 2}, {"input": 3}]
 
     def interrupt():
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
@@ -214,14 +215,14 @@ HEARD_ELSEWHERE = """
         await asyncio.sleep(20)
 
     async def awaited(client):
-        return client.run_experiment(name="beside", data=[{"input": 1}], task=plain)
+        return client.run_experiment(name="beside", data=numbers, task=plain, max_concurrency=1)
 
     client = Interactive.local()
     try:
         if sys.argv[1] == "beside":
-            asyncio.run(awaited(client))
+            asyncio.new_event_loop().run_until_complete(awaited(client))
         else:
-            client.run_experiment(name="stop", data=[{"input": 1}], task=globals()[sys.argv[1]])
+            client.run_experiment(name="stop", data=numbers, task=globals()[sys.argv[1]], max_concurrency=1)
     except KeyboardInterrupt as stop:
         print([failure.stage for failure in stop.result.item_failures])
     released.set()
