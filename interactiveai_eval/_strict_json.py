@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 100  # deeper values are cut; the C parsers of some Pythons die at 10,000, users read ten
 MAX_NODES = 2_000_000  # a made-up bound: far beyond what anyone reads, small enough to stay out of swap
+MAX_TEXT = 200_000_000  # characters in all, a made-up bound: one large text may stand in a value a thousand times
 CONTAINER_NODES = 8  # what an object or container counts in `to_plain`: it takes so much longer than a number
 SAFE_INTEGER = 2**53 - 1  # beyond it JavaScript rounds, so such integers travel as decimal text
 
@@ -59,11 +60,14 @@ def to_json(value: Any) -> str:
 def _is_json(value: Any) -> bool:
     """Whether the C encoder writes `value` as we promise: plain types, text keys, safe integers, not too deep."""
     level = [value]
-    nodes = 0
+    nodes = characters = 0
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
         for node in level:
             kind = type(node)
+            if kind is str:
+                characters += len(node)
+                continue
             if kind in _SCALARS or kind is float:
                 continue
             if kind is dict:
@@ -81,6 +85,8 @@ def _is_json(value: Any) -> bool:
                 below.extend(node)
             elif kind is not int or not -SAFE_INTEGER <= node <= SAFE_INTEGER:
                 return False
+        if characters > MAX_TEXT:
+            return False
         if not below:
             return True
         level = below
@@ -136,7 +142,7 @@ def to_plain(value: Any) -> Any:
     | exception | "Type: message" |
     | class, function, module, generator, open file, anything else | "<name>" |
     | what refers to itself, lies deeper than 100 levels | "<cycle>", "<too deep>" |
-    | what comes after 2,000,000 values (250,000 objects) | "<too large>" |
+    | what comes after 2,000,000 values (250,000 objects) or 200,000,000 characters | "<too large>" |
 
     What is no Exception passes through (KeyboardInterrupt, the alarm of a test tool): it is meant for the program.
     """
@@ -148,12 +154,14 @@ class _Plainer:
 
     def __init__(self) -> None:
         self.nodes_left = MAX_NODES
+        self.text_left = MAX_TEXT
         self.open: set[int] = set()
 
     def convert(self, value: Any, depth: int = 0) -> Any:
         kind = type(value)
         if kind is str:
-            return well_formed(value)
+            self.text_left -= len(value)
+            return well_formed(value) if self.text_left >= 0 else "<too large>"
         if kind in _SCALARS:
             return value
         if kind is int:
