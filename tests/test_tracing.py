@@ -1663,9 +1663,10 @@ def test_off_means_off(tap, caplog):
     assert item.output == item.trace_id and int(item.trace_id, 16) and int(span.trace_id, 16)
     assert [result.delivery.by_kind[kind]["skipped"] for kind in ("links", "scores")] == [1, 2]
     assert result.delivery.skipped == sum(map(sum, (row.values() for row in result.delivery.by_kind.values()))) == 6
-    assert (report.skipped, report.acknowledged) == (2, 0)
+    assert (report.skipped, report.acknowledged) == (3, 0)
+    assert {kind: row["skipped"] for kind, row in report.by_kind.items()} == {"links": 1, "spans": 1, "scores": 1}
     assert warnings_in(caplog) == [
-        "tracing is disabled: nothing of this experiment is sent; its ids lead nowhere",
+        "tracing is disabled: spans, links and scores of this client are not sent, only counted as skipped",
     ]
     assert (result.dataset_run_id, result.dataset_run_url) == (None, None)
 
@@ -1721,13 +1722,13 @@ def test_a_span_that_ends_after_its_client_was_closed_is_not_an_error(caplog):
     client.close()
 
     span.update(output=1).end()
-    span.score(name="s", value=1)
+    with pytest.raises(ClosedError):
+        span.score(name="s", value=1)
     with pytest.raises(ClosedError):
         span.start_span(name="child")
 
     assert [said.split(":")[0] for said in warnings_in(caplog)] == [
         "a client was closed before one of its spans ended",
-        "a client was closed before one of its scores ended",
     ]
 
 
@@ -1766,3 +1767,74 @@ def test_counting_ids_stand_in_tests():
         inner = client.start_span(name="b")
 
     assert (outer.trace_id, outer.id, inner.id) == (f"{1:032x}", f"{2:016x}", f"{3:016x}")
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, asyncio.CancelledError])
+def test_a_mask_that_fails_with_more_than_an_exception_hides_the_value_too(error):
+    def mask(*, data):
+        raise error("secret")
+
+    with Interactive.local(mask=mask) as client:
+        result = client.run_experiment(name="m", data=[{"input": "private"}], task=lambda item: "private")
+        (trace,) = client.api.traces()["data"]
+
+    assert result.completed
+    assert (trace["input"], trace["output"]) == ("<masking failed: value removed>",) * 2
+
+
+def test_a_propagated_value_is_masked_before_it_is_cut():
+    """Half a secret at the cut is a secret that no mask knows."""
+
+    def mask(*, data):
+        return data.replace("SECRET-TOKEN", "***") if isinstance(data, str) else data
+
+    with Interactive.local(mask=mask) as client:
+        with propagate_attributes(metadata={"key": "p" * 195 + "SECRET-TOKEN"}):
+            with client.start_as_current_span(name="s"):
+                pass
+        client.flush()
+        (trace,) = client.api.traces()["data"]
+
+    assert trace["metadata"]["key"] == "p" * 195 + "***"
+
+
+def test_a_description_is_masked(tap):
+    def mask(*, data):
+        return data.replace("SECRET", "***") if isinstance(data, str) else data
+
+    with tapped(tap, mask=mask) as client:
+        client.create_dataset(name="set")
+        client.create_dataset_item(dataset_name="set", id="i", input=1)
+        dataset = client.get_dataset("set")
+        dataset.run_experiment(name="e", run_name="r", description="SECRET", task=lambda item: 1)
+        with dataset.items[0].run(run_name="by hand", run_description="SECRET"):
+            pass
+
+    assert [b"SECRET" in request.body for request in tap.requests] == [False] * len(tap.requests)
+    with tapped(tap) as client:
+        runs = client.get_dataset_runs(dataset_name="set").data
+    assert [run.description for run in runs] == ["***", "***"]
+
+
+@pytest.mark.parametrize("end_time", [-5, 2**70, 1.5, "now", True])
+def test_a_span_cannot_end_at_what_is_no_time(client, end_time):
+    span = client.start_span(name="s")
+    with pytest.raises(ArgumentError, match=r"must be nanoseconds since 1970"):
+        span.end(end_time=end_time)
+
+    assert span.end() is span
+
+
+@pytest.mark.parametrize("moment", ["now", 5, datetime.datetime.min])
+def test_what_is_no_moment_is_refused_with_its_name(client, moment):
+    with pytest.raises(ArgumentError, match=r"timestamp=.*must be a datetime"):
+        client.create_score(name="s", value=1, session_id="x", timestamp=moment)
+    with pytest.raises(ArgumentError, match=r"completion_start_time=.*must be a datetime"):
+        client.start_span(name="s", completion_start_time=moment)
+
+
+@pytest.mark.parametrize("target", [{"score_id": 5}, {"score_id": "q" * 900}, {"trace_id": 7}, {"config_id": b"c"}])
+def test_an_id_that_no_server_takes_is_refused_with_its_name(client, target):
+    (name,) = target
+    with pytest.raises(ArgumentError, match=rf"{name}=.*must be a text of 1 to 800 characters"):
+        client.create_score(**{"name": "s", "value": 1, "trace_id": "t", **target})

@@ -164,7 +164,7 @@ class Recorder:
         if item.expected_output is not None:
             put["langfuse.experiment.item.expected_output"] = self._tracer.text(item.expected_output)
         if self._plan.description is not None:
-            put["langfuse.experiment.description"] = self._plan.description
+            put["langfuse.experiment.description"] = self._tracer.text(self._plan.description)
         put.update(self._propagated)
         span.shared = span.inherited = (self._run_attributes(dataset_run_id), SharedAttributes(shared))
 

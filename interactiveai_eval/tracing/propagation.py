@@ -38,9 +38,10 @@ class propagate_attributes:  # a function to its users, as in the reference
             "langfuse.trace.name": trace_name,
             **(metadata_attributes(TRACE_METADATA, metadata) if metadata else {}),
         }
-        whole = {key: to_attribute_text(value) for key, value in texts.items() if value is not None}
-        attributes: dict[str, Any] = {key: cut(text) for key, text in whole.items()}
-        long = [key for key, text in whole.items() if len(text) > PROPAGATED_LIMIT]
+        # Kept whole: what is cut before it is masked may show a half of a secret that no mask knows.
+        attributes: dict[str, Any]
+        attributes = {key: to_attribute_text(value) for key, value in texts.items() if value is not None}
+        long = [key for key, text in attributes.items() if len(text) > PROPAGATED_LIMIT]
         if tags is not None:
             attributes["langfuse.trace.tags"] = [cut(tag) for tag in tag_texts(tags)]
             long += ["a tag"] if max(map(len, tag_texts(tags)), default=0) > PROPAGATED_LIMIT else []

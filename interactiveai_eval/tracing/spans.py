@@ -20,6 +20,7 @@ from .attributes import (
     STATUS_MESSAGE,
     TRACE_METADATA,
     TYPE,
+    cut,
     metadata_attributes,
     name_text,
     tag_texts,
@@ -64,6 +65,7 @@ OBSERVATION_TYPES = (
 )
 LEVELS = ("DEBUG", "DEFAULT", "WARNING", "ERROR")
 MASKED = "<masking failed: value removed>"
+ID_MOST = 800  # characters of an id that servers take (WIRE.md section 9.2)
 
 
 class Tracer:
@@ -133,16 +135,21 @@ class Tracer:
             return value
         try:
             return self._mask(data=private_copy(value))
-        except Exception:
-            # The mask is the user's promise that nothing private leaves: if it fails, nothing leaves.
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            # The mask is the user's promise that nothing private leaves: if it fails, however, nothing leaves.
             return MASKED
 
     def propagated(self) -> Mapping[str, Any]:
-        """The attributes that new spans take over from `propagate_attributes`; metadata masked."""
+        """The attributes that new spans take over from `propagate_attributes`; metadata masked, texts then cut."""
         found = propagated.get()
-        if self._mask is None or not found:
+        if not found:
             return found
-        return {key: self.text(value) if key.startswith(TRACE_METADATA) else value for key, value in found.items()}
+        return {
+            key: value if type(value) is list else cut(self.text(value) if key.startswith(TRACE_METADATA) else value)
+            for key, value in found.items()
+        }
 
 
 class StartsSpans:
@@ -276,7 +283,8 @@ class Span(StartsSpans):
         if status_message is not None:
             put[STATUS_MESSAGE] = text(status_message)
         if completion_start_time is not None:
-            put["langfuse.observation.completion_start_time"] = to_json(datetime_to_iso(completion_start_time))
+            moment = _moment("completion_start_time", completion_start_time)
+            put["langfuse.observation.completion_start_time"] = to_json(datetime_to_iso(moment))
         if model is not None:
             put["langfuse.observation.model.name"] = model
         if model_parameters is not None:
@@ -346,8 +354,13 @@ class Span(StartsSpans):
         self.events.append((self.tracer.clock.time_ns(), "exception", event))
 
     def end(self, *, end_time: int | None = None) -> Span:
-        """Finish the span (at `end_time` in ns since 1970, default now) and return it; a second call does nothing."""
+        """Finish the span (at `end_time` in ns since 1970, default now) and return it; a second call does nothing.
+
+        Raises ArgumentError for an `end_time` that is no such number.
+        """
         if not self.end_ns:
+            if end_time is not None and (type(end_time) is not int or not 0 <= end_time < 2**63):
+                raise ArgumentError("end_time", end_time, "must be nanoseconds since 1970, as time.time_ns() gives them")
             now = self.tracer.clock.time_ns() if end_time is None else end_time
             self.end_ns = max(now, self.start_ns)
             self.sink.add_span(self)
@@ -438,7 +451,15 @@ def send_score(
     metadata: Any = None,
     timestamp: datetime | None = None,
 ) -> None:
-    """Hand a score to `sink`; one that is never sent (NaN, None) is noted there with the reason."""
+    """Hand a score to `sink`; one that is never sent (NaN, None) is noted there with the reason.
+
+    Raises ArgumentError for what no server takes, ClosedError after the client was closed.
+    """
+    if tracer.closed:
+        raise ClosedError("this client is closed: no score can be made")
+    for argument, text in (("score_id", score_id), ("config_id", config_id), *target.items()):
+        if text is not None and (not isinstance(text, str) or not 0 < len(text) <= ID_MOST):
+            raise ArgumentError(argument, text, f"must be a text of 1 to {ID_MOST} characters")
     evaluation = Evaluation(
         name=name,
         value=tracer.text(value) if tracer.masks and isinstance(value, str) else value,
@@ -447,7 +468,7 @@ def send_score(
         data_type=data_type,
         config_id=config_id,
     )
-    moment = tracer.clock.time_ns() if timestamp is None else datetime_to_ns(timestamp)
+    moment = tracer.clock.time_ns() if timestamp is None else datetime_to_ns(_moment("timestamp", timestamp))
     score_id = score_id or tracer.ids.span_id()
     try:
         body = score_body(evaluation, id=score_id, timestamp_ns=moment, environment=environment, **target)
@@ -455,6 +476,15 @@ def send_score(
         sink.skip_score(score_id, str(reason))
     else:
         sink.add_score(body)
+
+
+def _moment(argument: str, value: Any) -> datetime:
+    """`value` if it is a datetime that can be told on the wire. Raises ArgumentError."""
+    try:
+        datetime_to_ns(value)
+    except (AttributeError, TypeError, ValueError, OverflowError, OSError):
+        raise ArgumentError(argument, value, "must be a datetime from the year 2 to 9998") from None
+    return value  # type: ignore[no-any-return]
 
 
 def _joined(trace_context: Mapping[str, str] | None, ids: Ids) -> tuple[str, str | None]:
