@@ -9,7 +9,7 @@ from ._clock import Clock
 from ._ids import Ids, sha256_hex
 from ._log import show_debug, warn
 from .config import LOCAL_SCHEME, Secret, load_config
-from .errors import ApiError, ArgumentError, ClosedError, ConfigError
+from .errors import ApiError, ArgumentError, ClosedError, ConfigError, TransportError
 from .model import DeliveryReport
 from .running.delivery import ClientDelivery
 from .service.api import Api
@@ -148,6 +148,8 @@ class Interactive(StartsSpans):
     def flush(self, timeout: float | None = None) -> DeliveryReport:
         """Deliver what was queued outside of runs, for at most `timeout` seconds; what became of all of it so far."""
         self._check_open()
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout < 0):
+            raise ArgumentError("timeout", timeout, "must be seconds, or None for as long as it takes")
         return self._delivery.flush(None if timeout is None else self.clock.monotonic() + timeout)
 
     def auth_check(self) -> bool:
@@ -240,6 +242,7 @@ class Interactive(StartsSpans):
             tracing_enabled=self.config.tracing_enabled,
             is_sampled=self._delivery.is_sampled,
             make_outbox=self._delivery.new_outbox,
+            warn_of_silence=self._delivery.warn_of_silence,
         )
 
     # -- data sets -------------------------------------------------------------------------------------------------
@@ -370,16 +373,33 @@ class Interactive(StartsSpans):
             )
             body = {
                 "runName": run_name,
-                "runDescription": run_description,
+                "runDescription": self._tracer.masked(run_description),
                 "metadata": self._tracer.masked(run_metadata),
                 "datasetItemId": item.id,
                 "traceId": span.trace_id,
             }
-            if self.config.tracing_enabled and self._delivery.is_sampled(span.trace_id):
-                self.api.create_dataset_run_item(_without_none(body))
+            try:
+                self._link(_without_none(body))
+            except (ApiError, TransportError) as error:
+                span.record_error(error)
+                span.end()
+                raise
             return span
 
         return CurrentSpan(open_span)
+
+    def _link(self, body: Mapping[str, Any]) -> None:
+        """Link an item to a trace by hand; what becomes of it is counted."""
+        trace_id, item_id = body["traceId"], body["datasetItemId"]
+        if not self.config.tracing_enabled or not self._delivery.is_sampled(trace_id):
+            self._delivery.skip_link(trace_id, item_id)
+            return
+        try:
+            self.api.create_dataset_run_item(body)
+        except (ApiError, TransportError) as error:
+            self._delivery.count_link(trace_id, item_id, error)
+            raise
+        self._delivery.count_link(trace_id, item_id, None)
 
     # -- spans -----------------------------------------------------------------------------------------------------
 

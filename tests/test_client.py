@@ -433,7 +433,7 @@ def test_on_the_platform_a_score_is_a_request_of_its_own_in_snake_case():
     def handler(request):
         if request.method == "GET":
             return Response(200, body=b'{"data": [{"id": "proj", "orgId": "org"}]}')
-        return Response(201, body=b'{"data": {"id": "x"}}')
+        return Response(201, body=json.dumps({"data": {"id": json.loads(request.body)["id"]}}).encode())
 
     transport = FakeTransport(handler)
     with Interactive(transport=transport, clock=ManualClock("2026-01-02T03:04:05Z")) as client:
@@ -655,3 +655,9 @@ def test_the_reference_clients_way_of_saying_it_works(client):
         assert made.auth_check()
     with pytest.raises(TypeError):
         Interactive("pk")
+
+
+@pytest.mark.parametrize("timeout", ["x", -1, True])
+def test_a_flush_that_cannot_be_timed_is_refused(timeout):
+    with Interactive.local() as client, pytest.raises(ArgumentError, match=r"timeout=.*must be seconds"):
+        client.flush(timeout=timeout)

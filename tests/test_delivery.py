@@ -7,10 +7,12 @@ import threading
 
 import pytest
 
-from interactiveai_eval import Evaluation, FakeTransport, Interactive, Response, TransportError
+from interactiveai_eval import ApiError, Evaluation, FakeTransport, Interactive, Response, TransportError
 from interactiveai_eval.testing import ManualClock
 from interactiveai_eval.transports.base import Transport
 from interactiveai_eval.transports.local import LocalTransport
+
+from .programs import run as run_program
 
 
 class Store(Transport):
@@ -332,3 +334,85 @@ def test_a_flush_that_runs_out_of_time_counts_what_is_on_its_way():
     client.close()
 
     assert totals(report) == (0, 3, 0, 0) and len(report.problems) == 3
+
+
+def answering(body, status=207):
+    """A store whose score endpoint says `body` to everything."""
+    payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Store(lambda request: Response(status, body=payload) if is_scores(request) else None)
+
+
+@pytest.mark.parametrize(
+    "answer, state",
+    [
+        (b"", "acknowledged"),
+        ({}, "acknowledged"),
+        ({"anything": "else"}, "acknowledged"),
+        ({"successes": [], "errors": []}, "acknowledged"),
+        ({"successes": [], "errors": [{"id": None, "message": "no"}]}, "pending"),
+        ({"successes": [], "errors": [{"id": 5, "message": "no"}]}, "pending"),
+        ({"successes": [{"id": "of somebody else", "status": 201}], "errors": []}, "pending"),
+        (b"[]", "pending"),
+        (b"<html>", "pending"),
+    ],
+)
+def test_what_a_batch_of_scores_is_answered_decides_what_has_arrived(answer, state):
+    """Any 2xx without a word or with an object is an acknowledgement, unless it is about something else."""
+    result = run(answering(answer), 3)
+
+    counts = dict.fromkeys(("acknowledged", "pending", "rejected", "skipped"), 0)
+    assert result.delivery.by_kind["scores"] == {**counts, state: 3}
+
+
+@pytest.mark.parametrize(
+    "answer, state",
+    [(b"", "acknowledged"), (b"{}", "acknowledged"), (b'{"data": {"id": "another"}}', "pending"), (b"[]", "pending")],
+)
+def test_on_the_platform_a_score_that_is_answered_with_another_id_has_not_arrived(answer, state):
+    def platform(request):
+        if request.method == "GET":
+            return Response(200, body=b'{"data": [{"id": "proj", "orgId": "org"}]}')
+        return Response(200, body=answer)
+
+    with Interactive(transport=FakeTransport(platform)) as client:
+        client.create_score(name="s", value=1, trace_id="t", score_id="mine")
+        report = client.flush()
+
+    counts = dict.fromkeys(("acknowledged", "pending", "rejected", "skipped"), 0)
+    assert report.by_kind == {"scores": {**counts, state: 1}}
+
+
+def test_a_web_page_is_no_acknowledgement_of_spans():
+    result = run(Store(lambda request: Response(200, body=b" <!DOCTYPE html>") if is_spans(request) else None))
+
+    assert result.delivery.by_kind["spans"]["acknowledged"] == 0
+    assert "a web page, not an answer of this service" in result.delivery.problems[0].reason
+
+
+def test_a_refusal_tells_all_that_the_server_said():
+    with Interactive.local() as client:
+        with pytest.raises(ApiError, match=r"Invalid request data: limit: .*expected a whole number from 1 to 100"):
+            client.api.traces(limit=101)
+
+
+WORKER = """
+    import multiprocessing, sys
+    from interactiveai_eval import Interactive
+
+    def work(path):
+        client = Interactive.local(path)
+        client.start_span(name="in the worker").end()
+        global kept
+        kept = client  # nobody closes or flushes it
+
+    if __name__ == "__main__":
+        process = multiprocessing.get_context("fork").Process(target=work, args=(sys.argv[1],))
+        process.start()
+        process.join()
+        print([trace["name"] for trace in Interactive.local(sys.argv[1]).api.traces()["data"]])
+"""
+
+
+def test_a_worker_of_multiprocessing_delivers_at_its_end(tmp_path):
+    """Such processes end without their `atexit` functions."""
+    assert run_program(WORKER, str(tmp_path / "eval.db")) == "['in the worker']\n"

@@ -39,6 +39,7 @@ class ClientDelivery:
         self._outbox: Outbox | None = None
         self._pid = 0  # the process that the outbox and its thread belong to
         self._closed = False
+        self._warned = False
 
     def add_span(self, span: Span) -> None:
         """Take a span that has ended."""
@@ -103,11 +104,30 @@ class ClientDelivery:
             return
         queue = self._queue()
         if not self._config.tracing_enabled:
+            self.warn_of_silence()
             queue.counts.problem(kind, "skipped", id, "tracing is off")
         elif trace_id is not None and not self.is_sampled(trace_id):
             queue.counts.problem(kind, "skipped", id, "the trace is not sampled")
         else:
             queue.put(Parcel(**content), may_wait=running_loop() is None)
+
+    def skip_link(self, trace_id: str, item_id: str | None) -> None:
+        """Count a link that is left out on purpose."""
+        self._queue().counts.problem("links", "skipped", trace_id, "tracing is off or the trace not sampled", item_id)
+
+    def count_link(self, trace_id: str, item_id: str | None, error: Exception | None) -> None:
+        """Count a link that was acknowledged, or refused with `error`."""
+        counts = self._queue().counts
+        if error is None:
+            counts.add("links", "acknowledged")
+        else:
+            counts.problem("links", "rejected", trace_id, str(error), item_id)
+
+    def warn_of_silence(self) -> None:
+        """Say, once for a client, that tracing is off."""
+        if not self._warned:
+            self._warned = True
+            warn("tracing is disabled: spans, links and scores of this client are not sent, only counted as skipped")
 
     def _own_outbox(self) -> Outbox | None:
         """The outbox, save in a forked child: its thread is not there, and what is in it the parent delivers."""
@@ -122,6 +142,7 @@ class ClientDelivery:
                 outbox = self._outbox = self.new_outbox()
                 self._pid = os.getpid()
                 atexit.register(_flush_at_exit, ref(self))
+                _at_end_of_worker(ref(self))
             return outbox
 
     def _send_spans(self, spans: list[bytes]) -> None:
@@ -141,6 +162,15 @@ class ClientDelivery:
             scope_attributes={"public_key": self._config.public_key},
         )
         self._api.send_spans(export, CONTENT_TYPE)
+
+
+def _at_end_of_worker(sink: ref[ClientDelivery]) -> None:
+    """Have a worker process of multiprocessing deliver too: such processes end without their `atexit` functions."""
+    import sys
+
+    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, _flush_at_exit, args=(sink,), exitpriority=10)
 
 
 def _flush_at_exit(sink: ref[ClientDelivery]) -> None:

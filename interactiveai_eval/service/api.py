@@ -189,20 +189,34 @@ class Api:
         events = [
             {"id": body["id"], "timestamp": body["timestamp"], "type": "score-create", "body": body} for body in bodies
         ]
-        answer = self._json("POST", ("ingestion",), body={"batch": events})
-        return [
-            Rejection(str(row.get("id")), str(row.get("message") or row.get("error") or "refused"))
-            for row in _part(answer, "errors", list)
-            if isinstance(row, dict)
-        ]
+        answer = self._json("POST", ("ingestion",), body={"batch": events}, acknowledges=True)
+        refused = _named_rows(answer, "errors")
+        taken = _named_rows(answer, "successes")
+        ids = {body["id"] for body in bodies}
+        silent = ids - refused.keys() - taken.keys()
+        if silent and (taken or not refused.keys() <= ids):
+            raise ApiError(
+                f"POST ingestion on {self._where}: the answer does not say what became of {len(silent)} of "
+                f"{len(bodies)} scores",
+                status_code=207,
+                body=answer,
+            )
+        return [Rejection(id, told_in(row)) for id, row in refused.items()]
 
     def _send_score(self, body: Mapping[str, Any]) -> Rejection | None:
         try:
-            self._json("POST", ("scores",), body=body)
+            answer = self._json("POST", ("scores",), body=body, acknowledges=True)
         except ApiError as error:
             if not 400 <= error.status_code < 500 or error.status_code in (401, 403, 408, 429):
                 raise
             return Rejection(body["id"], str(error))
+        echoed = _object(answer).get("id", body["id"])
+        if echoed != body["id"]:
+            raise ApiError(
+                f"POST scores on {self._where}: score {body['id']} was sent, the answer is about {echoed!r}",
+                status_code=200,
+                body=answer,
+            )
         return None
 
     def send_spans(self, export: bytes, content_type: str) -> None:
@@ -212,6 +226,13 @@ class Api:
         response = self._exchange(request)
         if not 200 <= response.status < 300:
             raise self._error(response, "POST", "/".join(_SPANS))
+        if response.body.lstrip()[:1] == b"<":
+            raise ApiError(
+                f"POST {'/'.join(_SPANS)} on {self._where}: a web page, not an answer of this service: "
+                + short_repr(response.body[:80]),
+                status_code=response.status,
+                body=response.body[:1000],
+            )
 
     # -- plumbing --------------------------------------------------------------------------------------------------
 
@@ -221,14 +242,19 @@ class Api:
         segments: Sequence[str],
         query: Sequence[tuple[str, str]] = (),
         body: Mapping[str, Any] | None = None,
+        *,
+        acknowledges: bool = False,
     ) -> Any:
+        """The answer in public form. One that only `acknowledges` may be empty or any object at all."""
         routed = self._dialect.route(method, segments, query, body)
         operation = "/".join(segments)
         response = self._request(method, routed.path, routed.query, routed.body)
         if not 200 <= response.status < 300:
             raise self._error(response, method, operation)
         try:
-            answer = from_json(response.body)
+            answer = from_json(response.body or b"{}") if acknowledges else from_json(response.body)
+            if acknowledges and "data" not in _object(answer):
+                return answer
             return answer if routed.unwrap is None else routed.unwrap(answer)
         except (JSONError, KeyError, TypeError, IndexError) as problem:
             raise ApiError(
@@ -262,7 +288,7 @@ class Api:
             body = from_json(response.body)
         except JSONError:
             body = response.body[:1000].decode("utf-8", "replace")
-        told = body.get("message") or body.get("error") if isinstance(body, dict) else body
+        told = told_in(body)
         kind = _ERRORS.get(response.status, ApiError)
         return kind(
             f"{method} {operation} on {self._where} was answered {response.status}: {short_repr(told, 300)}",
@@ -270,6 +296,27 @@ class Api:
             body=body,
             retry_after_seconds=_retry_after_seconds(response.headers),
         )
+
+
+def _named_rows(answer: Any, name: str) -> dict[Any, dict[str, Any]]:
+    """The objects in the list `name` of an answer, by their ids; those without a text as id are under None."""
+    rows = answer.get(name) if isinstance(answer, dict) else None
+    found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return {row["id"] if isinstance(row.get("id"), str) else None: row for row in found}
+
+
+def told_in(body: Any) -> str:
+    """What the body of a refusal says, with the places it names: `Invalid request data: limit: too large`."""
+    if not isinstance(body, dict):
+        return str(body)
+    told = [body.get("message")]
+    details = body.get("error", body.get("errors"))
+    for detail in details if isinstance(details, list) else [details]:
+        if isinstance(detail, dict):
+            path = ".".join(map(str, detail["path"])) if isinstance(detail.get("path"), list) else ""
+            detail = f"{path}: {detail.get('message')}" if path else detail.get("message")
+        told.append(detail)
+    return ": ".join([part for part in told if isinstance(part, str) and part]) or "refused"
 
 
 def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from .._clock import iso_to_datetime
+from .._strict_json import well_formed
 from ..errors import ApiError, ArgumentError
 from ..model import Value
 from .dialects import snake_case
@@ -243,6 +244,8 @@ def check_name(argument: str, name: Any) -> str:
     """`name` if it can stand for a data set or run in a path. Raises ArgumentError."""
     if not isinstance(name, str) or not name.strip() or name in (".", ".."):
         raise ArgumentError(argument, name, "must be a text that is not empty, '.' or '..'")
+    if "\0" in name or well_formed(name) != name:
+        raise ArgumentError(argument, name, "must not have NUL characters or lone surrogates: no server can keep them")
     return name
 
 
