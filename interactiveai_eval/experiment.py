@@ -86,7 +86,7 @@ def __getattr__(name: str) -> Any:
 class Services:
     """What a run needs of its client."""
 
-    __slots__ = ("api", "base_url", "clock", "is_sampled", "make_outbox", "tracer", "tracing_enabled")
+    __slots__ = ("api", "base_url", "clock", "is_sampled", "make_outbox", "tracer", "tracing_enabled", "warn_of_silence")
 
     def __init__(
         self,
@@ -98,6 +98,7 @@ class Services:
         tracing_enabled: bool,
         is_sampled: Callable[[str], bool],
         make_outbox: Callable[[], Outbox],
+        warn_of_silence: Callable[[], None],
     ) -> None:
         self.api = api
         self.base_url = base_url
@@ -106,6 +107,7 @@ class Services:
         self.tracing_enabled = tracing_enabled
         self.is_sampled = is_sampled
         self.make_outbox = make_outbox
+        self.warn_of_silence = warn_of_silence
 
 
 def run_experiment(plan: Plan, services: Services) -> ExperimentResult:
@@ -194,7 +196,7 @@ class _Run:
                 await self._in_thread(lambda: remote.check([plan.task, *plan.evaluators]))
             self._open_checkpoint()
             if not self._services.tracing_enabled:
-                warn("tracing is disabled: nothing of this experiment is sent; its ids lead nowhere")
+                self._services.warn_of_silence()
             progress = Progress(plan.progress, name=plan.name, total=plan.total, clock=self._clock)
             collector = Collector(plan, progress, stop=self.stop, failed=self._failed)
             context = copy_context()
@@ -207,6 +209,7 @@ class _Run:
                 limit=plan.max_concurrency,
                 rate_limit=plan.rate_limit,
                 may_start=self._set_time_budget(collector),
+                total=plan.total,
             )
             if self._stopped is not None:  # a signal came before there was anything to halt
                 self._schedule.halt()
@@ -278,7 +281,7 @@ class _Run:
             link=self._services.api.create_dataset_run_item,
             link_body={
                 "runName": self._run_name,
-                "runDescription": plan.description,
+                "runDescription": self._services.tracer.masked(plan.description),
                 "metadata": self._services.tracer.masked(plan.metadata) or None,
             },
             base_context=context,
@@ -306,7 +309,7 @@ class _Run:
         if limit is None or self._stopped is not None:
             return
         if (limit >= 1 and failed >= limit) or (limit < 1 and total is not None and failed >= limit * total):
-            self.stop(_too_many(failed, given, limit))
+            self.stop(_too_many(failed, limit))
 
     async def _let_all_through(self, schedule: Schedule) -> None:
         try:
@@ -476,7 +479,7 @@ class _Run:
         limit = self._plan.fail_on_error
         if stopped is None and limit is not None and limit < 1:
             given, failed = self._counted
-            stopped = _too_many(failed, given, limit) if failed and failed >= limit * given else None
+            stopped = _too_many(failed, limit) if failed and failed >= limit * given else None
         if stopped is None:
             return result
         stopped.result = result  # type: ignore[attr-defined]
@@ -512,8 +515,9 @@ def _own_copy(result: ExperimentItemResult) -> ExperimentItemResult:
     return copy
 
 
-def _too_many(failed: int, given: int, limit: float) -> TooManyFailuresError:
-    return TooManyFailuresError(f"{failed} of {given} items failed; fail_on_error={limit!r}", result=None)
+def _too_many(failed: int, limit: float) -> TooManyFailuresError:
+    bound = f"a share of {limit!r}" if limit < 1 else f"{limit:g}"
+    return TooManyFailuresError(f"{failed} of the items failed; fail_on_error ends the run at {bound}", result=None)
 
 
 def _say_what_failed(name: str, collector: Collector) -> None:

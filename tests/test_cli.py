@@ -189,7 +189,7 @@ def test_a_stopped_run_saves_and_prints_what_it_has(folder):
     assert process.returncode == 3
     assert "error: the run was stopped (KeyboardInterrupt); this is what it has until then\nsaved r.json\n" in errors
     assert "Traceback" not in errors
-    assert "Incomplete: the run stopped before all items were taken" in output
+    assert "Incomplete: the run stopped before all items were done" in output
     assert [row.output for row in ExperimentResult.load(folder / "r.json").item_results] == ["first"]
 
 

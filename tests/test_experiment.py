@@ -309,7 +309,7 @@ def test_fail_on_error_true_stops_at_the_first_failure(client):
     def task(*, item):
         raise ValueError("bad")
 
-    with pytest.raises(TooManyFailuresError, match="1 of 1 items failed") as stopped:
+    with pytest.raises(TooManyFailuresError, match="1 of the items failed") as stopped:
         client.run_experiment(name="strict", data=numbers(50), task=task, fail_on_error=True, max_concurrency=1)
 
     assert len(stopped.value.result.item_failures) == 1 and not stopped.value.result.completed
@@ -339,7 +339,7 @@ def test_a_share_of_failures_in_data_of_unknown_length_is_judged_at_the_end(clie
         if item["input"] % 2:
             raise ValueError
 
-    with pytest.raises(TooManyFailuresError, match="5 of 10 items failed"):
+    with pytest.raises(TooManyFailuresError, match="5 of the items failed; fail_on_error ends the run at a share of 0.5"):
         client.run_experiment(
             name="share", data=iter([{"input": i} for i in range(10)]), task=task, fail_on_error=0.5
         )
@@ -1008,3 +1008,33 @@ def test_an_output_that_ends_the_program_when_it_is_recorded_leaves_the_result(c
         )
 
     assert outputs(stopped.value.result) == [1, 1]
+
+
+def test_a_run_that_used_its_time_but_took_every_item_is_complete():
+    clock = ManualClock()
+
+    def slow(*, item):
+        clock.advance(4)
+        return item["input"]
+
+    with Interactive.local(clock=clock) as client:
+        result = client.run_experiment(name="b", data=numbers(2), task=slow, max_concurrency=1, time_budget=10)
+
+    assert (outputs(result), result.completed, result.resume_token) == ([0, 1], True, None)
+
+
+def test_too_many_failures_say_how_many_and_where_the_limit_is(client):
+    def failing(*, item):
+        raise ValueError("no")
+
+    with pytest.raises(TooManyFailuresError, match="1 of the items failed; fail_on_error ends the run at 1"):
+        client.run_experiment(name="b", data=numbers(6), task=failing, max_concurrency=1, fail_on_error=True)
+
+
+def test_a_text_that_stands_in_an_output_a_hundred_times_is_cut_not_a_failure(client):
+    """The value weighs 10 MB, its JSON would weigh a gigabyte."""
+    text = "x" * 10_000_000
+    result = client.run_experiment(name="large", data=numbers(1), task=lambda item: [text] * 100)
+
+    (trace,) = client.api.traces()["data"]
+    assert result.completed and trace["output"].count("<too large>") == 80

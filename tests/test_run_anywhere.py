@@ -87,7 +87,7 @@ def test_exceptions_come_out_of_the_plain_form_inside_a_running_loop(client):
     async def cell():
         client.run_experiment(name="cell", data=numbers(2), task=lambda item: 1 / 0, fail_on_error=True)
 
-    with pytest.raises(Exception, match="items failed"):
+    with pytest.raises(Exception, match="of the items failed"):
         asyncio.run(cell())
 
 

@@ -89,7 +89,7 @@ def test_every_section_that_has_something_to_say():
         "Run name: try 7\n"
         "Which city is it?\n"
         "3 items, 1 failed\n"
-        "Incomplete: the run stopped before all items were taken\n"
+        "Incomplete: the run stopped before all items were done\n"
         "Evaluations:\n"
         "  \u2022 tone\n"
         "  \u2022 length\n"

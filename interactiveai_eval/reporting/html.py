@@ -123,7 +123,7 @@ def _section(record: ExperimentRecord, label: str, place: int, *, alone: bool) -
     if record.description:
         yield f'<p class="lead">{_e(cut(record.description, _VALUE_LIMIT))}</p>\n'
     if not record.completed:
-        yield '<p class="bad">Incomplete: the run stopped before all items were taken.</p>\n'
+        yield '<p class="bad">Incomplete: the run stopped before all items were done.</p>\n'
     if record.dataset_run_url:
         yield f"<p>{_link(one_line(record.dataset_run_url))}</p>\n"
     yield '<dl class="figures">\n'

@@ -5,6 +5,8 @@ Values that span lines are indented below their label; nothing of them starts at
 """
 from __future__ import annotations
 
+from itertools import islice
+
 from ..model import DELIVERY_STATES
 from ..tally import tally_of
 from .shown import counted, item_number, item_part, name_text, one_line, score_text, value_text
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from ..model import Evaluation, ExperimentItemResult, ExperimentRecord, ItemFailure
+    from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult, ExperimentRecord, ItemFailure
     from .statistics import Estimate
 
 RULE = "\u2500" * 50
@@ -73,7 +75,7 @@ def _overview_lines(record: ExperimentRecord) -> Iterator[str]:
         yield one_line(value_text(record.description, _VALUE_LIMIT))
     yield _counts_text(record)
     if not record.completed:
-        yield "Incomplete: the run stopped before all items were taken"
+        yield "Incomplete: the run stopped before all items were done"
 
 
 def _averages(record: ExperimentRecord) -> list[Estimate]:
@@ -132,7 +134,14 @@ def _evaluator_failure_lines(record: ExperimentRecord) -> list[str]:
             kinds = ", ".join(f"{name_text(kind)} {n:,}" for kind, n in row.error_summary.items())
             of = f"{row.failed_runs:,} of {counted(row.total_runs, 'call')}"
             lines.append(f"{name_text(row.name)}: {of}" + (f" ({kinds})" if kinds else ""))
+            lines += [_error_text("  first", failure) for failure in _first_failures(record, row.name)]
     return lines
+
+
+def _first_failures(record: ExperimentRecord, evaluator: str) -> list[EvaluatorFailure]:
+    """The first failure of an evaluator that the kept results know of, as a list of one or none."""
+    every = (failure for result in record.item_results for failure in result.evaluator_failures)
+    return list(islice((failure for failure in every if failure.evaluator == evaluator), 1))
 
 
 def _delivery_lines(record: ExperimentRecord) -> list[str]:

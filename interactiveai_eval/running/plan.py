@@ -123,7 +123,9 @@ class Plan:
         if not isinstance(self.progress, bool) and not callable(self.progress):
             raise ArgumentError("progress", self.progress, "must be True, False or a function of one details object")
         self.experiment_id: str | None = _optional_text("experiment_id", given["experiment_id"])
-        self.keep_results: bool = bool(given["keep_results"])
+        if not isinstance(given["keep_results"], bool):
+            raise ArgumentError("keep_results", given["keep_results"], "must be True or False")
+        self.keep_results: bool = given["keep_results"]
         self.on_result: Callable[[Any], Any] | None = given["on_result"]
         if self.on_result is not None and not callable(self.on_result):
             raise ArgumentError("on_result", self.on_result, "must be a function of one item result or item failure")

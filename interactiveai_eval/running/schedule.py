@@ -38,7 +38,8 @@ class AsyncSource:
 class Schedule:
     """One run over a source: `limit` flows at a time, at most `rate_limit` starts a second.
 
-    `may_start()` is asked before each piece of work is taken; its False ends the run early.
+    `may_start()` is asked before each piece of work is taken; its False ends the run early, unless all of `total` (if
+    that is known) were taken by then.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Schedule:
         limit: int,
         rate_limit: float | None = None,
         may_start: Callable[[], bool] | None = None,
+        total: int | None = None,
     ) -> None:
         self._engine = engine
         self._source = source
@@ -60,6 +62,7 @@ class Schedule:
         self._alarm_set = False
         self._taker: Any = None
         self._may_start = may_start
+        self._left = total
         self._lock = allocate_lock()
         self._on_their_way = 0
         self._taking = False
@@ -111,7 +114,8 @@ class Schedule:
         if self._taking or self._taken_out or self._on_their_way >= self._limit:
             return False
         if self._may_start is not None and not self._may_start():
-            self.halted = True
+            self.exhausted = self._left == 0
+            self.halted = not self.exhausted
             return False
         if self._seconds_between is not None and not self._is_time():
             return False
@@ -127,6 +131,8 @@ class Schedule:
             if self._taken_out:
                 return False
             self._on_their_way += 1
+            if self._left is not None:
+                self._left -= 1
         self._engine.start(self._make_flow(work), self._flow_ended)
         with self._lock:
             return self._may_take()
