@@ -29,9 +29,10 @@ def get_client(*, public_key: str | None = None) -> Interactive:
         matching = live if public_key is None else [client for client in live if client.config.public_key == public_key]
         if len(matching) == 1:
             return matching[0]
-        keys = ", ".join(client.config.public_key or repr(client) for client in live)
+        keys = ", ".join(client.config.public_key or f"{client!r} without a key" for client in live)
         if matching:
-            raise ArgumentError("public_key", public_key, f"say which of the live clients is meant: {keys}")
+            fix = f"{len(matching)} clients are live: {keys}; name the key of one, or close those that are done"
+            raise ArgumentError("public_key", public_key, fix)
         if live:
             raise ArgumentError("public_key", public_key, f"no live client has it; there are {keys}")
         made = Interactive() if public_key is None else Interactive(public_key=public_key)

@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 
-from .errors import ArgumentError, ConfigError, DataError, EvalError, RunStopped
+from .errors import ArgumentError, CheckpointError, ConfigError, DataError, EvalError, RunStopped, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ PASSED, USAGE, NOT_COMPLETED = 0, 2, 3  # 1 is for checks that failed
 _EXIT_CODES = """\
 exit codes:
   0  everything went through
-  2  the command line, a target or the data file cannot be used; nothing was run
+  2  the command line, a target, the data, the store or the checkpoint cannot be used; nothing was run
   3  could not complete: an item or an evaluator failed, the run was stopped, something was not delivered,
-     or a store, report or server could not be used
+     or a report or server could not be used
 """
 
 _RUN_NOTES = """\
@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Raises SystemExit where argparse does: for --help, --version and arguments that cannot be parsed.
     """
-    options = _parser().parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        options.parser.error(_unknown_text(options.parser, unknown[0]))
     try:
         code: int = options.execute(options)
         if sys.stdout is not None:
@@ -53,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except (ArgumentError, ConfigError, DataError) as error:
         return _failed(error, options, USAGE)
+    except CheckpointError as error:
+        return _failed(error, options, NOT_COMPLETED if hasattr(error, "result") else USAGE)
     except BrokenPipeError:
         # Whoever read our output has left; closing it at exit must not complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -72,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _failed(error: BaseException, options: argparse.Namespace, code: int) -> int:
     from .reporting.shown import one_line
 
-    message = one_line(str(error) or type(error).__name__)
+    told = "interrupted before there was a result" if isinstance(error, KeyboardInterrupt) else str(error)
+    message = one_line(told or type(error).__name__)
     _say(f"error: {message}")
     if options.json:
         _print_json({"error": {"type": type(error).__name__, "message": message}})
@@ -123,8 +128,17 @@ def _parser() -> argparse.ArgumentParser:
         )
         declare(command)
         command.add_argument("--json", action="store_true", help="write one JSON document to stdout, nothing else")
-        command.set_defaults(execute=execute)
+        command.set_defaults(execute=execute, parser=command)
     return parser
+
+
+def _unknown_text(parser: argparse.ArgumentParser, option: str) -> str:
+    """The complaint about an option that the command does not have, with the one that was probably meant."""
+    from difflib import get_close_matches
+
+    known = parser.format_usage().replace("[", " ").replace("]", " ").split()
+    close = get_close_matches(option, [word for word in known if word.startswith("--")], 1)
+    return f"unknown argument {option}" + (f"; did you mean {close[0]}?" if close else "")
 
 
 class _Version(argparse.Action):
@@ -223,7 +237,10 @@ def _client(store: str | None) -> Interactive:
     from .client import Interactive
 
     if store is not None:
-        return Interactive.local(store)
+        try:
+            return Interactive.local(store)
+        except StoreError as error:
+            raise ArgumentError("--store", store, str(error)) from None
     named = ("PUBLIC_KEY", "SECRET_KEY", "BASE_URL", "HOST")
     if any(os.environ.get(f"INTERACTIVEAI_{name}") for name in named):
         return Interactive()

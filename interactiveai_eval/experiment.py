@@ -86,7 +86,16 @@ def __getattr__(name: str) -> Any:
 class Services:
     """What a run needs of its client."""
 
-    __slots__ = ("api", "base_url", "clock", "is_sampled", "make_outbox", "tracer", "tracing_enabled", "warn_of_silence")
+    __slots__ = (
+        "api",
+        "base_url",
+        "clock",
+        "is_sampled",
+        "make_outbox",
+        "tracer",
+        "tracing_enabled",
+        "warn_of_silence",
+    )
 
     def __init__(
         self,

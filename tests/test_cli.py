@@ -281,13 +281,28 @@ def test_the_current_folder_is_importable_in_isolated_mode(folder):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_store_that_cannot_be_used_gives_exit_code_3(folder):
-    done = command(folder, "run", "tasks:shout", "--data", "good.jsonl", "--store", ".")
+@pytest.mark.parametrize("option", [("--store", "."), ("--store", "no/s.db"), ("--checkpoint", "good.jsonl")])
+def test_a_store_or_checkpoint_that_cannot_be_used_gives_exit_code_2(folder, option):
+    done = command(folder, "run", "tasks:shout", "--data", "good.jsonl", *option)
 
-    assert done.returncode == 3
+    assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
     assert not (folder / "calls.txt").exists()
+
+
+def test_an_option_that_is_misspelt_is_told_by_the_command_that_lacks_it(folder):
+    done = command(folder, "run", "tasks:shout", "--data", "good.jsonl", "--evaluater", "tasks:broken")
+
+    assert done.returncode == 2
+    assert "error: unknown argument --evaluater; did you mean --evaluator? (see python" in done.stderr
+    assert done.stderr.endswith("interactiveai_eval run --help)\n")
+
+
+def test_the_first_failure_of_an_evaluator_is_told(folder):
+    done = command(folder, "run", "tasks:shout", "--data", "good.jsonl", "--evaluator", "tasks:broken")
+
+    assert "broken: 2 of 2 calls (KeyError 2); first: KeyError: 'judge'\n" in done.stdout
 
 
 def test_half_set_credentials_are_not_passed_over(folder):

@@ -335,7 +335,7 @@ def test_get_client_finds_the_one_live_client():
 def test_get_client_finds_clients_by_key():
     with Interactive.local(public_key="one") as one, Interactive.local(public_key="two") as two:
         assert get_client(public_key="one") is one and get_client(public_key="two") is two
-        with pytest.raises(ArgumentError, match=r"say which of the live clients is meant: one, two"):
+        with pytest.raises(ArgumentError, match="2 clients are live: one, two; name the key of one"):
             get_client()
         with pytest.raises(ArgumentError, match=r"public_key='three': no live client has it; there are one, two"):
             get_client(public_key="three")
@@ -343,7 +343,7 @@ def test_get_client_finds_clients_by_key():
 
 def test_two_clients_of_one_key_cannot_be_told_apart():
     with Interactive.local(public_key="same"), Interactive.local(public_key="same"):
-        with pytest.raises(ArgumentError, match="say which of the live clients is meant: same, same"):
+        with pytest.raises(ArgumentError, match="2 clients are live: same, same; name the key of one"):
             get_client(public_key="same")
 
 

@@ -639,3 +639,9 @@ def test_nothing_is_said_in_the_log_when_all_is_well(client, caplog):
     filled(client, 2).run_experiment(name="exp", task=double, evaluators=[exact])
 
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_data_set_is_its_own_data(client):
+    client.create_dataset(name="set")
+    with pytest.raises(ArgumentError, match="data=.* is this data set; leave it out"):
+        client.get_dataset("set").run_experiment(name="e", task=lambda item: 1, data=[])

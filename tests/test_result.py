@@ -168,3 +168,11 @@ def test_the_module_loads_nothing_of_the_reports_before_it_is_asked():
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert shown.stdout.strip() == "[]"
+
+
+def test_a_report_for_a_folder_that_is_not_there_names_the_report(tmp_path, client):
+    result = client.run_experiment(name="r", data=[], task=lambda item: 1)
+    with pytest.raises(FileNotFoundError) as missing:
+        result.save(tmp_path / "no" / "r.json")
+
+    assert missing.value.filename == str(tmp_path / "no" / "r.json")

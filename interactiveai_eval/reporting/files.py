@@ -58,7 +58,10 @@ def write_atomically(path: str, pieces: Iterable[str]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     for extra in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, extra, 0)
-    descriptor = os.open(temporary, flags, 0o600)
+    try:
+        descriptor = os.open(temporary, flags, 0o600)
+    except OSError as error:
+        raise type(error)(error.errno, f"{error.strerror} (where the file is to be made)", path) from None
     try:
         with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
             file.writelines(pieces)

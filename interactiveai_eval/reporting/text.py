@@ -133,8 +133,8 @@ def _evaluator_failure_lines(record: ExperimentRecord) -> list[str]:
         if row.failed_runs:
             kinds = ", ".join(f"{name_text(kind)} {n:,}" for kind, n in row.error_summary.items())
             of = f"{row.failed_runs:,} of {counted(row.total_runs, 'call')}"
-            lines.append(f"{name_text(row.name)}: {of}" + (f" ({kinds})" if kinds else ""))
-            lines += [_error_text("  first", failure) for failure in _first_failures(record, row.name)]
+            first = [_error_text("first", failure) for failure in _first_failures(record, row.name)]
+            lines.append("; ".join([f"{name_text(row.name)}: {of}" + (f" ({kinds})" if kinds else ""), *first]))
     return lines
 
 

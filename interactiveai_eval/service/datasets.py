@@ -231,13 +231,19 @@ class DatasetClient:
 
     def run_experiment(self, **arguments: Any) -> ExperimentResult:
         """Like `Interactive.run_experiment`, with this data set as `data`."""
-        result: ExperimentResult = self._run_experiment(data=self, **arguments)
+        result: ExperimentResult = self._run_experiment(data=self, **_without_data(arguments))
         return result
 
     async def run_experiment_async(self, **arguments: Any) -> ExperimentResult:
         """Like `run_experiment`, awaited."""
-        result: ExperimentResult = await self._run_experiment_async(data=self, **arguments)
+        result: ExperimentResult = await self._run_experiment_async(data=self, **_without_data(arguments))
         return result
+
+
+def _without_data(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "data" in arguments:
+        raise ArgumentError("data", arguments["data"], "is this data set; leave it out, or call client.run_experiment")
+    return arguments
 
 
 def check_name(argument: str, name: Any) -> str:

@@ -360,7 +360,7 @@ class Span(StartsSpans):
         """
         if not self.end_ns:
             if end_time is not None and (type(end_time) is not int or not 0 <= end_time < 2**63):
-                raise ArgumentError("end_time", end_time, "must be nanoseconds since 1970, as time.time_ns() gives them")
+                raise ArgumentError("end_time", end_time, "must be nanoseconds since 1970, such as time.time_ns()")
             now = self.tracer.clock.time_ns() if end_time is None else end_time
             self.end_ns = max(now, self.start_ns)
             self.sink.add_span(self)
