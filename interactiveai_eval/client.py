@@ -42,7 +42,9 @@ CLOSE_SECONDS = 30.0  # how long `close` waits for what is still to be delivered
 class Interactive(StartsSpans):
     """A client of one project on one server, or of an embedded store (`Interactive.local()`).
 
-    Arguments beat environment variables, which beat defaults. Use it as a context manager, or call `close`.
+    `dialect` is "platform" for the InteractiveAI platform (the default) or "public" for Langfuse-compatible servers
+    (the default for the embedded store, which answers both). Arguments beat environment variables, which beat defaults.
+    Use it as a context manager, or call `close`.
     """
 
     def __init__(
@@ -203,14 +205,15 @@ class Interactive(StartsSpans):
 
         A failing task is an entry of `item_failures`, a failing evaluator one of `evaluator_failures`; neither stops
         the run. `repetitions` runs each item so often. `task_timeout`, `evaluator_timeout`: seconds a call; a plain
-        function cannot be killed: it is left to finish alone. `task_retries` more attempts (after 0.5, 1, 2 ... s)
-        for errors that match `retry_on` (exception types or a predicate; default all). `rate_limit`: items a second.
-        `fail_on_error`: True, a share (below 1) or a count of failed items that ends the run. `checkpoint`: a file by
-        which a killed run goes on; finished items are not run again (outputs come back as JSON values).
-        `time_budget`: seconds for all; the rest is left for a later call. `executor`: a `concurrent.futures.Executor`
-        for plain tasks and evaluators. `progress`: True for a line on stderr, or a function of one details object.
-        `experiment_id`: the id from which all others are derived. `on_result` receives each result or failure as it
-        comes, `keep_results=False` keeps only counts.
+        function cannot be killed: it is left to finish alone, and a coroutine that blocks its thread is not noticed.
+        `task_retries` more attempts (after 0.5, 1, 2 ... s) for errors that match `retry_on` (exception types or a
+        predicate; default all). `rate_limit`: items a second. `fail_on_error`: True, a share (below 1) or a count of
+        failed items that ends the run. `checkpoint`: a file by which a killed run goes on; finished items are not run
+        again (outputs come back as JSON values). `time_budget`: seconds for all; the rest is left for a later call.
+        `executor`: a `concurrent.futures.Executor` for plain tasks and evaluators. `progress`: True for a line on
+        stderr, or a function of one details object. `experiment_id`: the id from which all others are derived.
+        `on_result` receives each result or failure as it comes (what it raises ends the run), `keep_results=False`
+        keeps only counts.
 
         Raises ArgumentError (a ValueError) before any work; TooManyFailuresError for `fail_on_error`; RunStopped when
         `data` raises; KeyboardInterrupt on Ctrl-C and SystemExit(143) on SIGTERM: all with the result so far as

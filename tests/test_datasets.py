@@ -643,5 +643,5 @@ def test_nothing_is_said_in_the_log_when_all_is_well(client, caplog):
 
 def test_a_data_set_is_its_own_data(client):
     client.create_dataset(name="set")
-    with pytest.raises(ArgumentError, match="data=.* is this data set; leave it out"):
+    with pytest.raises(ArgumentError, match=r"data=.* is this data set; leave it out"):
         client.get_dataset("set").run_experiment(name="e", task=lambda item: 1, data=[])
