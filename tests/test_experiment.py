@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import threading
 
 import pytest
@@ -1038,3 +1039,14 @@ def test_a_text_that_stands_in_an_output_a_hundred_times_is_cut_not_a_failure(cl
 
     (trace,) = client.api.traces()["data"]
     assert result.completed and trace["output"].count("<too large>") == 80
+
+
+def test_an_open_file_is_not_data_but_its_decoded_lines_are(client, tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_text('{"input": 1}\n{"input": 2}\n')
+    with open(path) as file:
+        with pytest.raises(ArgumentError, match="is an open file, not items; for JSON lines pass map"):
+            client.run_experiment(name="f", data=file, task=doubled)
+        result = client.run_experiment(name="f", data=map(json.loads, file), task=doubled)
+
+    assert outputs(result) == [2, 4]

@@ -149,6 +149,8 @@ def check_data(data: Any) -> None:
     fix = "must be an iterable of items such as [{'input': ...}], or a data set from client.get_dataset(...)"
     if data is None or isinstance(data, (str, bytes, bytearray, dict)):
         raise ArgumentError("data", data, fix)
+    if hasattr(type(data), "readline"):
+        raise ArgumentError("data", data, "is an open file, not items; for JSON lines pass map(json.loads, file)")
     if not hasattr(type(data), "__aiter__") and not hasattr(type(data), "__iter__"):
         if not hasattr(type(data), "__getitem__"):
             raise ArgumentError("data", data, fix)
