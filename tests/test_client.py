@@ -661,3 +661,24 @@ def test_the_reference_clients_way_of_saying_it_works(client):
 def test_a_flush_that_cannot_be_timed_is_refused(timeout):
     with Interactive.local() as client, pytest.raises(ArgumentError, match=r"timeout=.*must be seconds"):
         client.flush(timeout=timeout)
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def test_observations_are_read_by_cursor(client):
+    for name in "abc":
+        client.start_span(name=name).end()
+    client.flush()
+
+    first = client.api.observations_by_cursor(limit=2)
+    second = client.api.observations_by_cursor(limit=2, cursor=first["meta"]["cursor"])
+
+    assert [row["name"] for row in (*first["data"], *second["data"])] == ["c", "b", "a"]
+    assert second["meta"] == {"cursor": None}
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"data": [1], "meta": {}}', b'{"data": [], "meta": {"cursor": 5}}', b'{"data": []}'])
+def test_an_answer_that_is_no_page_by_cursor_is_an_api_error(body):
+    with Interactive(transport=answering(body=body)) as client, pytest.raises(ApiError):
+        client.api.observations_by_cursor()

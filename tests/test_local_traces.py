@@ -703,3 +703,70 @@ def test_plain_parameters_of_observations(mixed, query, ids):
 @pytest.mark.parametrize(("name", "value"), [("type", "tool"), ("type", "X"), ("level", "error"), ("level", "")])
 def test_types_and_levels_are_words_that_servers_know(mixed, name, value):
     assert call(mixed, "GET", "observations", **{name: value})[0] == 400
+
+
+# -- GET v2/observations -----------------------------------------------------------------------------------------------
+
+
+def by_cursor(store, **query):
+    """(ids, cursor) of one page."""
+    status, found = call(store, "GET", "v2/observations", **query)
+    assert status == 200, found
+    return [row["id"] for row in found["data"]], found["meta"].get("cursor")
+
+
+def test_a_cursor_leads_from_page_to_page_and_is_absent_on_the_last(seven):
+    first, cursor = by_cursor(seven, limit="3")
+    second, next_cursor = by_cursor(seven, limit="3", cursor=cursor)
+    last = call(seven, "GET", "v2/observations", limit="1", cursor=next_cursor)[1]
+
+    assert (first, second) == (["s6", "s5", "s4"], ["s3", "s2", "s1"])
+    assert last == {"data": [observation(seven, "s0")], "meta": {}}
+    assert by_cursor(seven, limit="7") == (["s6", "s5", "s4", "s3", "s2", "s1", "s0"], None)
+    assert by_cursor(seven, cursor="") == (["s6", "s5", "s4", "s3", "s2", "s1", "s0"], None)
+
+
+def test_rows_that_come_between_two_pages_repeat_and_hide_nothing(store):
+    """Ties are told apart by their id; what comes before the cursor belongs to a page that was read."""
+    export(store, *[span("t", id, start=0) for id in ("a", "c", "e", "g")])
+    first, cursor = by_cursor(store, limit="2")
+    export(store, span("t", "newer", start=1), span("t", "f", start=0), span("t", "b", start=0), span("t", "e", start=5))
+    second, cursor = by_cursor(store, limit="2", cursor=cursor)
+
+    assert (first, second) == (["g", "e"], ["c", "b"])
+    assert by_cursor(store, limit="2", cursor=cursor) == (["a"], None)
+
+
+def test_pages_by_cursor_are_filtered_like_pages_by_number(mixed):
+    tools = json.dumps([{"type": "stringOptions", "column": "type", "operator": "any of", "value": ["TOOL"]}])
+
+    assert by_cursor(mixed, filter=tools) == (["c2"], None)
+    assert by_cursor(mixed, traceId="c", level="DEFAULT") == (["c1"], None)
+    assert by_cursor(mixed, fromStartTime="2025-11-20T10:00:00.020Z") == (["c2", "c1"], None)
+    first, cursor = by_cursor(mixed, traceId="c", limit="1")
+    assert (first, *by_cursor(mixed, traceId="c", limit="1", cursor=cursor)) == (["c2"], ["c1"], None)
+
+
+def test_fields_are_taken_and_change_nothing(seven):
+    assert call(seven, "GET", "v2/observations", fields="core", parseIoAsJson="false") == call(seven, "GET", "v2/observations")
+
+
+@pytest.mark.parametrize(("limit", "status"), [("1", 200), ("1000", 200), ("", 200), ("1001", 400), ("0", 400), ("x", 400)])
+def test_pages_by_cursor_have_up_to_a_thousand_rows(seven, limit, status):
+    assert call(seven, "GET", "v2/observations", limit=limit)[0] == status
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "5b5d", "31", '["a", "b"]', "[1, 2]", '[1e999, "a"]', '[9223372036854775808, "a"]', '[1, "a", 2]', "\u00e9"]
+)
+def test_a_cursor_that_is_none_is_refused(seven, text):
+    for cursor in (text, text.encode().hex()):
+        status, answer = call(seven, "GET", "v2/observations", cursor=cursor)
+        assert (status, answer["error"][0]["path"]) == (400, ["cursor"])
+
+
+def test_a_cursor_may_be_any_text_inside(store):
+    """Ids are whatever clients send; halves of surrogate pairs have no place in a database."""
+    cursor = json.dumps([START, "\ud800\u00e9"]).encode().hex()
+
+    assert by_cursor(store, cursor=cursor) == ([], None)

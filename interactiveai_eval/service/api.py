@@ -169,6 +169,17 @@ class Api:
         """One page of observations; parameters as the server names them."""
         return _page(self._json("GET", ("observations",), _query(query)))
 
+    def observations_by_cursor(self, **query: Any) -> dict[str, Any]:
+        """Up to `limit` observations, newest first, after those that `cursor` stands for: {"data", "meta"}.
+
+        `meta["cursor"]` leads to the next page and is None on the last one. Other parameters as the server names them.
+        """
+        answer = self._json("GET", ("v2", "observations"), _query(query))
+        cursor = _part(answer, "meta", dict).get("cursor")
+        if cursor is not None and not isinstance(cursor, str):
+            raise ApiError("the answer has no text at 'cursor'", status_code=200, body=answer)
+        return {"data": _rows(answer), "meta": {**answer["meta"], "cursor": cursor}}
+
     def observation(self, observation_id: str) -> dict[str, Any]:
         """One observation."""
         return _object(self._json("GET", ("observations", observation_id)))
@@ -367,7 +378,11 @@ def _page(answer: Any) -> dict[str, Any]:
         "totalItems": meta.get("totalItems", meta.get("total_items")),
         "totalPages": meta.get("totalPages", meta.get("total_pages")),
     }
-    rows = _part(answer, "data", list)
+    return {"data": _rows(answer), "meta": {**meta, **camel}}
+
+
+def _rows(answer: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = _part(answer, "data", list)
     if not all(isinstance(row, dict) for row in rows):
         raise ApiError("a page holds something else than objects", status_code=200, body=answer)
-    return {"data": rows, "meta": {**meta, **camel}}
+    return rows

@@ -90,9 +90,10 @@ class Call:
 
     def page_and_limit(self) -> tuple[int, int]:
         """The checked `page` (from 1) and `limit` (1 to 100, 50 by default)."""
-        return self._number("page", 1, 2**53), self._number("limit", 50, 100)
+        return self.number("page", 1, 2**53), self.number("limit", 50, 100)
 
-    def _number(self, name: str, default: int, largest: int) -> int:
+    def number(self, name: str, default: int, largest: int) -> int:
+        """The whole number from 1 to `largest` in a parameter; `default` where it is absent or empty."""
         text = self.one(name)
         if not text:
             return default

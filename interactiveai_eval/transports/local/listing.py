@@ -142,11 +142,17 @@ def select_page(
 ) -> tuple[list[tuple[Any, ...]], Page]:
     """The rows of the requested page, and the page without its data."""
     page, limit = call.page_and_limit()
+    source, parameters = source_of(scope, conditions)
+    return page_of(connection, source, parameters, columns, order, page, limit)
+
+
+def source_of(scope: str, conditions: list[Condition]) -> tuple[str, list[Any]]:
+    """What follows FROM in a query for the rows that fulfil the conditions, with its parameters."""
     parts = [_compiled(scope, condition) for condition in conditions if condition.type != "positionInTrace"]
     where = " AND ".join([sql for sql, _ in parts]) or "1"
     parameters = [well_formed(each) if type(each) is str else each for _, some in parts for each in some]
     refuse_too_many(parameters, "filter")
-    return page_of(connection, f"{_FROM[scope]} WHERE {where}", parameters, columns, order, page, limit)
+    return f"{_FROM[scope]} WHERE {where}", parameters
 
 
 def refuse_too_many(parameters: list[Any], field: str) -> None:

@@ -1,10 +1,11 @@
 """Observations: their rows, and the JSON objects that clients see."""
 from __future__ import annotations
 
-from .exchange import PROJECT_ID, missing
-from .listing import conditions_of, select_page
+from ..._strict_json import from_json, well_formed
+from .exchange import PROJECT_ID, invalid, missing
+from .listing import conditions_of, select_page, source_of
 from .schema import OBSERVATIONS
-from .wire_values import amounts, columns_of, encode, metadata_value, ns_to_text, part_of, text_to_value
+from .wire_values import LAST_NS, amounts, columns_of, encode, metadata_value, ns_to_text, part_of, text_to_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from .exchange import Call, Page
 
+_NEWEST_FIRST = "o.start_ns DESC, o.id DESC"
 _SAME = columns_of("id traceId type name level statusMessage environment version model promptName promptVersion")
 
 
@@ -39,11 +41,43 @@ def load(connection: Any, column: str, value: str) -> list[dict[str, Any]]:
 def list_observations(call: Call) -> Page:
     """GET observations: newest first, whatever `orderBy` says."""
     conditions = conditions_of(call, "observations")
-    order = "o.start_ns DESC, o.id DESC"
     with call.store.database.read() as connection:
-        rows, page = select_page(connection, call, "observations", OBSERVATIONS.select, conditions, order)
+        rows, page = select_page(connection, call, "observations", OBSERVATIONS.select, conditions, _NEWEST_FIRST)
     page.data = [shown(OBSERVATIONS.named(row)) for row in rows]
     return page
+
+
+def list_observations_by_cursor(call: Call) -> dict[str, Any]:
+    """GET v2/observations: newest first, `meta.cursor` leads to the next page and is absent on the last one.
+
+    A cursor is the key of the last row shown, so that rows which come or go in between repeat and hide nothing.
+    All fields are given, whatever `fields` says, and input and output as values, whatever `parseIoAsJson` says.
+    """
+    source, parameters = source_of("observations", conditions_of(call, "observations"))
+    limit, cursor = call.number("limit", 50, 1000), call.one("cursor")
+    if cursor:
+        source += " AND (o.start_ns, o.id) < (?, ?)"
+        parameters += _cursor_to_key(cursor)
+    sql = f"SELECT {OBSERVATIONS.select} FROM {source} ORDER BY {_NEWEST_FIRST} LIMIT ?"
+    with call.store.database.read() as connection:
+        found = [OBSERVATIONS.named(row) for row in connection.execute(sql, [*parameters, limit + 1])]
+    rows = found[:limit]
+    meta = {"cursor": _key_to_cursor(rows[-1]["start_ns"], rows[-1]["id"])} if len(found) > limit else {}
+    return {"data": [shown(row) for row in rows], "meta": meta}
+
+
+def _key_to_cursor(start_ns: int, id: str) -> str:
+    return encode([start_ns, id]).encode().hex()
+
+
+def _cursor_to_key(cursor: str) -> tuple[int, str]:
+    try:
+        start_ns, id = from_json(bytes.fromhex(cursor))
+        if type(start_ns) is int and -LAST_NS <= start_ns <= LAST_NS and type(id) is str:
+            return start_ns, well_formed(id)
+    except (ValueError, TypeError):  # no hexadecimal digits, no JSON, or no pair
+        pass
+    raise invalid("Invalid cursor: expected the meta.cursor of a page", "cursor")
 
 
 def get_observation(call: Call) -> dict[str, Any]:

@@ -49,6 +49,7 @@ _ROUTES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("traces/*", "", "", {"GET": traces.get_trace}),
     ("observations", "", "", {"GET": observations.list_observations}),
     ("observations/*", "", "", {"GET": observations.get_observation}),
+    ("v2/observations", "", "", {"GET": observations.list_observations_by_cursor}),
     ("v2/scores", "", "", {"GET": scores.list_scores_v2}),
     ("v2/scores/*", "", "", {"GET": scores.get_score}),
     ("v2/datasets", "datasets", "dataset", {"GET": datasets.list_datasets, "POST": datasets.put_dataset}),
