@@ -1,10 +1,11 @@
 """The embedded store: a whole server as a transport, in memory or in one SQLite file.
 
 What flows: a `Request` comes to `LocalTransport.send`; `routes` finds its handler; `datasets`, `traces`,
-`observations`, `scores` and `ingestion` answer it, with `listing` turning filters and pages into SQL and
-`otlp_reader` and `spans` turning OTLP into rows; `database` holds the one connection. It answers like the real servers
-that WIRE.md section 9.2 describes wherever a client could tell the difference, save that everything posted can be read
-back at once, that `includeArchived=true` lists archived data set items, and that keys are not looked at.
+`observations`, `scores` and `ingestion` answer it, with `listing` turning filters and pages into SQL, `totals` counting
+without counting twice, and `otlp_reader` and `spans` turning OTLP into rows; `database` holds the one connection. It
+answers like the real servers that WIRE.md section 9.2 describes wherever a client could tell the difference, save that
+everything posted can be read back at once, that `includeArchived=true` lists archived data set items, and that keys are
+not looked at.
 """
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from ..base import Request, Response, Transport
 from .database import Database
 from .listing import FUNCTIONS
 from .routes import answer
+from .totals import Totals
 
 
 class LocalTransport(Transport):
@@ -41,6 +43,7 @@ class LocalTransport(Transport):
         self.path = path
         self.ids = Ids() if ids is None else ids
         self.now_ns = (Clock() if clock is None else clock).time_ns
+        self.totals = Totals()
         self.database = Database(None if path is None else os.fsdecode(path), busy_timeout_seconds, FUNCTIONS)
 
     def __repr__(self) -> str:

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from ..._ids import Ids
     from ..base import Request
     from .database import Database
+    from .totals import Totals
 
     class Store(Protocol):
         """What handlers work with; a `LocalTransport`."""
 
         database: Database
         ids: Ids
+        totals: Totals
         now_ns: Callable[[], int]
 
 

@@ -143,7 +143,8 @@ def select_page(
     """The rows of the requested page, and the page without its data."""
     page, limit = call.page_and_limit()
     source, parameters = source_of(scope, conditions)
-    return page_of(connection, source, parameters, columns, order, page, limit)
+    total = call.store.totals.total(connection, scope, conditions)
+    return page_of(connection, source, parameters, columns, order, page, limit, total)
 
 
 def source_of(scope: str, conditions: list[Condition]) -> tuple[str, list[Any]]:
@@ -162,10 +163,18 @@ def refuse_too_many(parameters: list[Any], field: str) -> None:
 
 
 def page_of(
-    connection: Any, source: str, parameters: list[Any], columns: str, order: str, page: int, limit: int
+    connection: Any,
+    source: str,
+    parameters: list[Any],
+    columns: str,
+    order: str,
+    page: int,
+    limit: int,
+    total: int | None = None,
 ) -> tuple[list[tuple[Any, ...]], Page]:
-    """The rows of one page of `SELECT columns FROM source`, and the page without its data."""
-    (total,) = connection.execute(f"SELECT count(*) FROM {source}", parameters).fetchone()
+    """The rows of one page of `SELECT columns FROM source`, and the page without its data; counts without a `total`."""
+    if total is None:
+        (total,) = connection.execute(f"SELECT count(*) FROM {source}", parameters).fetchone()
     offset = (page - 1) * limit
     rows = []
     if offset < total:
@@ -217,10 +226,21 @@ def _number(value: float) -> float:
 
 
 def _compiled_datetime(column: str, operator: str, value: str) -> tuple[str, list[Any]]:
-    """Times are kept in nanoseconds and compared in milliseconds."""
+    return f"{column} {'>=' if operator[0] == '>' else '<'} ?", [_datetime_bound(operator, value)]
+
+
+def _datetime_bound(operator: str, value: str) -> int:
+    """The first nanosecond that fulfils > or >=, or no longer fulfils < or <=. Times are compared in milliseconds."""
     milliseconds = datetime_to_ns(iso_to_datetime(value)) // 1_000_000
-    bound = (milliseconds + (operator in (">", "<="))) * 1_000_000
-    return f"{column} {'>=' if operator[0] == '>' else '<'} ?", [max(-LAST_NS, min(bound, LAST_NS))]
+    return max(-LAST_NS, min((milliseconds + (operator in (">", "<="))) * 1_000_000, LAST_NS))
+
+
+def datetime_range(conditions: list[Condition]) -> tuple[int, int]:
+    """(before, last): conditions on one time hold for what is later than `before` and not later than `last`."""
+    bounds = [(each.operator[0], _datetime_bound(each.operator, each.value) - 1) for each in conditions]
+    before = [bound for sign, bound in bounds if sign == ">"]
+    last = [bound for sign, bound in bounds if sign == "<"]
+    return max([-LAST_NS - 1, *before]), min([LAST_NS, *last])
 
 
 def _compiled_tags(column: str, operator: str, tags: list[str]) -> tuple[str, list[Any]]:

@@ -34,7 +34,10 @@ class Table:
             self._inserts[len(columns)] = f"INSERT OR REPLACE INTO {name} ({', '.join(columns)}) VALUES ({marks})"
 
     def save(self, connection: Any, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Write rows. What has the same id (the first column) is replaced; of equal ids the last one stays."""
+        """Write rows. What has the same id (the first column) is replaced; of equal ids the last one stays.
+
+        A row that replaces another one gets a new rowid, the largest so far: `totals` sees by it that rows changed.
+        """
         last = {row[0]: row for row in rows}.values()
         for length, insert in self._inserts.items():
             connection.executemany(insert, [row for row in last if len(row) == length])
