@@ -139,11 +139,12 @@ class _Events:
             raise invalid("Invalid input: expected array of strings", "tags", code="invalid_type")
         start_ns = text_to_ns(body.get("timestamp"))
         environment = environment_of(body.get("environment"))
+        now_ns = self._now_ns  # a closure over `self`, which holds it, would keep the body until the next collection
 
         def change(connection: Any) -> None:
             trace = traces.load(connection, (trace_id,)).get(trace_id)
             if trace is None:
-                trace = traces.Trace(trace_id, event_ns, environment, self._now_ns)
+                trace = traces.Trace(trace_id, event_ns, environment, now_ns)
             if start_ns is not None:
                 trace.start_ns, trace.given = start_ns, trace.given | traces.TIME
             if body.get("environment") is not None:
@@ -182,12 +183,13 @@ class _Events:
             body.get("costDetails") or {part: usage[f"{part}Cost"] for part in _PARTS if f"{part}Cost" in usage},
         )
         given.update(zip(_USAGE_COLUMNS, amounts))
+        now_ns = self._now_ns
 
         def change(connection: Any) -> None:
             stored = observations.load(connection, "id", observation_id)
             row = dict.fromkeys(OBSERVATIONS.columns)
             row.update(id=observation_id, start_ns=event_ns, level="DEFAULT", environment="default")
-            row.update(stored[0] if stored else {"created_ns": self._now_ns})
+            row.update(stored[0] if stored else {"created_ns": now_ns})
             row.update({column: value for column, value in given.items() if value is not None})
             row["metadata"] = merged_metadata(row["metadata"], _metadata_text(body))
             OBSERVATIONS.save(connection, [tuple(row.values())])

@@ -27,6 +27,8 @@ _ORDERS = {
     "timestamp": "t.start_ns",
     "bookmarked": "NULL",
 }
+# Long texts that nobody asked for are not read.
+_SELECT_CORE = TRACES.select.replace("t.input, t.output, t.metadata", "NULL, NULL, NULL")
 _GROUPS = frozenset(("io", "scores", "observations", "metrics"))
 
 
@@ -105,8 +107,9 @@ def list_traces(call: Call) -> Page:
     order = _order(call.one("orderBy"))
     asked = call.one("fields")
     groups = _GROUPS.intersection(asked.split(",")) if asked else _GROUPS
+    columns = TRACES.select if "io" in groups else _SELECT_CORE
     with call.store.database.read() as connection:
-        rows, page = select_page(connection, call, "traces", TRACES.select, conditions, order)
+        rows, page = select_page(connection, call, "traces", columns, conditions, order)
         ids = [row[0] for row in rows]
         observations = _grouped(
             connection, "SELECT trace_id, id, start_ns, end_ns, total_cost FROM observations WHERE trace_id IN",
