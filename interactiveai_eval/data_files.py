@@ -37,22 +37,28 @@ def read_items(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     extension = os.path.splitext(name)[1].lower()
     if extension not in _READERS:
         raise ArgumentError("data", name, f"must end in {', '.join(_READERS)}; convert the file to one of these")
-    if not os.path.isfile(name):
-        fix = "save it to a file first" if os.path.exists(name) else "check the path"
-        raise DataError(f"{name}: {'is not a regular file' if os.path.exists(name) else 'no such file'}; {fix}")
+    check_is_file(name)
     read = _READERS[extension]
     n = 0
-    for _ in _checked(read, name):
+    for _ in checked(read(name), name, _problem):
         n += 1
     if n == 0:
         raise DataError(f"{name}: holds no items; give it at least one")
-    return _checked(read, name)
+    return checked(read(name), name, _problem)
 
 
-def _checked(read: Callable[[str], Rows], name: str) -> Iterator[dict[str, Any]]:
+def check_is_file(name: str) -> None:
+    """Raise DataError where there is no file that can be read twice."""
+    if not os.path.isfile(name):
+        fix = "save it to a file first" if os.path.exists(name) else "check the path"
+        raise DataError(f"{name}: {'is not a regular file' if os.path.exists(name) else 'no such file'}; {fix}")
+
+
+def checked(rows: Rows, name: str, find_problem: Callable[[Any], str | None]) -> Iterator[Any]:
+    """The rows of the file called `name` without their places. Raises DataError where there is a problem."""
     try:
-        for place, row in read(name):
-            problem = _problem(row)
+        for place, row in rows:
+            problem = find_problem(row)
             if problem:
                 raise DataError(f"{name}, {place}: {problem}")
             yield row
@@ -76,8 +82,10 @@ def _lines(name: str) -> Iterator[tuple[int, bytes]]:
             yield number, line[3:] if number == 1 and line.startswith(_BOM) else line
 
 
-def _read_jsonl(name: str) -> Rows:
-    for number, line in _lines(name):
+def read_json_lines(path: str, name: str | None = None) -> Rows:
+    """(place, value) of each line that is not empty; `name` is how errors call the file. Raises DataError, OSError."""
+    name = path if name is None else name
+    for number, line in _lines(path):
         if line.strip():
             try:
                 row = from_json(line.strip())
@@ -153,4 +161,4 @@ def _metadata(cell: str) -> Any:
         return cell
 
 
-_READERS: dict[str, Callable[[str], Rows]] = {".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv}
+_READERS: dict[str, Callable[[str], Rows]] = {".jsonl": read_json_lines, ".json": _read_json, ".csv": _read_csv}

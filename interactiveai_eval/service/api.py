@@ -200,15 +200,19 @@ class Api:
         events = [
             {"id": body["id"], "timestamp": body["timestamp"], "type": "score-create", "body": body} for body in bodies
         ]
-        answer = self._json("POST", ("ingestion",), body={"batch": events}, acknowledges=True)
+        return self.send_events(events)
+
+    def send_events(self, events: Sequence[Mapping[str, Any]]) -> list[Rejection]:
+        """Deliver ingestion events ({"id", "timestamp", "type", "body"}) and return those that were refused."""
+        answer = self._json("POST", ("ingestion",), body={"batch": list(events)}, acknowledges=True)
         refused = _named_rows(answer, "errors")
         taken = _named_rows(answer, "successes")
-        ids = {body["id"] for body in bodies}
+        ids = {event["id"] for event in events}
         silent = ids - refused.keys() - taken.keys()
         if silent and (taken or not refused.keys() <= ids):
             raise ApiError(
                 f"POST ingestion on {self._where}: the answer does not say what became of {len(silent)} of "
-                f"{len(bodies)} scores",
+                f"{len(ids)} events",
                 status_code=207,
                 body=answer,
             )
