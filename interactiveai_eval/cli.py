@@ -7,12 +7,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import contextmanager, redirect_stdout
 
 from .errors import ArgumentError, CheckpointError, ConfigError, DataError, EvalError, RunStopped, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, NoReturn
 
     from .client import Interactive
@@ -35,6 +36,12 @@ A TARGET is module:function or file.py:function; modules are looked up in the cu
 The data file is .jsonl, .json or .csv (UTF-8) with input and, if there is, expected_output and metadata. It is checked
 to its end before anything runs. Without --store, results go to the server that the INTERACTIVEAI_... variables name,
 or else to a store in memory that ends with the command.
+"""
+
+_TRACES_NOTES = """\
+A line of the file is one trace with its observations and scores, as GET /api/public/traces/{id} gives it. A file is
+checked to its end before anything is stored, and may be imported again: ids are kept. An export appears whole or not at
+all, oldest trace first.
 """
 
 
@@ -166,8 +173,6 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from contextlib import redirect_stdout
-
     from .data_files import read_items
     from .targets import load_target, wants_context
 
@@ -254,6 +259,10 @@ def _check_output(path: str, *, several: bool = False) -> None:
         format_for(path, several=several)
     except ArgumentError as error:
         raise ArgumentError("--output", path, error.fix) from None
+    _check_place(path)
+
+
+def _check_place(path: str) -> None:
     folder = os.path.dirname(path) or "."
     if os.path.isdir(path):
         raise ArgumentError("--output", path, "is a folder; name a file")
@@ -310,7 +319,74 @@ def _figures(result: ExperimentResult) -> dict[str, Any]:
     return {"experiment": result.name, "n": tally.given, "failed": tally.failed, "metrics": metrics}
 
 
+def _declare_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the traces, one a line as export writes them; - reads stdin")
+    parser.add_argument("--store", metavar="PATH", required=True, help="put them into this SQLite file, old or new")
+
+
+def _import(options: argparse.Namespace) -> int:
+    from .client import Interactive
+    from .trace_files import send_traces
+
+    with _traces_in(options.file) as traces, Interactive.local(options.store) as client:
+        report = send_traces(client.api, traces)
+    if options.json:
+        _print_json({"imported": report.by_kind, "problems": [dict(problem.items()) for problem in report.problems]})
+    else:
+        taken = [f"{report.by_kind[kind]['acknowledged']} {kind}" for kind in report.by_kind]
+        _print(f"imported {', '.join(taken) or 'nothing'}", sys.stdout)
+        for problem in report.problems:
+            _say(f"error: {problem.kind[:-1]} {problem.id} was refused: {problem.reason}")
+    return NOT_COMPLETED if report.rejected else PASSED
+
+
+@contextmanager
+def _traces_in(file: str) -> Iterator[Iterator[dict[str, Any]]]:
+    """The checked traces of a file, or of stdin, which is kept in a file meanwhile because it is read twice."""
+    from shutil import copyfileobj
+    from tempfile import TemporaryDirectory
+
+    from .trace_files import read_traces
+
+    if file != "-":
+        yield read_traces(file)
+        return
+    with TemporaryDirectory() as folder:
+        path = os.path.join(folder, "stdin")
+        with open(path, "wb") as copy:
+            copyfileobj(sys.stdin.buffer, copy)
+        yield read_traces(path, "<stdin>")
+
+
+def _declare_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", metavar="PATH", required=True, help="the SQLite file that has the traces")
+    parser.add_argument("--output", metavar="FILE", default="-", help="where to; - is stdout (default: -)")
+    parser.add_argument("--filter", metavar="JSON", help="only traces that match, an array of conditions")
+
+
+def _export(options: argparse.Namespace) -> int:
+    from .client import Interactive
+    from .trace_files import export_traces
+
+    to_stdout = options.output == "-"
+    if to_stdout and options.json:
+        raise ArgumentError("--output", "-", "--json takes stdout; name a file")
+    if not to_stdout:
+        _check_place(options.output)
+    if not os.path.isfile(options.store):
+        raise ArgumentError("--store", options.store, "there is no such file")
+    with Interactive.local(options.store) as client:
+        exported = export_traces(client.api, sys.stdout if to_stdout else options.output, options.filter)
+    if options.json:
+        _print_json({"exported": exported, "output": os.path.abspath(options.output)})
+    else:
+        _say(f"exported {exported} traces")
+    return PASSED
+
+
 _COMMANDS: dict[str, Command] = {
     "run": ("Run an experiment over a data file.", _RUN_NOTES, _declare_run, _run),
+    "import": ("Put traces from a file into a store.", _TRACES_NOTES, _declare_import, _import),
+    "export": ("Write the traces of a store to a file.", _TRACES_NOTES, _declare_export, _export),
     "demo": ("Compare four recorded language models on grade-school mathematics.", "", _declare_demo, _demo),
 }

@@ -221,6 +221,11 @@ def run_of(target):
         ((*RUN, "--evaluator", "x:y"), "--evaluator='x:y': there is no module 'x' here or installed"),
         ((*RUN, "--output", "r.pdf"), "--output='r.pdf': a result can be saved as .json or .html"),
         ((*RUN, "--output", "no/r.json"), "--output='no/r.json': its folder does not exist or cannot be written to"),
+        (("import", "t.jsonl"), "the following arguments are required: --store (see python -m interactiveai_eval import"),
+        (("import", "none.jsonl", "--store", "s.db"), "none.jsonl: no such file; check the path"),
+        (("export",), "the following arguments are required: --store (see python -m interactiveai_eval export"),
+        (("export", "--store", "s.db"), "--store='s.db': there is no such file"),
+        (("export", "--store", "tasks.py", "--output", "no/t.jsonl"), "--output='no/t.jsonl': its folder does not exist"),
         (("demo", "--limit", "0"), "--limit=0: must be from 1 to 40"),
         (("demo", "--limit", "41"), "--limit=41: must be from 1 to 40"),
         (("demo", "--output", "r.json"), "--output='r.json': several results can be saved as .html"),
@@ -337,7 +342,98 @@ def test_a_reader_that_leaves_early_is_no_error(folder):
     assert (done.returncode, done.stderr) == (3, b"")
 
 
-@pytest.mark.parametrize("name", ["run", "demo"])
+# -- import and export -------------------------------------------------------------------------------------------------
+
+
+MOMENT = "2025-11-20T10:00:00.%03dZ"
+TRACES = [
+    {
+        "id": f"t{n}",
+        "timestamp": MOMENT % n,
+        "tags": ["even"] if n % 2 == 0 else [],
+        "input": "caf\u00e9",
+        "observations": [{"id": f"o{n}", "type": "SPAN", "startTime": MOMENT % n}],
+        "scores": [{"id": f"s{n}", "name": "acc", "value": n, "timestamp": MOMENT % n}],
+    }
+    for n in range(3)
+]
+
+
+@pytest.fixture
+def traces(folder):
+    """A folder with a file of three traces."""
+    (folder / "t.jsonl").write_text("".join(json.dumps(trace) + "\n" for trace in TRACES))
+    return folder
+
+
+def test_traces_go_into_a_store_and_out_again(traces):
+    first = command(traces, "import", "t.jsonl", "--store", "a.db")
+    out = command(traces, "export", "--store", "a.db", "--output", "a.jsonl")
+    second = command(traces, "import", "a.jsonl", "--store", "b.db")
+    again = command(traces, "export", "--store", "b.db", "--output", "b.jsonl")
+
+    assert (first.returncode, first.stdout, first.stderr) == (0, "imported 3 traces, 3 observations, 3 scores\n", "")
+    assert (out.returncode, out.stdout, out.stderr) == (0, "", "exported 3 traces\n")
+    assert (second.returncode, again.returncode) == (0, 0)
+    assert (traces / "a.jsonl").read_bytes() == (traces / "b.jsonl").read_bytes()
+    assert [json.loads(line)["id"] for line in (traces / "a.jsonl").read_text().splitlines()] == ["t0", "t1", "t2"]
+
+
+def test_traces_come_from_stdin_and_go_to_stdout(traces):
+    first = command(traces, "import", "-", "--store", "a.db", input=(traces / "t.jsonl").read_text())
+    even = json.dumps([{"type": "arrayOptions", "column": "tags", "operator": "any of", "value": ["even"]}])
+    out = command(traces, "export", "--store", "a.db", "--filter", even)
+
+    assert (first.returncode, first.stderr) == (0, "")
+    assert [json.loads(line)["id"] for line in out.stdout.splitlines()] == ["t0", "t2"]
+    assert (out.returncode, out.stderr) == (0, "exported 2 traces\n")
+
+
+def test_machines_get_counts_of_import_and_export(traces):
+    first = command(traces, "import", "t.jsonl", "--store", "a.db", "--json")
+    out = command(traces, "export", "--store", "a.db", "--output", "a.jsonl", "--json")
+    both = command(traces, "export", "--store", "a.db", "--json")
+
+    taken = {"acknowledged": 3, "pending": 0, "rejected": 0, "skipped": 0}
+    imported = {"traces": taken, "observations": taken, "scores": taken}
+    assert json.loads(first.stdout) == {"imported": imported, "problems": []}
+    assert json.loads(out.stdout) == {"exported": 3, "output": os.path.join(os.path.realpath(traces), "a.jsonl")}
+    assert (first.returncode, first.stderr, out.returncode, out.stderr) == (0, "", 0, "")
+    assert (both.returncode, both.stderr) == (2, "error: --output='-': --json takes stdout; name a file\n")
+
+
+def test_a_bad_line_of_traces_makes_no_store(traces):
+    bad = (traces / "t.jsonl").read_text() + '{"id": "t9"}\n'
+    (traces / "bad.jsonl").write_text(bad)
+    message = "line 4: no 'timestamp'; a line is a trace as GET traces/{id} gives it"
+
+    assert refused(traces, "import", "bad.jsonl", "--store", "a.db") == f"error: bad.jsonl, {message}"
+    done = command(traces, "import", "-", "--store", "a.db", "--json", input=bad)
+
+    assert (done.returncode, done.stderr) == (2, f"error: <stdin>, {message}\n")
+    assert json.loads(done.stdout) == {"error": {"type": "DataError", "message": f"<stdin>, {message}"}}
+    assert not (traces / "a.db").exists()
+
+
+def test_an_empty_file_imports_nothing(folder):
+    (folder / "t.jsonl").write_text("")
+
+    done = command(folder, "import", "t.jsonl", "--store", "a.db")
+
+    assert (done.returncode, done.stdout) == (0, "imported nothing\n")
+
+
+def test_a_store_that_is_none_gives_exit_code_3_and_keeps_the_old_export(traces):
+    (traces / "old.jsonl").write_text("old")
+
+    for arguments in (("import", "t.jsonl"), ("export", "--output", "old.jsonl")):
+        done = command(traces, *arguments, "--store", "tasks.py")
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr.startswith("error: store 'tasks.py': it is not an SQLite database")
+    assert (traces / "old.jsonl").read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["run", "demo", "import", "export"])
 def test_every_command_explains_itself(folder, name):
     done = command(folder, name, "--help")
 
