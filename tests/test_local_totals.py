@@ -133,6 +133,43 @@ def steps_of_reading_all(scope, n):
         return len(steps)
 
 
+@pytest.fixture(scope="module")
+def tagged():
+    """1,200 traces: all have the tag x, every second one y, every hundredth z."""
+    tags = [["x", *["y"] * (n % 2 == 0), *["z"] * (n % 100 == 0)] for n in range(1200)]
+    with LocalTransport() as store:
+        post(store, *[("trace-create", {"id": f"t{n}", "timestamp": moment(n), "tags": tags[n]}) for n in range(1200)])
+        yield store
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "count", "newest"),
+    [
+        ("any of", ["x"], 1200, "t1199"), ("any of", ["y"], 600, "t1198"), ("any of", ["y", "x", "x"], 1200, "t1199"),
+        ("any of", ["y", "z", "\ud800"], 600, "t1198"), ("all of", ["x"], 1200, "t1199"), ("all of", ["x", "y"], 600, "t1198"),
+        ("all of", ["z", "x", "y"], 12, "t1100"), ("all of", ["z"], 12, "t1100"), ("none of", ["y"], 600, "t1199"),
+        ("none of", ["x"], 0, None), ("none of", [], 1200, "t1199"), ("any of", ["x"] + [f"a{n}" for n in range(29_000)], 1200, "t1199"),
+    ],
+)  # fmt: skip
+def test_many_and_few_traces_with_a_tag_are_found(tagged, operator, value, count, newest):
+    condition = {"type": "arrayOptions", "column": "tags", "operator": operator, "value": value}
+    page = listed(tagged, "traces", [condition], limit="1")
+
+    assert (page["meta"]["totalItems"], [row["id"] for row in page["data"]]) == (count, [newest] if newest else [])
+
+
+def test_a_page_of_a_common_tag_does_not_look_at_all_traces(tagged):
+    """Gathering everything that has the tag for every page would make reading all of them cost their square."""
+    condition = {"type": "arrayOptions", "column": "tags", "operator": "any of", "value": ["x"]}
+    listed(tagged, "traces", [condition], limit="1")
+    steps = []
+    tagged.database._connection.set_progress_handler(lambda: steps.append(1), 100)
+    listed(tagged, "traces", [condition], limit="10", fields="core")
+    tagged.database._connection.set_progress_handler(None, 0)
+
+    assert len(steps) < 250  # hundreds of steps: 164 here, 390 with all of them gathered
+
+
 @pytest.mark.parametrize("scope", ["traces", "observations"])
 def test_reading_four_times_as_much_by_key_costs_four_times_as_much(scope):
     """Counting all that is left for each page would make it eight times and more."""

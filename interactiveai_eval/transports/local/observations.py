@@ -53,14 +53,15 @@ def list_observations_by_cursor(call: Call) -> dict[str, Any]:
     A cursor is the key of the last row shown, so that rows which come or go in between repeat and hide nothing.
     All fields are given, whatever `fields` says, and input and output as values, whatever `parseIoAsJson` says.
     """
-    source, parameters = source_of("observations", conditions_of(call, "observations"))
+    conditions = conditions_of(call, "observations")
     limit, cursor = call.number("limit", 50, 1000), call.one("cursor")
-    if cursor:
-        source += " AND (o.start_ns, o.id) < (?, ?)"
-        parameters += _cursor_to_key(cursor)
-    sql = f"SELECT {OBSERVATIONS.select} FROM {source} ORDER BY {_NEWEST_FIRST} LIMIT ?"
+    key = _cursor_to_key(cursor) if cursor else ()
     with call.store.database.read() as connection:
-        found = [OBSERVATIONS.named(row) for row in connection.execute(sql, [*parameters, limit + 1])]
+        source, parameters = source_of(connection, "observations", conditions)
+        if key:
+            source += " AND (o.start_ns, o.id) < (?, ?)"
+        sql = f"SELECT {OBSERVATIONS.select} FROM {source} ORDER BY {_NEWEST_FIRST} LIMIT ?"
+        found = [OBSERVATIONS.named(row) for row in connection.execute(sql, [*parameters, *key, limit + 1])]
     rows = found[:limit]
     meta = {"cursor": _key_to_cursor(rows[-1]["start_ns"], rows[-1]["id"])} if len(found) > limit else {}
     return {"data": [shown(row) for row in rows], "meta": meta}

@@ -41,7 +41,7 @@ class Totals:
         name, column = _TIMES[scope]
         before, last = datetime_range([each for each in conditions if each.column == name and each.type == "datetime"])
         rest = [each for each in conditions if each.column != name or each.type != "datetime"]
-        count = _Count(connection, column, *source_of(scope, rest))
+        count = _Count(connection, column, *source_of(connection, scope, rest))
         if before >= last:
             return 0
         if any(COLUMNS[scope].get(each.column) in _OF_SCORES for each in conditions):
