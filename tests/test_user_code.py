@@ -1,6 +1,7 @@
 """User code that misbehaves in ways that are not plain errors (FAULTS section H)."""
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
@@ -269,3 +270,19 @@ def test_garbage_collection_at_every_step_changes_nothing():
         gc.set_threshold(*before)
 
     assert len(result.item_results) == 20 and result.delivery.acknowledged == 60
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, asyncio.CancelledError, StopIteration])
+@pytest.mark.parametrize("hook", ["retry_on", "progress"])
+def test_a_hook_that_raises_whatever_it_likes_does_not_end_the_run(client, error, hook):
+    def raising(_):
+        raise error("hook")
+
+    def failing(*, item):
+        raise ValueError("task")
+
+    settings = {"retry_on": {"retry_on": raising, "task_retries": 1}, "progress": {"progress": raising}}
+    items = [{"input": 1}, {"input": 2}]
+    result = client.run_experiment(name="hook", data=items, task=failing, **settings[hook])
+
+    assert [(failure.error_type, failure.attempts) for failure in result.item_failures] == [("ValueError", 1)] * 2

@@ -196,7 +196,10 @@ class ItemRuns:
         error = call.error if call.error is not None else TimeoutError("the task took too long")
         try:
             return self._plan.retry_on(error)
-        except Exception as broken:
+        except KeyboardInterrupt as stop:
+            self._stop(stop)
+            return False
+        except BaseException as broken:  # a SystemExit of user code ends its item, not the run
             warn(f"retry_on raised {type(broken).__name__}: {broken}; the item is not tried again")
             return False
 

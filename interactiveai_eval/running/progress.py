@@ -74,7 +74,9 @@ class Progress:
         )
         try:
             hook(details)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a SystemExit of the hook's ends the hook, not the run
             self.hook = None
             warn(f"progress hook raised {type(error).__name__}: {error}; it is not called again")
 
