@@ -192,7 +192,17 @@ def test_names_of_any_kind_lead_to_their_data_set_and_run(client, name):
     assert client.get_dataset_runs(dataset_name=name).data == []
 
 
-@pytest.mark.parametrize("name", ["", " ", ".", "..", None, 5, "odd \ud800", "nul \0"])
+NOT_A_NAME = r"must be a text that is not empty, '\.' or '\.\.'"
+NOT_TO_BE_KEPT = "must not have NUL characters or lone surrogates"
+
+
+@pytest.mark.parametrize(
+    "name, problem",
+    [
+        *((name, NOT_A_NAME) for name in ("", " ", ".", "..", None, 5)),
+        *((name, NOT_TO_BE_KEPT) for name in ("odd \ud800", "nul \0")),
+    ],
+)
 @pytest.mark.parametrize(
     "act",
     [
@@ -207,11 +217,11 @@ def test_names_of_any_kind_lead_to_their_data_set_and_run(client, name):
         lambda client, name: client.get_dataset("set").items[0].run(run_name=name),
     ],
 )
-def test_names_that_would_change_the_path_are_refused(client, act, name):
+def test_names_that_would_change_the_path_or_cannot_be_kept_are_refused(client, act, name, problem):
     """In the reference a data set named `..` changes the path (D65)."""
     filled(client, 1)
 
-    with pytest.raises(ArgumentError, match=r"must be a text that is not empty, '\.' or '\.\.'|must not have NUL characters"):
+    with pytest.raises(ArgumentError, match=problem):
         act(client, name)
 
 

@@ -74,11 +74,11 @@ def _key_to_cursor(start_ns: int, id: str) -> str:
 def _cursor_to_key(cursor: str) -> tuple[int, str]:
     try:
         start_ns, id = from_json(bytes.fromhex(cursor))
-        if type(start_ns) is int and -LAST_NS <= start_ns <= LAST_NS and type(id) is str:
-            return start_ns, well_formed(id)
-    except (ValueError, TypeError):  # no hexadecimal digits, no JSON, or no pair
-        pass
-    raise invalid("Invalid cursor: expected the meta.cursor of a page", "cursor")
+    except (ValueError, TypeError):
+        start_ns = id = None  # no hexadecimal digits, no JSON, or no pair: refused below like a pair of something else
+    if type(start_ns) is not int or not -LAST_NS <= start_ns <= LAST_NS or type(id) is not str:
+        raise invalid("Invalid cursor: expected the meta.cursor of a page", "cursor")
+    return start_ns, well_formed(id)
 
 
 def get_observation(call: Call) -> dict[str, Any]:
