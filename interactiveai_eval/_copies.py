@@ -10,43 +10,61 @@ _all_immutable = IMMUTABLE.issuperset
 
 
 def private_copy(value: Any) -> Any:
-    """A copy of `value` that shares nothing changeable with it.
+    """A copy of `value` that shares nothing changeable with it; what stands in it twice is one thing in the copy too.
 
     Plain dicts, lists and tuples are copied here, other objects by `copy.deepcopy`; what cannot be copied
     (clients, locks, files, generators) is shared.
     """
-    try:
-        return _copied(value)
-    except RecursionError:
-        return _deep_copy(value)
-
-
-def _copied(value: Any) -> Any:
     # Whether all members are immutable is asked in one C call: most dicts and lists of real items are flat.
     kind = type(value)
-    if kind is dict:
-        copy = value.copy()
-        if not _all_immutable(map(type, value.values())):
-            for key, member in value.items():
-                if type(member) not in IMMUTABLE:
-                    copy[key] = _copied(member)
-        return copy
-    if kind is list:
-        if _all_immutable(map(type, value)):
-            return value.copy()
-        return [_copied(member) for member in value]
     if kind in IMMUTABLE:
         return value
+    if kind is dict or kind is list:
+        copy = value.copy()  # in one step: another thread may be changing the original
+        if _all_immutable(map(type, copy.values() if kind is dict else copy)):
+            return copy
+    try:
+        return _copied(value, {})
+    except RecursionError:
+        return _deep_copy(value, {})
+
+
+def _copied(value: Any, made: dict[int, Any]) -> Any:
+    """The copy of `value`; `made` has the copies of the containers so far, by the id of the original."""
+    kind = type(value)
+    if kind in IMMUTABLE:
+        return value
+    if id(value) in made:
+        return made[id(value)]
+    if kind is dict:
+        copy = made[id(value)] = value.copy()
+        if not _all_immutable(map(type, copy.values())):
+            for key, member in copy.items():
+                if type(member) not in IMMUTABLE:
+                    copy[key] = _copied(member, made)
+        return copy
+    if kind is list:
+        copy = made[id(value)] = value.copy()
+        if not _all_immutable(map(type, copy)):
+            for place, member in enumerate(copy):
+                if type(member) not in IMMUTABLE:
+                    copy[place] = _copied(member, made)
+        return copy
     if kind is tuple:
-        return value if _all_immutable(map(type, value)) else tuple([_copied(member) for member in value])
-    return _deep_copy(value)
+        if _all_immutable(map(type, value)):
+            return value
+        members = tuple([_copied(member, made) for member in value])
+        return made.setdefault(id(value), members)  # a tuple in itself, by way of a list, is there by now
+    return _deep_copy(value, made)
 
 
-def _deep_copy(value: Any) -> Any:
+def _deep_copy(value: Any, made: dict[int, Any]) -> Any:
     from copy import deepcopy
 
     try:
-        return deepcopy(value)
-    except Exception:
-        # The user's object refuses to be copied; a shared object is better than a failed item.
+        return deepcopy(value, made)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        # The user's object refuses to be copied, in whatever way; a shared object is better than a failed item.
         return value

@@ -124,11 +124,20 @@ def short_repr(value: Any, limit: int = 120) -> str:
     """`repr(value)` for a message: one line, at most `limit` characters, never raises."""
     try:
         text = repr(value)
-    except Exception:
-        # The user's own __repr__ failed; the type still names the culprit.
+    except BaseException:
+        # The user's own __repr__ failed, whatever it raised; the type still names the culprit.
         text = f"<{type(value).__name__}>"
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def error_text(error: BaseException) -> str:
+    """The text of an exception; never raises."""
+    try:
+        return str(error)
+    except BaseException:
+        # The exception's own __str__ failed, whatever it raised; its type must do.
+        return f"<{type(error).__name__} whose text cannot be had>"
 
 
 def traceback_text(error: BaseException, limit: int = 60) -> str:
@@ -137,7 +146,7 @@ def traceback_text(error: BaseException, limit: int = 60) -> str:
 
     try:
         return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-limit))[-20_000:]
-    except Exception:
+    except BaseException:
         # The exception's own __str__ or __repr__ failed: its type and place are still worth telling.
         frames = "".join(traceback.format_tb(error.__traceback__, limit=-limit))
         return f"Traceback (most recent call last):\n{frames}{type(error).__name__}: <text cannot be had>"

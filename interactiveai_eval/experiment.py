@@ -11,7 +11,7 @@ from ._clock import ns_to_iso
 from ._copies import private_copy
 from ._ids import derived_id
 from ._log import warn
-from .errors import ApiError, FeatureUnavailable, RunStopped, TooManyFailuresError, TransportError
+from .errors import ApiError, FeatureUnavailable, RunStopped, TooManyFailuresError, TransportError, error_text
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .result import ExperimentResult
 from .running.calls import chosen
@@ -481,8 +481,8 @@ class _Run:
         stopped, source_error = self._stopped, self._schedule.source_error
         if stopped is None and source_error is not None:
             raise RunStopped(
-                f"data raised {type(source_error).__name__}: {source_error}, after {self._counted[0]} items; "
-                "this exception's result has them",
+                f"data raised {type(source_error).__name__}: {error_text(source_error)}, "
+                f"after {self._counted[0]} items; this exception's result has them",
                 result=result,
             ) from source_error
         limit = self._plan.fail_on_error

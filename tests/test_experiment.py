@@ -996,14 +996,14 @@ def test_metadata_with_keys_that_read_the_same_is_refused(client):
         client.run_experiment(name="m", data=[], task=doubled, metadata={1: "a", "1": "b"})
 
 
-def test_an_output_that_ends_the_program_when_it_is_recorded_leaves_the_result(client):
+def test_an_output_that_interrupts_when_it_is_recorded_leaves_the_result(client):
     """What is no ordinary exception passes through the encoder; the run ends with it, and with what it has."""
 
     class Bomb:
         def model_dump(self):
-            raise SystemExit(7)
+            raise KeyboardInterrupt
 
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(KeyboardInterrupt) as stopped:
         client.run_experiment(
             name="b", data=numbers(3), task=lambda item: Bomb() if item["input"] == 2 else 1, max_concurrency=1
         )

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 import threading
@@ -286,3 +287,185 @@ def test_a_hook_that_raises_whatever_it_likes_does_not_end_the_run(client, error
     result = client.run_experiment(name="hook", data=items, task=failing, **settings[hook])
 
     assert [(failure.error_type, failure.attempts) for failure in result.item_failures] == [("ValueError", 1)] * 2
+
+
+# -- values that run code of their own when they are looked at ---------------------------------------------------------
+
+ENDINGS = [RuntimeError, SystemExit, GeneratorExit, asyncio.CancelledError, StopIteration]
+
+
+class Snare:
+    """A value whose `where` raises `error`: what a lazy proxy of a dead connection does."""
+
+    def __init__(self, where, error):
+        def spring(*_, **__):
+            raise error("snare")
+
+        body = {where: property(spring)} if not where.startswith("__") else {where: spring}
+        self.__class__ = type("Snare", (Snare,), body)
+
+
+@pytest.mark.parametrize("error", ENDINGS)
+@pytest.mark.parametrize("where", ["__iter__", "keys", "name", "value", "__float__"])
+def test_what_an_evaluator_returns_fails_that_evaluator_only(client, where, error):
+    def returning(*, output):
+        snare = Snare(where, error)
+        if where == "value":
+            type(snare).name = "named"
+        if where == "keys":
+            type(snare).__getitem__ = lambda self, key: key
+        if where == "__float__":
+            type(snare).dtype, type(snare).item = "float", property(lambda self: float(self))
+        return snare
+
+    result = client.run_experiment(
+        name="s", data=numbers(2), task=lambda item: 1, evaluators=[returning, lambda *, output: 1.0]
+    )
+
+    assert [len(item.evaluator_failures) for item in result.item_results] == [1, 1]
+    assert [len(item.evaluations) for item in result.item_results] == [1, 1]
+
+
+@pytest.mark.parametrize("error", ENDINGS)
+@pytest.mark.parametrize("where", ["__repr__", "__deepcopy__", "__iter__", "model_dump", "__len__", "__getattribute__"])
+def test_an_output_that_raises_when_it_is_looked_at_is_a_result_or_a_failure(client, where, error):
+    def task(*, item):
+        return Snare(where, error) if item["input"] == 1 else 1
+
+    result = client.run_experiment(name="s", data=numbers(3), task=task, evaluators=[lambda *, output: 1])
+
+    assert len(result.item_results) + len(result.item_failures) == 3 and result.completed
+    assert {item.index for item in result.item_results} >= {0, 2}
+
+
+@pytest.mark.parametrize("error", ENDINGS)
+@pytest.mark.parametrize("where", ["input", "id", "dataset_id", "metadata", "__getattribute__"])
+def test_an_item_that_raises_when_it_is_read_is_a_failure_of_that_item(client, where, error):
+    class Whole:
+        input, expected_output, metadata = 7, None, None
+
+    snared = Snare(where, error)
+    for name in ("input", "expected_output", "metadata"):
+        if name != where:
+            setattr(type(snared), name, 1)
+
+    result = client.run_experiment(name="s", data=[Whole(), snared, Whole()], task=lambda item: 1)
+
+    assert [item.index for item in result.item_results] == [0, 2] and result.completed
+    assert [(failure.index, failure.stage) for failure in result.item_failures] == [(1, "input")]
+
+
+@pytest.mark.parametrize("error", ENDINGS)
+def test_a_dict_that_raises_when_it_is_asked_is_a_failure_of_that_item(client, error):
+    class Asked(dict):
+        def get(self, *_):
+            raise error("asked")
+
+    result = client.run_experiment(name="s", data=[{"input": 1}, Asked(input=2)], task=lambda item: 1)
+
+    assert len(result.item_results) == 1 and [failure.stage for failure in result.item_failures] == ["input"]
+
+
+@pytest.mark.parametrize("attribute", ["error_type", "traceback", "type_names", "__str__", "with_traceback"])
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_an_exception_that_raises_when_it_is_read_is_a_failure_of_its_item(client, attribute, error):
+    def spring(*_):
+        raise error("snare")
+
+    body = {attribute: spring if attribute in ("__str__", "with_traceback") else property(spring)}
+    kind = type("Trapped", (Exception,), body)
+
+    def task(*, item):
+        raise kind("text")
+
+    result = client.run_experiment(name="s", data=numbers(2), task=task, retry_on=ValueError, task_retries=1)
+
+    assert [failure.error_type for failure in result.item_failures] == ["Trapped", "Trapped"]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_mask_that_raises_whatever_it_likes_loses_no_item(error):
+    """Nothing of such an item can be recorded, as all of it would go through the mask."""
+
+    def mask(*, data):
+        if data == 1:
+            raise error("mask")
+        return data
+
+    with Interactive.local(mask=mask) as client:
+        try:
+            result = client.run_experiment(name="m", data=numbers(3), task=lambda item: 5, max_concurrency=1)
+        except KeyboardInterrupt as stopped:
+            result = stopped.result
+
+    assert [item.index for item in result.item_results][:1] == [0]
+    assert error is KeyboardInterrupt or len(result.item_results) == 3
+
+
+def test_an_evaluator_that_returns_nothing_without_end_is_a_failure(client):
+    result = client.run_experiment(
+        name="s", data=numbers(1), task=lambda item: 1, evaluators=[lambda *, output: itertools.repeat(None)]
+    )
+
+    assert "more than 10000" in result.item_results[0].evaluator_failures[0].message
+
+
+def test_an_interrupt_in_the_progress_hook_ends_the_run_and_what_is_under_way(client):
+    def hook(details):
+        raise KeyboardInterrupt
+
+    def task(*, item):
+        if item["input"]:
+            threading.Event().wait(20)
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        client.run_experiment(name="p", data=numbers(2), task=task, progress=hook)
+
+    result = stopped.value.result
+    assert [item.index for item in result.item_results] == [0]
+    assert [failure.stage for failure in result.item_failures] in (["cancelled"], [])
+
+
+def test_a_dict_that_another_thread_changes_can_be_copied(client):
+    """One thread adds keys while the items' metadata, which is that dict, is copied for every call."""
+    shared, over = {str(i): {"deep": [i]} for i in range(200)}, threading.Event()
+
+    def change():
+        number = 0
+        while not over.is_set():
+            shared[f"new {number % 1000}"] = {"deep": [number]}
+            shared.pop(f"new {(number + 500) % 1000}", None)
+            number += 1
+
+    changer = threading.Thread(target=change)
+    changer.start()
+    try:
+        items = [{"input": i, "metadata": shared} for i in range(100)]
+        result = client.run_experiment(
+            name="c", data=items, task=lambda item: 1, evaluators=[lambda *, metadata: len(metadata) >= 200]
+        )
+    finally:
+        over.set()
+        changer.join()
+
+    assert len(result.item_results) == 100 and not result.item_failures
+    assert all(not item.evaluator_failures for item in result.item_results)
+
+
+def test_values_that_share_their_parts_are_copied_once_and_keep_their_shape(client):
+    """Copied part by part, these 60 lists would be 2**60."""
+    doubling = [1]
+    for _ in range(60):
+        doubling = [doubling, doubling]
+    ring = {"name": "ring"}
+    ring["self"] = ring
+    seen = []
+
+    def evaluator(*, output):
+        seen.append((output["doubling"][0] is output["doubling"][1], output["ring"]["self"] is output["ring"]))
+        seen.append((output["doubling"] is doubling, output["ring"] is ring))
+
+    outcome = {"doubling": doubling, "ring": ring}
+    client.run_experiment(name="c", data=numbers(1), task=lambda item: outcome, evaluators=[evaluator])
+
+    assert seen == [(True, True), (False, False)]

@@ -157,7 +157,10 @@ class Collector:
                 # Whoever streams results to a disk that is full must not lose the rest in silence.
                 self._stop(error)
         if self._progress.hook is not None:
-            self._progress.item_done(failed=failed)
+            try:
+                self._progress.item_done(failed=failed)
+            except KeyboardInterrupt as error:
+                self._stop(error)
 
 
 def _place(outcome: Any) -> tuple[int, int]:

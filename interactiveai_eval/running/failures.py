@@ -1,7 +1,8 @@
 """Errors of user code as texts: type, message, traceback. Bounded, and total on exceptions that fail themselves."""
 from __future__ import annotations
 
-from ..errors import traceback_text
+from ..errors import error_text, traceback_text
+from .remote import RemoteError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,20 +25,13 @@ class Failure:
 
 def failure_of(error: BaseException) -> Failure:
     """The failure that an exception of user code amounts to; our own frames are left out of its traceback."""
-    remote_type = getattr(error, "error_type", None)
-    error_type = remote_type if isinstance(remote_type, str) else type(error).__name__
-    try:
-        message = str(error)[:MESSAGE_LIMIT]
-    except BaseException:
-        # The exception's own __str__ fails, whatever it raises; its type must do.
-        message = f"<{error_type} whose text cannot be had>"
-    remote_traceback = getattr(error, "traceback", None)
-    if remote_type is not None and isinstance(remote_traceback, str):
-        return Failure(error_type, message, remote_traceback)
+    message = error_text(error)[:MESSAGE_LIMIT]
+    if type(error) is RemoteError:
+        return Failure(error.error_type, message, error.traceback)
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_OURS + "."):
         trace = trace.tb_next
-    return Failure(error_type, message, traceback_text(error.with_traceback(trace)))
+    return Failure(type(error).__name__, message, traceback_text(BaseException.with_traceback(error, trace)))
 
 
 def timeout_failure(what: str, call: Call) -> Failure:

@@ -8,7 +8,7 @@ from _thread import allocate_lock
 
 from .._copies import IMMUTABLE, private_copy
 from .._log import warn
-from ..errors import ApiError, TransportError
+from ..errors import ApiError, TransportError, error_text
 from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailure
 from ..tracing.context import current
 from ..tracing.spans import Span
@@ -86,27 +86,38 @@ class ItemRuns:
         self.dataset_id: str | None = None  # of the items that were linked
 
     async def run(self, work: Work) -> None:
-        """The flow of one item, once."""
-        item = work.item
+        """The flow of one item, once: whatever happens, one result or one failure comes out."""
+        run = _OneRun(work, self._recorder.begin(work))
+        try:
+            await self._go_through(run)
+        except Failed as problem:
+            self._fail(run, problem)
+        except BaseException as error:
+            # Values of the user's that run code of their own where we look at them; or, in a run that was left at
+            # once, the end of the flow itself.
+            if run.is_over or (isinstance(error, GeneratorExit) and self._engine.stopping):
+                raise
+            if isinstance(error, KeyboardInterrupt):
+                self._stop(error)
+            self._fail(run, Failed("task", failure_of(error)))
+
+    async def _go_through(self, run: _OneRun) -> None:
+        """The way of an item that reaches its end. Raises Failed, and what the user's values raise when looked at."""
+        work, item = run.work, run.work.item
         if self._checkpoint is not None:
             finished = self._checkpoint.take(item.key(), work.repetition)
             if finished is not None:
-                self._restore(work, finished)
+                self._restore(run, finished)
                 return
         began = self._clock.monotonic()
-        run = _OneRun(work, self._recorder.begin(work))
         if item.dataset_id is not None and item.missing is None:
             await self._link(run)
         self._recorder.open_item(run.trace, item, run.dataset_run_id)
-        try:
-            if item.missing is not None:
-                raise Failed("input", Failure("MissingInput", item.missing))
-            output = await self._task(run)
-            self._recorder.end_item(run.trace, output, run.task_end_ns)
-            await self._evaluate(run, output)
-        except Failed as problem:
-            self._fail(run, problem)
-            return
+        if item.missing is not None:
+            raise Failed("input", Failure("MissingInput", item.missing))
+        output = await self._task(run)
+        self._recorder.end_item(run.trace, output, run.task_end_ns)
+        await self._evaluate(run, output)
         result = ExperimentItemResult(
             item=item.given,
             output=output,
@@ -121,6 +132,7 @@ class ItemRuns:
             evaluator_failures=run.failures,
         )
         self._deliver(run, result)
+        run.is_over = True
         self._collector.add_result(result, run.evaluator_runs, self._clock.monotonic() - began)
 
     # -- the data set run ------------------------------------------------------------------------------------------
@@ -200,7 +212,7 @@ class ItemRuns:
             self._stop(stop)
             return False
         except BaseException as broken:  # a SystemExit of user code ends its item, not the run
-            warn(f"retry_on raised {type(broken).__name__}: {broken}; the item is not tried again")
+            warn(f"retry_on raised {type(broken).__name__}: {error_text(broken)}; the item is not tried again")
             return False
 
     # -- evaluators ------------------------------------------------------------------------------------------------
@@ -238,9 +250,9 @@ class ItemRuns:
         for position, (function, call, span) in enumerate(zip(functions, calls, spans), first):
             if call.ending == CANCELLED:
                 raise Failed("cancelled", cancelled_failure("its evaluators"))
+            evaluations, failure = judged(function, call)
             if isinstance(call.error, KeyboardInterrupt):
                 self._stop(call.error)
-            evaluations, failure = judged(function, call)
             if failure is not None:
                 run.failures.append(failure)
             run.evaluations += evaluations
@@ -277,8 +289,14 @@ class ItemRuns:
 
     def _fail(self, run: _OneRun, problem: Failed) -> None:
         failure, work = problem.failure, run.work
-        self._recorder.fail_item(run.trace, failure)
-        self._deliver(run, None)
+        try:
+            self._recorder.fail_item(run.trace, failure)
+            self._deliver(run, None)
+        except BaseException as error:
+            # It cannot be recorded (a mask that raises what no mask should): counted, and still in the result.
+            reason = f"recording it raised {type(error).__name__}: {error_text(error)}"
+            self._outbox.counts.problem("spans", "skipped", run.trace.span_id, reason, work.item.id)
+        run.is_over = True
         self._collector.add_failure(
             ItemFailure(
                 index=work.index,
@@ -319,11 +337,11 @@ class ItemRuns:
         checkpoint.add(*place, entry)
         return lambda: checkpoint.mark_delivered(*place)
 
-    def _restore(self, work: Work, finished: Finished) -> None:
+    def _restore(self, run: _OneRun, finished: Finished) -> None:
         """Take over an item that an earlier process has finished; deliver what may not have arrived."""
         from binascii import a2b_base64
 
-        entry = finished.entry
+        entry, work = finished.entry, run.work
         result = entry_to_result(entry, work.item.given, work.index)
         if result.dataset_run_id is not None:
             self._linked(result.dataset_run_id, work.item)
@@ -337,6 +355,7 @@ class ItemRuns:
                 arrived=lambda: checkpoint.mark_delivered(*place),
             )
             self._outbox.put(parcel)
+        run.is_over = True
         self._collector.add_result(result, [EvaluatorRun.from_entry(ran) for ran in entry["evaluator_runs"]], 0.0)
 
 
@@ -350,6 +369,7 @@ class _OneRun:
         "evaluations",
         "evaluator_runs",
         "failures",
+        "is_over",
         "seconds",
         "task_end_ns",
         "trace",
@@ -361,6 +381,7 @@ class _OneRun:
         self.trace = trace
         self.context: Context | None = None  # of the user's code: the base context with the item span as current
         self.dataset_run_id: str | None = None
+        self.is_over = False  # its result or failure is with the collector
         self.attempts = 0
         self.seconds = 0.0
         self.task_end_ns = 0
@@ -380,8 +401,9 @@ def judged(function: UserFunction, call: Call) -> tuple[list[Evaluation], Evalua
     else:
         try:
             return evaluations_from(call.value, function.name), None
-        except Exception as error:
-            # Not ours to mend: what the evaluator returned is no evaluation, or its own iterator failed.
+        except BaseException as error:
+            # Not ours to mend: what the evaluator returned is no evaluation, or its own code failed, whatever with.
+            call.error = error
             failure = failure_of(error)
     return [], EvaluatorFailure(
         evaluator=function.name,

@@ -5,7 +5,7 @@ from contextvars import copy_context
 
 from .._ids import derived_id, sha256_hex
 from .._strict_json import to_attribute_text
-from ..errors import ArgumentError, short_repr
+from ..errors import ArgumentError, error_text, short_repr
 from .schedule import END, AsyncSource, Source
 
 TYPE_CHECKING = False
@@ -25,9 +25,30 @@ class Item:
 
     def __init__(self, given: Any) -> None:
         self.given = given
+        self.input: Any = None
+        self.expected_output: Any = None
+        self.metadata: Any = None
         self.missing: str | None = None
         self.dataset_id: str | None = None
-        own_id: Any = None
+        try:
+            own_id = self._read(given)
+            self.input_text = to_attribute_text(self.input)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # The item's own code failed, whatever it raised: that is this item's failure.
+            self.input = self.expected_output = self.metadata = own_id = self.dataset_id = None
+            self.input_text = short_repr(given)
+            self.missing = f"reading the item failed: {type(error).__name__}: {error_text(error)}"
+        if self.input is None and self.missing is None:
+            self.missing = f"the item has no input: {short_repr(given)}"
+        self.id: str = own_id or self._hash()
+
+    def _hash(self) -> str:
+        return sha256_hex(self.input_text.encode("utf-8", "replace"))[:16]
+
+    def _read(self, given: Any) -> str | None:
+        """Take over what `given` says; its own id comes back, as text, or None."""
         if isinstance(given, dict):
             get = given.get
             self.input = get("input")
@@ -35,31 +56,18 @@ class Item:
             self.metadata = get("metadata")
             own_id = get("id")
         else:
-            self._read_object(given)
-            own_id = getattr(given, "id", None)
-            dataset_id = getattr(given, "dataset_id", None)
-            if isinstance(dataset_id, str) and isinstance(own_id, str):
-                self.dataset_id = dataset_id
-        self.input_text = to_attribute_text(self.input)
-        if self.input is None and self.missing is None:
-            self.missing = f"the item has no input: {short_repr(given)}"
-        self.id = own_id if isinstance(own_id, str) and own_id else str(own_id) if type(own_id) is int else self._hash()
-
-    def _hash(self) -> str:
-        return sha256_hex(self.input_text.encode("utf-8", "replace"))[:16]
-
-    def _read_object(self, given: Any) -> None:
-        by_key = hasattr(given, "keys") and hasattr(given, "__getitem__")
-        try:
+            by_key = hasattr(given, "keys") and hasattr(given, "__getitem__")
             for name in ("input", "expected_output", "metadata"):
                 if by_key:
                     value = given[name] if name in given else None
                 else:
                     value = getattr(given, name, None)
                 setattr(self, name, value)
-        except Exception as error:
-            self.input = self.expected_output = self.metadata = None
-            self.missing = f"reading the item failed: {type(error).__name__}: {error}"
+            own_id = getattr(given, "id", None)
+            dataset_id = getattr(given, "dataset_id", None)
+            if isinstance(dataset_id, str) and isinstance(own_id, str):
+                self.dataset_id = dataset_id
+        return str(own_id) if type(own_id) is int else own_id if isinstance(own_id, str) else None
 
     def key(self) -> str:
         """64 hexadecimal digits that stand for all that the item says: equal items have equal keys."""

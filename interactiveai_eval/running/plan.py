@@ -7,6 +7,7 @@ from ..errors import ArgumentError
 from ..service.datasets import check_name
 from .calls import UserFunction, bind, bind_all
 from .items import check_data, length_of
+from .remote import RemoteError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -209,7 +210,9 @@ def _retry_rule(value: Any) -> Callable[[BaseException], bool]:
         names = {f"{kind.__module__}.{kind.__qualname__}" for kind in types}
         kinds = tuple(types)
         # An error from another process comes as the names of its types (see `remote.RemoteError`).
-        return lambda error: isinstance(error, kinds) or not names.isdisjoint(getattr(error, "type_names", ()))
+        return lambda error: isinstance(error, kinds) or (
+            type(error) is RemoteError and not names.isdisjoint(error.type_names)
+        )
     if callable(value) and not isinstance(value, type):
         return lambda error: bool(value(error))
     raise ArgumentError("retry_on", value, "must be exception types or a function of the exception")

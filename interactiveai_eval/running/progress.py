@@ -5,6 +5,7 @@ import sys
 from _thread import allocate_lock
 
 from .._log import warn
+from ..errors import error_text
 from ..model import Value
 
 TYPE_CHECKING = False
@@ -78,7 +79,7 @@ class Progress:
             raise
         except BaseException as error:  # a SystemExit of the hook's ends the hook, not the run
             self.hook = None
-            warn(f"progress hook raised {type(error).__name__}: {error}; it is not called again")
+            warn(f"progress hook raised {type(error).__name__}: {error_text(error)}; it is not called again")
 
     def end(self) -> None:
         """Finish the line on stderr, if there is one."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from ..errors import ArgumentError, short_repr, traceback_text
+from ..errors import ArgumentError, error_text, short_repr, traceback_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,10 +116,6 @@ def call_elsewhere(
             value = list(value)
     except BaseException as error:
         names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
-        try:
-            message = str(error)
-        except Exception:
-            message = "<text cannot be had>"  # the error's own __str__ failed
-        remote = RemoteError(type(error).__name__, message, traceback_text(error), names)
+        remote = RemoteError(type(error).__name__, error_text(error), traceback_text(error), names)
         return None, remote, time.perf_counter() - started
     return value, None, time.perf_counter() - started

@@ -51,9 +51,9 @@ def _collect(returned: Any, name: str, found: list[Evaluation], depth: int) -> N
     elif _is_scalar(returned):
         found.append(Evaluation(name=name, value=plain_score_value(returned)))
     elif hasattr(returned, "__iter__") and not isinstance(returned, (bytes, bytearray, memoryview)) and depth < 3:
-        for member in returned:
+        for number, member in enumerate(returned, 1):
             _collect(member, name, found, depth + 1)
-            if len(found) > EVALUATIONS_MOST:
+            if number > EVALUATIONS_MOST or len(found) > EVALUATIONS_MOST:
                 raise UnreadableEvaluation(f"returned more than {EVALUATIONS_MOST} evaluations")
     else:
         raise UnreadableEvaluation(

@@ -27,6 +27,8 @@ def cut(text: str) -> str:
 
 def metadata_attributes(prefix: str, metadata: Any) -> dict[str, Any]:
     """Span attributes of metadata: one a key for a mapping (text, integer and bool as they are), else one in all."""
+    if type(metadata) is dict:
+        metadata = metadata.copy()  # another thread may be changing it
     if type(metadata) is not dict or not all([type(name) is str for name in metadata]):
         plain = to_plain(metadata)
         if type(plain) is not dict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .._clock import datetime_to_iso, datetime_to_ns
 from .._copies import private_copy
 from .._strict_json import to_attribute_text, to_json
-from ..errors import ArgumentError, ClosedError, traceback_text
+from ..errors import ArgumentError, ClosedError, error_text, traceback_text
 from ..model import Evaluation
 from ..service.scores import Unsendable, score_body
 from .attributes import (
@@ -330,12 +330,7 @@ class Span(StartsSpans):
 
     def record_error(self, error: BaseException, *, traceback: str = "", status_message: str | None = None) -> None:
         """Mark the span as failed, with the exception as an event; `traceback` is text."""
-        kind = type(error).__name__
-        try:
-            message = str(error)
-        except Exception:
-            message = f"<{kind} whose text cannot be had>"  # the user's own __str__ failed
-        self.fail(kind, message, traceback=traceback, status_message=status_message)
+        self.fail(type(error).__name__, error_text(error), traceback=traceback, status_message=status_message)
 
     def fail(self, error_type: str, message: str, *, traceback: str = "", status_message: str | None = None) -> None:
         """Mark the span as failed with an error that is known by its type and texts."""
