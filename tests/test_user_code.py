@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import os
 import sys
 import threading
+from unittest.mock import Mock
 
 import pytest
 
@@ -469,3 +471,91 @@ def test_values_that_share_their_parts_are_copied_once_and_keep_their_shape(clie
     client.run_experiment(name="c", data=numbers(1), task=lambda item: outcome, evaluators=[evaluator])
 
     assert seen == [(True, True), (False, False)]
+
+
+def test_a_task_that_cancels_all_others_of_the_loop_ends_them_and_not_the_run(client):
+    """Those that it cancels before their first step have run nothing; they are failures all the same."""
+
+    async def task(*, item):
+        for other in asyncio.all_tasks():
+            if other is not asyncio.current_task():
+                other.cancel()
+        await asyncio.sleep(0)
+        return item["input"]
+
+    result = client.run_experiment(name="c", data=numbers(20), task=task)
+
+    assert len(result.item_results) + len(result.item_failures) == 20 and result.completed
+    assert {failure.error_type for failure in result.item_failures} == {"CancelledError"}
+
+
+def test_async_data_whose_puller_is_cancelled_ends_the_run_with_what_there_is(client):
+    class Data:
+        def __init__(self):
+            self.number = 0
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            self.number += 1
+            return {"input": self.number}
+
+    async def task(*, item):
+        if item["input"] == 3:
+            asyncio.get_running_loop().call_soon(cancel_all, 20)
+        await asyncio.sleep(0)
+        return item["input"]
+
+    def cancel_all(times):
+        for other in asyncio.all_tasks():
+            other.cancel()
+        if times:
+            asyncio.get_running_loop().call_soon(cancel_all, times - 1)
+
+    with pytest.raises(BaseException) as stopped:
+        client.run_experiment(name="c", data=Data(), task=task, max_concurrency=1)
+
+    assert [item.output for item in stopped.value.result.item_results][:2] == [1, 2]
+
+
+@pytest.mark.parametrize("role", ["task", "evaluator"])
+def test_a_mock_can_stand_for_a_function(client, role):
+    """A mock has every attribute, `func` and `__wrapped__` among them."""
+    mock = Mock(return_value=5)
+    roles = {"task": lambda item: 1, "evaluators": []}
+    roles.update({"task": mock} if role == "task" else {"evaluators": [mock]})
+
+    result = client.run_experiment(name="m", data=numbers(2), **roles)
+
+    assert mock.call_count == 2 and len(result.item_results) == 2
+
+
+def test_a_decorator_that_takes_other_arguments_than_what_it_wraps_is_called_as_it_is(client):
+    def judging(function):
+        @functools.wraps(function)
+        def wrapper(*, output, expected_output):
+            return function(output == expected_output)
+
+        return wrapper
+
+    def passing_on(function):
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    @judging
+    def exact(same):
+        return same
+
+    @passing_on
+    def long(output):
+        return output > 1
+
+    result = client.run_experiment(
+        name="w", data=[{"input": 1, "expected_output": 1}], task=lambda item: 1, evaluators=[exact, long]
+    )
+
+    assert [(e.name, e.value) for e in result.item_results[0].evaluations] == [("exact", True), ("long", False)]

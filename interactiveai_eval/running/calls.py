@@ -5,6 +5,8 @@ or mapper with one positional parameter gets the item there, whatever the parame
 """
 from __future__ import annotations
 
+from functools import partial
+
 from ..errors import ArgumentError
 
 TYPE_CHECKING = False
@@ -130,20 +132,21 @@ def chosen(function: UserFunction, values: Mapping[str, Any]) -> tuple[list[Any]
 
 def display_name(function: Any) -> str:
     """What a function is called in results: its name, that of what a partial wraps, or that of its class."""
-    while True:
-        name = getattr(function, "__name__", None)
-        if isinstance(name, str) and name:
-            return name
-        inner = getattr(function, "func", None)
-        if inner is None:
-            return type(function).__name__
-        function = inner
+    function = _without_partials(function)
+    name = getattr(function, "__name__", None)
+    return name if isinstance(name, str) and name else type(function).__name__
+
+
+def _without_partials(function: Any) -> Any:
+    """What a partial wraps, however often; other objects (a mock, say) have a `func` that means something else."""
+    while isinstance(function, partial):
+        function = function.func
+    return function
 
 
 def is_coroutine_function(function: Any) -> bool:
     """Whether calling `function` gives a coroutine. What is missed is found out when it returns one."""
-    while type(function).__name__ == "partial" and hasattr(function, "func"):
-        function = function.func
+    function = _without_partials(function)
     call = getattr(type(function), "__call__", None)  # noqa: B004  (its code is wanted, not whether there is one)
     for candidate in (function, getattr(function, "__func__", None), call):
         code = getattr(candidate, "__code__", None)
@@ -159,9 +162,10 @@ def _signature(function: Any) -> tuple[list[Parameter], bool, bool] | None:
     """
     inner = getattr(function, "__func__", function)
     code = getattr(inner, "__code__", None)
-    plain = type(inner).__name__ == "function" and not hasattr(inner, "__wrapped__")
-    if code is None or not plain or hasattr(inner, "__signature__"):
+    if code is None or type(inner).__name__ != "function" or hasattr(inner, "__signature__"):
         return _inspected(function)
+    if hasattr(inner, "__wrapped__") and code.co_flags & (_VAR_KEYWORDS | _VAR_POSITIONAL):
+        return _inspected(function)  # a decorator that passes on what it gets: what it wraps tells what it takes
     positional = code.co_varnames[: code.co_argcount]
     keyword_only = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
     required = len(positional) - len(inner.__defaults__ or ())

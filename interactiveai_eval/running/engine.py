@@ -390,7 +390,15 @@ class Engine:
             if awaitable is not None and hasattr(awaitable, "close"):
                 awaitable.close()
             return
-        call._task = self.lane.start(self._await(call, awaitable), call.context)  # type: ignore[union-attr, arg-type]
+        task = self.lane.start(self._await(call, awaitable), call.context)  # type: ignore[union-attr, arg-type]
+        call._task = task  # type: ignore[union-attr]
+        task.add_done_callback(partial(self._task_ended, call))  # type: ignore[arg-type]
+
+    def _task_ended(self, call: Call, task: Any) -> None:
+        """End the call of a task that somebody cancelled before its first step, so that nothing of it ever ran."""
+        if call.ending is None:
+            self.lane.ended(task)
+            self._end_and_advance(call, None, _cancellation(task), 0.0)
 
     async def _await(self, call: Call, awaitable: Any) -> None:
         """Run one awaitable to its end; never raises, so that no error of the user's reaches the loop."""
@@ -426,6 +434,15 @@ async def _nothing_awaited() -> None:
 _sample: Any = _nothing_awaited()
 _Coroutine = type(_sample)
 _sample.close()
+
+
+def _cancellation(task: Any) -> BaseException:
+    """The error that a cancelled task ended with."""
+    try:
+        task.result()
+    except BaseException as error:
+        return error
+    raise RuntimeError("a task ended without ending its call")
 
 
 def _cancel_task(call: Call) -> None:

@@ -174,6 +174,7 @@ class Schedule:
 
     def _begin_take(self, _: Any) -> None:
         self._taker = self._engine.lane.start(self._take_async(), copy_context())
+        self._taker.add_done_callback(self._taker_ended)
 
     async def _take_async(self) -> None:
         assert isinstance(self._source, AsyncSource)
@@ -182,7 +183,19 @@ class Schedule:
         except BaseException as error:
             self.source_error = error
             work = END
+        self._taken(work)
+
+    def _taker_ended(self, taker: Any) -> None:
+        """Take the end of a taker that somebody cancelled before its first step as the end of the data."""
+        if taker is self._taker:
+            from asyncio import CancelledError
+
+            self.source_error = CancelledError()
+            self._taken(END)
+
+    def _taken(self, work: Any) -> None:
         self._engine.lane.ended(self._taker)
+        self._taker = None
         if self._took(work):
             self._engine.lane.post(self._begin_take, None)
         elif self._taken_out:
