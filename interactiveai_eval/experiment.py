@@ -202,7 +202,7 @@ class _Run:
             source = item_source(plan.data, plan.repetitions)
             if self._remote is not None:
                 remote = self._remote
-                await self._in_thread(lambda: remote.check([plan.task, *plan.evaluators]))
+                await self._in_thread(lambda: remote.check(plan.remote_functions))
             self._open_checkpoint()
             if not self._services.tracing_enabled:
                 self._services.warn_of_silence()
@@ -240,6 +240,11 @@ class _Run:
         if self._schedule is not None:
             self._schedule.halt()
         self._engine.stop()
+        self._outbox.stop(self._clock.monotonic() + HURRIED_FLUSH_SECONDS if self._is_hurried() else None)
+
+    def _is_hurried(self) -> bool:
+        """Whether somebody waits for the process to end."""
+        return isinstance(self._stopped, (KeyboardInterrupt, SystemExit))
 
     def request_stop(self, error: BaseException) -> None:
         """Like `stop`, for signal handlers: takes no lock that the interrupted code may hold."""
@@ -311,6 +316,7 @@ class _Run:
         assert self._schedule is not None
         self._schedule.halt()
         self._engine.stop()
+        self._outbox.stop()
 
     def _failed(self, failed: int, given: int) -> None:
         """Stop the run when failures have become too many; a share is judged when the number of items is known."""
@@ -394,15 +400,14 @@ class _Run:
         run_failures: list[EvaluatorFailure],
     ) -> ExperimentResult:
         """Deliver what is left, in bounded time, and put the result together."""
+        complete = self._is_complete()  # a stop from here on shortens the delivery and takes nothing from the run
         self._queue_run_scores(items.dataset_run_id, run_evaluations)
-        hurried = isinstance(self._stopped, (KeyboardInterrupt, SystemExit))
-        seconds = 0.0 if self._at_once else HURRIED_FLUSH_SECONDS if hurried else FINAL_FLUSH_SECONDS
+        seconds = 0.0 if self._at_once else HURRIED_FLUSH_SECONDS if self._is_hurried() else FINAL_FLUSH_SECONDS
         deadline = self._clock.monotonic() + seconds
         if self._plan.time_budget_seconds is not None:
             deadline = min(deadline, self._began + self._plan.time_budget_seconds)
         delivery = await self._in_thread(lambda: self._outbox.close(deadline))
         url = await self._in_thread(lambda: self._run_url(items))
-        complete = self._is_complete()
         results, failures = collector.results(), collector.failures()
         _say_what_failed(self._plan.name, collector)
         self._counted = collector.given, collector.failed

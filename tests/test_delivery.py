@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import threading
 
 import pytest
@@ -13,6 +14,7 @@ from interactiveai_eval.transports.base import Transport
 from interactiveai_eval.transports.local import LocalTransport
 
 from .programs import run as run_program
+from .programs import start
 
 
 class Store(Transport):
@@ -416,3 +418,83 @@ WORKER = """
 def test_a_worker_of_multiprocessing_delivers_at_its_end(tmp_path):
     """Such processes end without their `atexit` functions."""
     assert run_program(WORKER, str(tmp_path / "eval.db")) == "['in the worker']\n"
+
+
+@pytest.mark.parametrize("ending", ["time budget", "interrupt"])
+def test_a_run_that_is_held_back_by_a_server_that_hangs_can_be_ended(ending):
+    """Items wait for room in the queue, which nobody empties; the end of the run lets them go."""
+    opened, stopped, late = threading.Event(), threading.Event(), []
+    stopper = threading.Timer(1.0, stopped.set)
+
+    def door(request):
+        if is_spans(request) and not opened.wait(25):
+            late.append(request)
+
+    def task(*, item):
+        if ending == "interrupt" and item["input"] == 1000:
+            stopper.start()
+        return item["input"]
+
+    def evaluator(*, output):
+        if ending == "interrupt" and output == 500:  # one that is under way while the others wait for room
+            assert stopped.wait(20)
+            raise KeyboardInterrupt
+        return 1
+
+    budget = 1.5 if ending == "time budget" else None
+    with Interactive(transport=Store(door), dialect="public") as client:
+        try:
+            result = client.run_experiment(
+                name="held",
+                data=numbers(20_000),
+                task=task,
+                evaluators=[evaluator],
+                max_concurrency=8,
+                time_budget=budget,
+            )
+        except KeyboardInterrupt as interrupted:
+            result = interrupted.result
+        opened.set()
+
+    assert not late and not result.completed and result.delivery.pending > 0
+    assert len(result.item_results) + len(result.item_failures) < 20_000
+
+
+INTERRUPTED_FLUSH = """
+    import threading
+    from interactiveai_eval import Interactive
+    from interactiveai_eval.transports.base import Transport
+    from interactiveai_eval.transports.local import LocalTransport
+
+    class Hanging(Transport):
+        def __init__(self):
+            self.inner = LocalTransport()
+
+        def send(self, request):
+            if "otel" in request.path:
+                print("flushing", flush=True)
+                threading.Event().wait(100)
+            return self.inner.send(request)
+
+    client = Interactive(transport=Hanging(), dialect="public")
+    try:
+        client.run_experiment(name="flush", data=[{"input": 1}], task=lambda item: 1)
+    except KeyboardInterrupt as stop:
+        print(len(stop.result.item_results), stop.result.completed, stop.result.delivery.pending, flush=True)
+    import os
+    os._exit(0)
+"""
+
+
+def test_an_interrupt_during_the_last_delivery_shortens_it():
+    program = start(INTERRUPTED_FLUSH)
+    assert program.stdout.readline() == "flushing\n"
+    threading.Event().wait(0.3)  # the item's span is on its way; the run is over but for that
+    program.send_signal(signal.SIGINT)
+
+    try:
+        out, err = program.communicate(timeout=20)
+    finally:
+        program.kill()
+
+    assert out == "1 True 1\n", err

@@ -954,6 +954,7 @@ def takes_nothing():
         ({"data": 7}, "data=7: must be an iterable of items"),
         ({"metadata": 5}, "metadata=5: must be a dict"),
         ({"task_timeout": 0}, "task_timeout=0: must be a number above 0"),
+        ({"time_budget": 10**400}, "must be a number above 0"),
         ({"evaluator_timeout": -1}, "evaluator_timeout=-1: must be a number above 0"),
         ({"task_retries": -1}, "task_retries=-1: must be a whole number of at least 0"),
         ({"retry_on": "ValueError"}, "retry_on='ValueError': must be exception types or a function"),

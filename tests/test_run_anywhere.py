@@ -232,6 +232,18 @@ def test_functions_that_cannot_travel_are_refused_before_any_work(client, proces
         client.run_experiment(name="far", data=numbers(1), task=lambda item: local, executor=processes)
 
 
+def test_a_composite_that_cannot_travel_is_refused_before_any_work(client, processes):
+    with pytest.raises(ArgumentError, match="cannot carry <lambda> to its workers"):
+        client.run_experiment(
+            name="far",
+            data=numbers(1),
+            task=square,
+            evaluators=[fails_far_away],
+            composite_evaluator=lambda *, evaluations: 1,
+            executor=processes,
+        )
+
+
 def test_a_worker_that_dies_is_a_failure_of_its_items(client):
     with ProcessPoolExecutor(1) as pool:
         result = client.run_experiment(name="die", data=numbers(1), task=dies, executor=pool)

@@ -154,6 +154,8 @@ class Outbox:
         self._sender: Thread | None = None
         self._threads = True
         self._closed = False
+        self._held_back = True  # whoever hands in more than there is room for; not after `stop`
+        self._latest: float | None = None
 
     def put(self, parcel: Parcel, *, may_wait: bool = True) -> None:
         """Hand in a parcel; blocks while too much waits, unless `may_wait` is False (on an event loop)."""
@@ -202,11 +204,25 @@ class Outbox:
             sender.join(LOOK_SECONDS)
         return self.report()
 
+    def stop(self, latest: float | None = None) -> None:
+        """Hold nobody back from now on; a flush under way, and each to come, ends by `latest` on the clock."""
+        with self._state:
+            self._held_back = False
+            self._latest = latest
+            self._state.notify_all()
+
     def _has_room(self) -> bool:
-        return (self._events < WAITING_EVENTS and self._bytes < WAITING_BYTES) or self._closed or not self._threads
+        if not self._held_back or self._closed or not self._threads:
+            return True
+        return self._events < WAITING_EVENTS and self._bytes < WAITING_BYTES
+
+    def _seconds_left(self, deadline: float | None) -> float:
+        """How long a flush may still take, by its own deadline and by that of `stop`."""
+        ends = [end for end in (deadline, self._latest) if end is not None]
+        return min(ends) - self._clock.monotonic() if ends else LOOK_SECONDS
 
     def _is_late(self, deadline: float | None) -> bool:
-        return deadline is not None and self._clock.monotonic() >= deadline
+        return self._seconds_left(deadline) <= 0
 
     def _start_sender(self) -> None:
         sender = Thread(target=self._run_sender, name="interactiveai_eval-sender", daemon=True)
@@ -264,8 +280,7 @@ class Outbox:
             self._hurry = True
             self._state.notify_all()
             while self._sender is not None and (self._queue or self._flights) and not self._is_late(deadline):
-                left = LOOK_SECONDS if deadline is None else deadline - self._clock.monotonic()
-                self._state.wait(min(LOOK_SECONDS, left))
+                self._state.wait(min(LOOK_SECONDS, self._seconds_left(deadline)))
             self._hurry = False
             here = self._sender is None
         if here:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from ..errors import ArgumentError
 from ..service.datasets import check_name
@@ -136,7 +137,12 @@ class Plan:
     @property
     def scoring_names(self) -> list[str]:
         """The names of the evaluators and of the composite, in order: what a checkpoint must agree with."""
-        return [function.name for function in (*self.evaluators, *([self.composite] if self.composite else []))]
+        return [function.name for function in self.remote_functions[1:]]
+
+    @property
+    def remote_functions(self) -> list[UserFunction]:
+        """What an executor runs, where there is one: the task, the evaluators and the composite, in order."""
+        return [self.task, *self.evaluators, *([self.composite] if self.composite else [])]
 
 
 def _text(argument: str, value: Any) -> str:
@@ -173,7 +179,7 @@ def _whole(argument: str, value: Any, *, least: int) -> int:
 def _positive(argument: str, value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
         raise ArgumentError(argument, value, "must be a number above 0, or None")
     return float(value)
 
