@@ -1051,3 +1051,23 @@ def test_an_open_file_is_not_data_but_its_decoded_lines_are(client, tmp_path):
         result = client.run_experiment(name="f", data=map(json.loads, file), task=doubled)
 
     assert outputs(result) == [2, 4]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_what_an_evaluator_waits_for_a_free_thread_is_not_its_time(client, concurrency):
+    """Six evaluators take turns on the few threads there are; each is well within its time, the last waits beyond it."""
+
+    def evaluator(*, output):
+        threading.Event().wait(0.2)
+        return 1
+
+    result = client.run_experiment(
+        name="q",
+        data=numbers(1),
+        task=doubled,
+        evaluators=[evaluator] * 6,
+        max_concurrency=concurrency,
+        evaluator_timeout=0.35,
+    )
+
+    assert result.item_results[0].evaluator_failures == [] and len(result.item_results[0].evaluations) == 6

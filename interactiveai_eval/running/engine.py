@@ -269,19 +269,23 @@ class Engine:
         """Start all calls but one plain one, which the calling thread takes itself."""
         mine = None
         for call in calls:
-            if call.timeout_seconds is not None:
-                call._alarm = self.alarm(
-                    self.clock.monotonic() + call.timeout_seconds, partial(self._end_early, call, TIMED_OUT)
-                )
             if call.is_coroutine:
                 self.lane.post(self._begin, call)
             elif self._remote is not None:
+                self._set_timeout(call)
                 self._remote.begin(call, self._end_and_advance)
             elif mine is None:
                 mine = call
             else:
                 self.submit(self._run_plain_and_advance, call)
         return mine
+
+    def _set_timeout(self, call: Call) -> None:
+        """Have the call ended when it has run for too long; what it waited for a thread before does not count."""
+        if call.timeout_seconds is not None and call._alarm is None:
+            call._alarm = self.alarm(
+                self.clock.monotonic() + call.timeout_seconds, partial(self._end_early, call, TIMED_OUT)
+            )
 
     def _run_plain(self, call: Call) -> Any:
         """Run a plain function here. _GOES_ON when its flow may go on on this thread, else what a job returns."""
@@ -291,6 +295,7 @@ class Engine:
             if call.ending is not None:
                 return None  # ended while it waited in the queue
             call.start_ns = self.clock.time_ns()
+        self._set_timeout(call)
         started = self.clock.monotonic()
         try:
             value = call.context.run(call.function, *call.arguments, **call.keywords)
@@ -390,6 +395,7 @@ class Engine:
             if awaitable is not None and hasattr(awaitable, "close"):
                 awaitable.close()
             return
+        self._set_timeout(call)  # type: ignore[arg-type]
         task = self.lane.start(self._await(call, awaitable), call.context)  # type: ignore[union-attr, arg-type]
         call._task = task  # type: ignore[union-attr]
         task.add_done_callback(partial(self._task_ended, call))  # type: ignore[arg-type]
