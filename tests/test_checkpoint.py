@@ -14,7 +14,7 @@ from interactiveai_eval import CheckpointError, Evaluation, Interactive, Respons
 from interactiveai_eval.transports.base import Transport
 from interactiveai_eval.transports.local import LocalTransport
 
-from .programs import start
+from .programs import run, start
 
 
 def numbers(n):
@@ -303,3 +303,38 @@ def test_a_refused_delivery_is_told_and_does_not_come_again(tmp_path):
     (problem,) = result.delivery.problems
     assert (problem.kind, problem.state, problem.item_id) == ("scores", "rejected", result.item_results[1].item_id)
     assert "name too long" in problem.reason
+
+
+FULL_DISK = """
+    import resource, signal, sys
+    from interactiveai_eval import CheckpointError, Interactive
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    data = [{"input": i} for i in range(50)]
+    seen = []
+
+    def task(*, item):
+        seen.append(item["input"])
+        return "x" * 500
+
+    def call():
+        with Interactive.local() as client:
+            return client.run_experiment(name="full", data=data, task=task, checkpoint=sys.argv[1], max_concurrency=1)
+
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        call()
+    except CheckpointError as error:
+        result, first = error.result, len(seen)
+        print("cannot be written" in str(error), len(result.item_results) == first, result.delivery.pending, result.completed)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    result = call()
+    print(first < 50, len(result.item_results), 50 <= len(seen) <= 52, result.completed)
+"""
+
+
+def test_a_full_disk_ends_the_run_with_its_result_and_the_journal_stays_readable(tmp_path):
+    pytest.importorskip("resource")
+
+    assert run(FULL_DISK, str(tmp_path / "run.jsonl")) == "True True 0 False\nTrue 50 True True\n"

@@ -6,16 +6,18 @@ Lines are appended and never changed, so a kill can only tear the last one, whic
 from __future__ import annotations
 
 import os
+from io import FileIO
 from threading import Lock
 
+from .._log import warn
 from .._strict_json import SAFE_INTEGER, JSONError, from_json, to_json
 from ..errors import CheckpointError
 from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any, BinaryIO
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
 FORMAT = "interactiveai_eval.checkpoint"
 VERSION = 1
@@ -45,6 +47,8 @@ class Checkpoint:
         self._path = path
         self._lock = Lock()
         self._finished: dict[tuple[str, int], list[Finished]] = {}
+        self._torn = False
+        self._warned = False
         self._file = _open(path)
         try:
             self._lock_file()
@@ -63,11 +67,16 @@ class Checkpoint:
         self._append({"key": key, "repetition": repetition, "number": number, **entry})
 
     def mark_delivered(self, key: str, repetition: int, number: int) -> None:
-        """Write down that everything of this item has arrived."""
-        self._append({"delivered": [key, repetition, number]})
+        """Write down that everything of this item has arrived; never raises: unmarked, it is only sent once more."""
+        try:
+            self._append({"delivered": [key, repetition, number]})
+        except CheckpointError as error:
+            if not self._warned:
+                self._warned = True
+                warn(f"{error}; what has arrived may be sent again on resume, with the same ids")
 
     def close(self) -> None:
-        """Close the file; what was written stays."""
+        """Close the file; what was written stays. Never raises: nothing waits to be written."""
         with self._lock:
             self._file.close()
 
@@ -76,11 +85,25 @@ class Checkpoint:
         with self._lock:
             if self._file.closed:
                 return  # a late acknowledgement after the run: it will be sent again on resume, with the same ids
+            if self._torn:
+                raise CheckpointError(f"checkpoint {self._path!r} cannot be written: its last line is torn")
+            rest = memoryview(text)
             try:
-                self._file.write(text)
-                self._file.flush()
+                while rest:
+                    rest = rest[self._file.write(rest) or 0 :]
             except OSError as error:
+                self._cut_off(len(text) - len(rest))
                 raise CheckpointError(f"checkpoint {self._path!r} cannot be written: {error.strerror}") from error
+
+    def _cut_off(self, written: int) -> None:
+        """Take back the part of a line that was written, so that what follows is not appended to it."""
+        if not written:
+            return
+        try:
+            self._file.truncate(self._file.tell() - written)
+            self._file.seek(0, os.SEEK_END)
+        except OSError:
+            self._torn = True  # nothing more is written: the next opening drops the torn line
 
     def _lock_file(self) -> None:
         try:
@@ -104,7 +127,7 @@ class Checkpoint:
         header: dict[str, Any] | None = None
         found: dict[tuple[str, int, int], Finished] = {}
         whole = 0
-        for number, line in enumerate(self._file, 1):
+        for number, line in enumerate(_lines(self._file), 1):
             if not line.endswith(b"\n"):
                 break  # torn by a kill
             try:
@@ -152,10 +175,21 @@ class Checkpoint:
 _START = f'{{"format": "{FORMAT}"'.encode("ascii")
 
 
-def _open(path: str) -> BinaryIO:
+def _lines(file: FileIO) -> Iterator[bytes]:
+    """The lines from the file's position on, read in large pieces."""
+    torn = b""
+    while piece := file.read(1_000_000):
+        *whole, torn = (torn + piece).split(b"\n")
+        for line in whole:
+            yield line + b"\n"
+    if torn:
+        yield torn
+
+
+def _open(path: str) -> FileIO:
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     try:
-        return os.fdopen(os.open(path, flags, 0o600), "r+b")
+        return FileIO(os.open(path, flags, 0o600), "r+")  # unbuffered: a full disk shows at the line that it hits
     except OSError as error:
         raise CheckpointError(
             f"checkpoint {path!r} cannot be opened: {error.strerror}; name a file in a folder that can be written"

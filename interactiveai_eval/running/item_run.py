@@ -8,7 +8,7 @@ from _thread import allocate_lock
 
 from .._copies import IMMUTABLE, private_copy
 from .._log import warn
-from ..errors import ApiError, TransportError, error_text
+from ..errors import ApiError, CheckpointError, TransportError, error_text
 from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailure
 from ..tracing.context import current
 from ..tracing.spans import Span
@@ -323,8 +323,11 @@ class ItemRuns:
         elif parcel.arrived is not None:
             parcel.arrived()
 
-    def _write_down(self, run: _OneRun, result: ExperimentItemResult, parcel: Parcel) -> Callable[[], None]:
-        """Write the result and its deliveries to the checkpoint; what comes back says that they have arrived."""
+    def _write_down(self, run: _OneRun, result: ExperimentItemResult, parcel: Parcel) -> Callable[[], None] | None:
+        """Write the result and its deliveries to the checkpoint; what comes back says that they have arrived.
+
+        A checkpoint that cannot be written ends the run, which keeps this result and delivers it.
+        """
         from binascii import b2a_base64
 
         checkpoint = self._checkpoint
@@ -334,7 +337,11 @@ class ItemRuns:
         entry["evaluator_runs"] = [ran.to_entry() for ran in run.evaluator_runs]
         entry["spans"] = [[id, b2a_base64(encoded, newline=False).decode("ascii")] for id, encoded in parcel.spans]
         entry["scores"] = parcel.scores
-        checkpoint.add(*place, entry)
+        try:
+            checkpoint.add(*place, entry)
+        except CheckpointError as error:
+            self._stop(error)
+            return None
         return lambda: checkpoint.mark_delivered(*place)
 
     def _restore(self, run: _OneRun, finished: Finished) -> None:
