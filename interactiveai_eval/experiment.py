@@ -351,7 +351,7 @@ class _Run:
         for function in plan.run_evaluators:
             values = {
                 "item_results": [_own_copy(result) for result in results],
-                "item_failures": list(failures),
+                "item_failures": [failure.replaced(item=private_copy(failure.item)) for failure in failures],
             }
             context = copy_context()
             context.run(current.set, None)
@@ -523,7 +523,9 @@ def _own_copy(result: ExperimentItemResult) -> ExperimentItemResult:
     copy: ExperimentItemResult = result.replaced(
         item=private_copy(result.item),
         output=private_copy(result.output),
-        evaluations=list(result.evaluations),
+        evaluations=[
+            evaluation.replaced(metadata=private_copy(evaluation.metadata)) for evaluation in result.evaluations
+        ],
         evaluator_failures=list(result.evaluator_failures),
     )
     return copy

@@ -674,9 +674,11 @@ def test_run_evaluators_see_all_results_and_failures_and_their_failures_are_kept
 
 def test_what_one_function_changes_no_other_sees(client):
     """In the reference an evaluator can change the caller's data, and a run evaluator empty the result (D62)."""
-    data = [{"input": {"q": [1]}, "metadata": {"k": [1]}, "expected_output": {"a": 1}}]
+    data = [{"input": {"q": [1]}, "metadata": {"k": [1]}, "expected_output": {"a": 1}}, {"input": {"fails": [1]}}]
 
     def task(*, item):
+        if "fails" in item["input"]:
+            raise ValueError
         item["input"]["q"].append("task")
         return {"out": [1]}
 
@@ -691,9 +693,11 @@ def test_what_one_function_changes_no_other_sees(client):
     def witness(*, input, output, expected_output, metadata, item):
         assert (input, output, expected_output) == ({"q": [1]}, {"out": [1]}, {"a": 1})
         assert (metadata, item) == ({"k": [1]}, data[0])
-        return 1
+        return Evaluation(name="witness", value=1, metadata={"seen": [1]})
 
-    def run_vandal(*, item_results):
+    def run_vandal(*, item_results, item_failures):
+        item_failures[0].item.clear()
+        item_results[0].evaluations[1].metadata.clear()
         item_results[0].evaluations.clear()
         item_results[0].output.clear()
         item_results.clear()
@@ -702,9 +706,11 @@ def test_what_one_function_changes_no_other_sees(client):
         name="vandals", data=data, task=task, evaluators=[vandal, witness], run_evaluators=[run_vandal]
     )
 
-    assert data == [{"input": {"q": [1]}, "metadata": {"k": [1]}, "expected_output": {"a": 1}}]
+    whole = {"input": {"q": [1]}, "metadata": {"k": [1]}, "expected_output": {"a": 1}}
+    assert data == [whole, {"input": {"fails": [1]}}] and result.run_evaluator_failures == []
     (item,) = result.item_results
     assert (item.output, [e.value for e in item.evaluations]) == ({"out": [1]}, [0, 1])
+    assert item.evaluations[1].metadata == {"seen": [1]}
 
 
 def test_evaluations_cannot_be_changed():

@@ -315,6 +315,25 @@ def test_plain_functions_run_without_threads():
     assert run(NO_THREADS + PLAIN_RUN) == "20 40 100\n"
 
 
+def test_a_time_budget_is_kept_between_two_calls_without_threads():
+    program = NO_THREADS + """
+    import time
+    from interactiveai_eval import Interactive
+
+    called = []
+
+    def evaluator(*, output):
+        time.sleep(0.1)
+        called.append(output)
+
+    result = Interactive.local().run_experiment(
+        name="b", data=[{"input": 1}], task=lambda item: 1, evaluators=[evaluator] * 30, time_budget=0.5
+    )
+    print(len(called) < 30, [failure.stage for failure in result.item_failures], result.completed)
+    """
+    assert run(program) == "True ['cancelled'] False\n"
+
+
 def test_coroutines_run_without_threads():
     program = NO_THREADS + """
     import asyncio

@@ -199,8 +199,8 @@ class Engine:
         """Do what was requested, fire the alarms that are due, else wait for a `wake` or for the next alarm."""
         while self._requests:
             self._requests.popleft()()
-        if self.threads.inline:
-            self.threads.run_waiting()
+        if self.threads.inline and self.threads.run_next():
+            self.lane.wake()  # there may be more, but first what was requested and what is due
         due = []
         with self._lock:
             now = self.clock.monotonic()

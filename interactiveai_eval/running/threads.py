@@ -33,7 +33,7 @@ class Threads:
     """Runs jobs on at most `limit` daemon threads, in the order of `submit`.
 
     A job is (function, argument) and must not raise; it returns True when it was abandoned while it ran.
-    Works without threads too: when not one can be started, jobs wait in the queue until the owner calls `run_waiting`.
+    Works without threads too: when not one can be started, jobs wait in the queue until the owner calls `run_next`.
     """
 
     def __init__(self, limit: int) -> None:
@@ -61,14 +61,13 @@ class Threads:
                 if not self.inline and not self._closed:
                     self._attend()
 
-    def run_waiting(self) -> bool:
-        """Run the jobs that wait, here and now; whether there were any. For Pythons without threads."""
-        found = False
-        while self._queue:
-            found = True
-            function, argument = self._queue.popleft()
-            function(argument)
-        return found
+    def run_next(self) -> bool:
+        """Run the next job that waits, here and now; whether there was one. For Pythons without threads."""
+        if not self._queue:
+            return False
+        function, argument = self._queue.popleft()
+        function(argument)
+        return True
 
     def abandon(self) -> None:
         """Stop counting one thread: it hangs in user code, is left to finish alone, and another may take its place."""
