@@ -219,6 +219,7 @@ class _Run:
                 rate_limit=plan.rate_limit,
                 may_start=self._set_time_budget(collector),
                 total=plan.total,
+                interrupted=self.stop,
             )
             if self._stopped is not None:  # a signal came before there was anything to halt
                 self._schedule.halt()
@@ -496,6 +497,8 @@ class _Run:
             stopped = _too_many(failed, limit) if failed and failed >= limit * given else None
         if stopped is None:
             return result
+        if isinstance(stopped, StopIteration):  # a coroutine cannot raise it
+            raise RunStopped("on_result raised StopIteration", result=result) from stopped
         stopped.result = result  # type: ignore[attr-defined]
         raise stopped
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from interactiveai_eval import Interactive
+from interactiveai_eval import Interactive, RunStopped
 
 from .programs import run, start
 
@@ -233,3 +233,36 @@ HEARD_ELSEWHERE = """
 def test_a_signal_that_the_system_hands_to_another_thread_ends_the_run_too(kind):
     """Python runs its handlers in the main thread, which a signal in another thread does not wake."""
     assert run(HEARD_ELSEWHERE, kind) == "['cancelled']\n"
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_an_interrupt_out_of_the_data_ends_the_run_and_what_is_under_way(client, kind):
+    started = threading.Event()
+
+    def task(*, item):
+        started.set()
+        threading.Event().wait(15)
+
+    def data():
+        yield {"input": 1}
+        started.wait(15)
+        raise KeyboardInterrupt
+
+    async def async_data():
+        for item in data():
+            yield item
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        client.run_experiment(name="data", data=data() if kind == "plain" else async_data(), task=task)
+
+    assert [failure.stage for failure in stopped.value.result.item_failures] == ["cancelled"]
+
+
+def test_a_result_hook_that_raises_stop_iteration_ends_the_run_with_its_result(client):
+    def hook(outcome):
+        raise StopIteration
+
+    with pytest.raises(RunStopped, match="on_result raised StopIteration") as stopped:
+        client.run_experiment(name="h", data=[{"input": 1}], task=lambda item: 1, on_result=hook)
+
+    assert len(stopped.value.result.item_results) == 1

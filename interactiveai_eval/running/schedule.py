@@ -52,7 +52,9 @@ class Schedule:
         rate_limit: float | None = None,
         may_start: Callable[[], bool] | None = None,
         total: int | None = None,
+        interrupted: Callable[[BaseException], None] | None = None,
     ) -> None:
+        """`interrupted(error)` is told of a KeyboardInterrupt out of the source, which also becomes `source_error`."""
         self._engine = engine
         self._source = source
         self._make_flow = make_flow
@@ -63,6 +65,7 @@ class Schedule:
         self._taker: Any = None
         self._may_start = may_start
         self._left = total
+        self._interrupted = interrupted
         self._lock = allocate_lock()
         self._on_their_way = 0
         self._taking = False
@@ -102,12 +105,17 @@ class Schedule:
             try:
                 work = self._source.take()
             except BaseException as error:
-                self.source_error = error
+                self._source_failed(error)
                 work = END
             may_take = self._took(work)
         if self._taken_out:
             self._engine.lane.wake()
         return self._left_alone or None
+
+    def _source_failed(self, error: BaseException) -> None:
+        self.source_error = error
+        if isinstance(error, KeyboardInterrupt) and self._interrupted is not None:
+            self._interrupted(error)
 
     def _may_take(self) -> bool:
         """Whether the calling thread is now the one that takes; the lock is held."""
@@ -181,7 +189,7 @@ class Schedule:
         try:
             work = await self._source.take()
         except BaseException as error:
-            self.source_error = error
+            self._source_failed(error)
             work = END
         self._taken(work)
 
