@@ -163,12 +163,12 @@ def _run_beside_loop(plan: Plan, services: Services) -> ExperimentResult:
             ended.set()
 
     thread = Thread(target=copy_context().run, args=(work,), name="interactiveai_eval-run", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:
-        feature = "run_experiment inside a running loop (await run_experiment_async instead)"
-        raise FeatureUnavailable(feature, "_thread") from None
-    with Signals(run.request_stop, interrupts=True):
+    with Signals(run.request_stop, interrupts=True):  # before the thread runs, which may be stopped at once
+        try:
+            thread.start()
+        except RuntimeError:
+            feature = "run_experiment inside a running loop (await run_experiment_async instead)"
+            raise FeatureUnavailable(feature, "_thread") from None
         while not ended.wait(LOOK_SECONDS):
             pass  # a signal may have come meanwhile
     if outcome[1] is not None:
@@ -202,7 +202,7 @@ class _Run:
             source = item_source(plan.data, plan.repetitions)
             if self._remote is not None:
                 remote = self._remote
-                await self._in_thread(lambda: remote.check(plan.remote_functions))
+                await self._in_thread(lambda: remote.check(plan.item_functions))
             self._open_checkpoint()
             if not self._services.tracing_enabled:
                 self._services.warn_of_silence()
@@ -241,7 +241,9 @@ class _Run:
         if self._schedule is not None:
             self._schedule.halt()
         self._engine.stop()
-        self._outbox.stop(self._clock.monotonic() + HURRIED_FLUSH_SECONDS if self._is_hurried() else None)
+        self._outbox.hold_nobody_back()
+        if self._is_hurried():
+            self._outbox.hurry(self._clock.monotonic() + HURRIED_FLUSH_SECONDS)
 
     def _is_hurried(self) -> bool:
         """Whether somebody waits for the process to end."""
@@ -317,7 +319,7 @@ class _Run:
         assert self._schedule is not None
         self._schedule.halt()
         self._engine.stop()
-        self._outbox.stop()
+        self._outbox.hold_nobody_back()
 
     def _failed(self, failed: int, given: int) -> None:
         """Stop the run when failures have become too many; a share is judged when the number of items is known."""
@@ -407,6 +409,8 @@ class _Run:
         deadline = self._clock.monotonic() + seconds
         if self._plan.time_budget_seconds is not None:
             deadline = min(deadline, self._began + self._plan.time_budget_seconds)
+        if self._is_hurried():  # counted from here: what ended the run may lie seconds back
+            self._outbox.hurry(deadline)
         delivery = await self._in_thread(lambda: self._outbox.close(deadline))
         url = await self._in_thread(lambda: self._run_url(items))
         results, failures = collector.results(), collector.failures()

@@ -109,3 +109,16 @@ def test_details_read_as_one_line():
     details = ProgressDetails(name="x", done=3, failed=0, total=None, elapsed_seconds=2.0)
 
     assert str(details) == "x: 3 items, 1.5/s"
+
+
+def test_data_that_cannot_tell_its_length_has_no_total(client):
+    class Data(list):
+        def __len__(self):
+            raise ConnectionError("no count without the server")
+
+    told = []
+    client.run_experiment(
+        name="n", data=Data([{"input": 1}]), task=lambda item: 1, progress=lambda details: told.append(details.total)
+    )
+
+    assert told == [None]

@@ -473,7 +473,8 @@ def test_values_that_share_their_parts_are_copied_once_and_keep_their_shape(clie
     assert seen == [(True, True), (False, False)]
 
 
-def test_a_task_that_cancels_all_others_of_the_loop_ends_them_and_not_the_run(client):
+@pytest.mark.parametrize("kind", ["coroutine", "plain function that returns one"])
+def test_a_task_that_cancels_all_others_of_the_loop_ends_them_and_not_the_run(client, kind):
     """Those that it cancels before their first step have run nothing; they are failures all the same."""
 
     async def task(*, item):
@@ -483,7 +484,8 @@ def test_a_task_that_cancels_all_others_of_the_loop_ends_them_and_not_the_run(cl
         await asyncio.sleep(0)
         return item["input"]
 
-    result = client.run_experiment(name="c", data=numbers(20), task=task)
+    given = task if kind == "coroutine" else lambda item: task(item=item)
+    result = client.run_experiment(name="c", data=numbers(20), task=given)
 
     assert len(result.item_results) + len(result.item_failures) == 20 and result.completed
     assert {failure.error_type for failure in result.item_failures} == {"CancelledError"}

@@ -76,9 +76,12 @@ class Checkpoint:
                 warn(f"{error}; what has arrived may be sent again on resume, with the same ids")
 
     def close(self) -> None:
-        """Close the file; what was written stays. Never raises: nothing waits to be written."""
+        """Close the file; what was written stays. Never raises, as the result of the run is on its way out."""
         with self._lock:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as error:  # a network disk that finds out only now
+                warn(f"checkpoint {self._path!r} cannot be closed: {error.strerror}")
 
     def _append(self, line: Mapping[str, Any]) -> None:
         text = to_json(line).encode("ascii") + b"\n"

@@ -398,12 +398,16 @@ class Engine:
         self._set_timeout(call)  # type: ignore[arg-type]
         task = self.lane.start(self._await(call, awaitable), call.context)  # type: ignore[union-attr, arg-type]
         call._task = task  # type: ignore[union-attr]
-        task.add_done_callback(partial(self._task_ended, call))  # type: ignore[arg-type]
+        task.add_done_callback(partial(self._task_ended, call, awaitable))  # type: ignore[arg-type]
 
-    def _task_ended(self, call: Call, task: Any) -> None:
-        """End the call of a task that somebody cancelled before its first step, so that nothing of it ever ran."""
+    def _task_ended(self, call: Call, awaitable: Any, task: Any) -> None:
+        """See to a task that somebody cancelled before its first step, so that `_await` never ran."""
+        if not self.lane.has(task):
+            return
+        self.lane.ended(task)
+        if hasattr(awaitable, "close"):
+            awaitable.close()
         if call.ending is None:
-            self.lane.ended(task)
             self._end_and_advance(call, None, _cancellation(task), 0.0)
 
     async def _await(self, call: Call, awaitable: Any) -> None:

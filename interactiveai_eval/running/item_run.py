@@ -97,9 +97,11 @@ class ItemRuns:
             # once, the end of the flow itself.
             if run.is_over or (isinstance(error, GeneratorExit) and self._engine.stopping):
                 raise
+            stage = "task"
             if isinstance(error, KeyboardInterrupt):
                 self._stop(error)
-            self._fail(run, Failed("task", failure_of(error)))
+                stage = "cancelled"
+            self._fail(run, Failed(stage, failure_of(error)))
 
     async def _go_through(self, run: _OneRun) -> None:
         """The way of an item that reaches its end. Raises Failed, and what the user's values raise when looked at."""

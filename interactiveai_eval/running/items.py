@@ -168,5 +168,6 @@ def length_of(data: Any) -> int | None:
     """How many items `data` has, if it tells."""
     try:
         return len(data)
-    except (TypeError, NotImplementedError):
+    except Exception:
+        # It has no length, or its own code cannot tell: the run goes on without a total.
         return None

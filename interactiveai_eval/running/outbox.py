@@ -154,7 +154,7 @@ class Outbox:
         self._sender: Thread | None = None
         self._threads = True
         self._closed = False
-        self._held_back = True  # whoever hands in more than there is room for; not after `stop`
+        self._holds_back = True  # whoever hands in more than there is room for
         self._latest: float | None = None
 
     def put(self, parcel: Parcel, *, may_wait: bool = True) -> None:
@@ -204,20 +204,25 @@ class Outbox:
             sender.join(LOOK_SECONDS)
         return self.report()
 
-    def stop(self, latest: float | None = None) -> None:
-        """Hold nobody back from now on; a flush under way, and each to come, ends by `latest` on the clock."""
+    def hold_nobody_back(self) -> None:
+        """Let everyone in from now on, room or no room: the run is about to end."""
         with self._state:
-            self._held_back = False
+            self._holds_back = False
+            self._state.notify_all()
+
+    def hurry(self, latest: float) -> None:
+        """Have a flush under way, and each to come, end by `latest` on the clock."""
+        with self._state:
             self._latest = latest
             self._state.notify_all()
 
     def _has_room(self) -> bool:
-        if not self._held_back or self._closed or not self._threads:
+        if not self._holds_back or self._closed or not self._threads:
             return True
         return self._events < WAITING_EVENTS and self._bytes < WAITING_BYTES
 
     def _seconds_left(self, deadline: float | None) -> float:
-        """How long a flush may still take, by its own deadline and by that of `stop`."""
+        """How long a flush may still take, by its own deadline and by that of `hurry`."""
         ends = [end for end in (deadline, self._latest) if end is not None]
         return min(ends) - self._clock.monotonic() if ends else LOOK_SECONDS
 

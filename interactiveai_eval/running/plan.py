@@ -137,11 +137,11 @@ class Plan:
     @property
     def scoring_names(self) -> list[str]:
         """The names of the evaluators and of the composite, in order: what a checkpoint must agree with."""
-        return [function.name for function in self.remote_functions[1:]]
+        return [function.name for function in self.item_functions[1:]]
 
     @property
-    def remote_functions(self) -> list[UserFunction]:
-        """What an executor runs, where there is one: the task, the evaluators and the composite, in order."""
+    def item_functions(self) -> list[UserFunction]:
+        """What is called for each item: the task, the evaluators and the composite, in order."""
         return [self.task, *self.evaluators, *([self.composite] if self.composite else [])]
 
 
