@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from interactiveai_eval import Interactive
+from interactiveai_eval import Interactive, RunStopped
 from interactiveai_eval.testing import recorded_spans
 
 from .programs import run
@@ -501,24 +501,32 @@ def test_async_data_whose_puller_is_cancelled_ends_the_run_with_what_there_is(cl
 
         async def __anext__(self):
             self.number += 1
+            if self.number > 1000:
+                raise StopAsyncIteration
             return {"input": self.number}
+
+    cancelled = set()
 
     async def task(*, item):
         if item["input"] == 3:
-            asyncio.get_running_loop().call_soon(cancel_all, 20)
+            asyncio.get_running_loop().call_soon(cancel_all)
         await asyncio.sleep(0)
         return item["input"]
 
-    def cancel_all(times):
+    def cancel_all():
+        """Cancel the third item's task and then, before its first step, the one that pulls the fourth."""
         for other in asyncio.all_tasks():
             other.cancel()
-        if times:
-            asyncio.get_running_loop().call_soon(cancel_all, times - 1)
+            cancelled.add(other)
+        if len(cancelled) < 2:
+            asyncio.get_running_loop().call_soon(cancel_all)
 
-    with pytest.raises(BaseException) as stopped:
+    with pytest.raises(RunStopped, match="data raised CancelledError") as stopped:
         client.run_experiment(name="c", data=Data(), task=task, max_concurrency=1)
 
-    assert [item.output for item in stopped.value.result.item_results][:2] == [1, 2]
+    result = stopped.value.result
+    assert [item.output for item in result.item_results] == [1, 2]
+    assert [failure.error_type for failure in result.item_failures] == ["CancelledError"]
 
 
 @pytest.mark.parametrize("role", ["task", "evaluator"])
