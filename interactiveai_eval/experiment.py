@@ -11,16 +11,16 @@ from ._clock import ns_to_iso
 from ._copies import private_copy
 from ._ids import derived_id
 from ._log import warn
-from .errors import ApiError, FeatureUnavailable, RunStopped, TooManyFailuresError, TransportError, error_text
+from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .result import ExperimentResult
 from .running.calls import chosen
 from .running.checkpoint import Checkpoint
 from .running.collector import Collector
-from .running.engine import Call, Calls, Engine
+from .running.driver import Driver, run_here, run_on_loop
+from .running.engine import Call, Calls
 from .running.item_run import ItemRuns, judged
 from .running.items import item_source
-from .running.loops import LOOK_SECONDS, CallersLoop, OwnLoop, run_to_end, running_loop
 from .running.outbox import Parcel
 from .running.plan import Plan
 from .running.progress import Progress
@@ -28,18 +28,16 @@ from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, masked_evaluati
 from .running.remote import RemoteLane
 from .running.schedule import Schedule
 from .running.scoring import create_evaluator_from_autoevals
-from .running.stops import Signals
-from .running.threads import Threads
 from .service.scores import Unsendable, score_body
 from .tracing.context import current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Context
     from typing import Any
 
     from ._clock import Clock
+    from .running.calls import UserFunction
     from .running.loops import Lane
     from .running.outbox import Outbox
     from .service.api import Api
@@ -66,9 +64,6 @@ __all__ = [
     "create_evaluator_from_autoevals",
 ]
 
-# How long the delivery at the end of a run may take: normally, and after Ctrl-C. Made-up figures.
-FINAL_FLUSH_SECONDS = 60.0
-HURRIED_FLUSH_SECONDS = 3.0
 # What a time budget leaves for delivery: this share of it, at most so many seconds.
 BUDGET_RESERVE_SHARE = 0.1
 BUDGET_RESERVE_SECONDS = 3.0
@@ -120,60 +115,14 @@ class Services:
 
 
 def run_experiment(plan: Plan, services: Services) -> ExperimentResult:
-    """Run a checked plan in the calling thread; inside a running loop, in a helper thread that is waited for."""
-    if running_loop() is not None:
-        return _run_beside_loop(plan, services)
-    lane = OwnLoop(services.clock)
-    run = _Run(plan, services, lane)
-    try:
-        with Signals(run.request_stop, interrupts=True):
-            result: ExperimentResult = run_to_end(run.go())
-            return result
-    finally:
-        lane.close()
+    """Run a checked plan and wait for it; works inside a running loop too."""
+    result: ExperimentResult = run_here(lambda lane: _Run(plan, services, lane), services.clock)
+    return result
 
 
 async def run_experiment_async(plan: Plan, services: Services) -> ExperimentResult:
-    """Run a checked plan from a coroutine: its coroutines share the caller's loop, which is never blocked."""
-    lane = CallersLoop(services.clock)
-    run = _Run(plan, services, lane)
-    try:
-        with Signals(run.request_stop, interrupts=False):
-            return await run.go()
-    finally:
-        await lane.close()
-
-
-def _run_beside_loop(plan: Plan, services: Services) -> ExperimentResult:
-    """The plain form inside a running loop (a notebook): the loop waits, context and exceptions come along."""
-    from threading import Event, Thread
-
-    lane = OwnLoop(services.clock)
-    run = _Run(plan, services, lane)
-    ended = Event()
-    outcome: list[Any] = [None, None]
-
-    def work() -> None:
-        try:
-            outcome[0] = run_to_end(run.go())
-        except BaseException as error:
-            outcome[1] = error
-        finally:
-            lane.close()
-            ended.set()
-
-    thread = Thread(target=copy_context().run, args=(work,), name="interactiveai_eval-run", daemon=True)
-    with Signals(run.request_stop, interrupts=True):  # before the thread runs, which may be stopped at once
-        try:
-            thread.start()
-        except RuntimeError:
-            feature = "run_experiment inside a running loop (await run_experiment_async instead)"
-            raise FeatureUnavailable(feature, "_thread") from None
-        while not ended.wait(LOOK_SECONDS):
-            pass  # a signal may have come meanwhile
-    if outcome[1] is not None:
-        raise outcome[1]
-    result: ExperimentResult = outcome[0]
+    """Run a checked plan from a coroutine, whose loop goes on."""
+    result: ExperimentResult = await run_on_loop(lambda lane: _Run(plan, services, lane), services.clock)
     return result
 
 
@@ -185,96 +134,69 @@ class _Run:
         self._services = services
         self._clock = services.clock
         self._remote = None if plan.executor is None else RemoteLane(plan.executor)
-        # One more than the items: a source that blocks in its iterator holds a thread too.
-        self._engine = Engine(Threads(plan.max_concurrency + 1), lane, remote=self._remote)
         self._outbox = services.make_outbox()
-        self._stopped: BaseException | None = None
+        # One thread more than the items: a source that blocks in its iterator holds one too.
+        self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 1, remote=self._remote)
+        self._engine = self.driver.engine
+        self._context = copy_context()  # the caller's
         self._schedule: Schedule | None = None
         self._checkpoint: Checkpoint | None = None
         self._began = self._clock.monotonic()
         self._counted = 0, 0  # items given and failed, once all is over
-        self._at_once = False
+        # The names and ids of the run: given, or drawn now; or taken over from the checkpoint.
+        self._run_name: str = plan.run_name or f"{plan.name} - {ns_to_iso(self._clock.time_ns())}"
+        self._experiment_id: str = plan.experiment_id or services.tracer.ids.trace_id()
 
     async def go(self) -> ExperimentResult:
-        """The whole run. Raises what ended it early, with the result so far as its `result`."""
-        plan = self._plan
+        """The whole run."""
+        plan, stop = self._plan, self.driver.stop
         try:
-            source = item_source(plan.data, plan.repetitions)
-            if self._remote is not None:
-                remote = self._remote
-                await self._in_thread(lambda: remote.check(plan.item_functions))
-            self._open_checkpoint()
+            self._checkpoint = await self.driver.in_thread(self._prepare, late=_close_if_any)
+            if self._checkpoint is not None:
+                self._run_name = self._checkpoint.header["run_name"]
+                self._experiment_id = self._checkpoint.header["experiment_id"]
             if not self._services.tracing_enabled:
                 self._services.warn_of_silence()
             progress = Progress(plan.progress, name=plan.name, total=plan.total, clock=self._clock)
-            collector = Collector(plan, progress, stop=self.stop, failed=self._failed)
-            context = copy_context()
-            recorder = self._recorder(context)
-            items = self._item_runs(recorder, collector, context)
+            collector = Collector(plan, progress, stop=stop, failed=self._failed)
+            recorder = self._recorder()
+            items = self._item_runs(recorder, collector)
             self._schedule = Schedule(
                 self._engine,
-                source,
+                item_source(plan.data, plan.repetitions, self._context),
                 items.run,
                 limit=plan.max_concurrency,
                 rate_limit=plan.rate_limit,
                 may_start=self._set_time_budget(collector),
                 total=plan.total,
-                interrupted=self.stop,
+                interrupted=stop,
             )
-            if self._stopped is not None:  # a signal came before there was anything to halt
-                self._schedule.halt()
-            await self._let_all_through(self._schedule)
+            await self.driver.let_through(self._schedule)
             progress.end()
             run_evaluations, run_failures = await self._evaluate_run(collector)
             recorder.close()
-            result = await self._finish(items, collector, run_evaluations, run_failures)
+            return await self._finish(items, collector, run_evaluations, run_failures)
         finally:
-            if self._checkpoint is not None:
-                self._checkpoint.close()
-            self._engine.threads.close()
-        return self._return_or_raise(result)
-
-    def stop(self, error: BaseException) -> None:
-        """End the run early, with `error` as its end; from any thread."""
-        if self._stopped is None:
-            self._stopped = error
-        if self._schedule is not None:
-            self._schedule.halt()
-        self._engine.stop()
-        self._outbox.hold_nobody_back()
-        if self._is_hurried():
-            self._outbox.hurry(self._clock.monotonic() + HURRIED_FLUSH_SECONDS)
-
-    def _is_hurried(self) -> bool:
-        """Whether somebody waits for the process to end."""
-        return isinstance(self._stopped, (KeyboardInterrupt, SystemExit))
-
-    def request_stop(self, error: BaseException) -> None:
-        """Like `stop`, for signal handlers: takes no lock that the interrupted code may hold."""
-        self._engine.request(lambda: self.stop(error))
+            _close_if_any(self._checkpoint)
 
     # -- the way there ---------------------------------------------------------------------------------------------
 
-    def _open_checkpoint(self) -> None:
-        """Settle the names and ids of the run: given, taken over from the checkpoint, or drawn now."""
+    def _prepare(self) -> Checkpoint | None:
+        """Ask the executor and open the checkpoint, either of which may take its time."""
         plan = self._plan
-        drawn = {
-            "run_name": f"{plan.name} - {ns_to_iso(self._clock.time_ns())}",
-            "experiment_id": self._services.tracer.ids.trace_id(),
-        }
+        if self._remote is not None:
+            self._remote.check(plan.item_functions)
+        if plan.checkpoint is None:
+            return None
         fixed = {
             "name": plan.name,
             "run_name": plan.run_name,
             "experiment_id": plan.experiment_id,
             "evaluators": plan.scoring_names,
         }
-        if plan.checkpoint is not None:
-            self._checkpoint = Checkpoint(plan.checkpoint, fixed, drawn)
-            drawn = self._checkpoint.header
-        self._run_name: str = plan.run_name or drawn["run_name"]
-        self._experiment_id: str = plan.experiment_id or drawn["experiment_id"]
+        return Checkpoint(plan.checkpoint, fixed, {"run_name": self._run_name, "experiment_id": self._experiment_id})
 
-    def _recorder(self, context: Context) -> Recorder:
+    def _recorder(self) -> Recorder:
         services = self._services
         return Recorder(
             self._plan,
@@ -282,11 +204,11 @@ class _Run:
             outbox=self._outbox,
             experiment_id=self._experiment_id,
             run_name=self._run_name,
-            propagated=context.run(services.tracer.propagated),
+            propagated=self._context.run(services.tracer.propagated),
             is_sent=lambda trace_id: services.tracing_enabled and services.is_sampled(trace_id),
         )
 
-    def _item_runs(self, recorder: Recorder, collector: Collector, context: Context) -> ItemRuns:
+    def _item_runs(self, recorder: Recorder, collector: Collector) -> ItemRuns:
         plan = self._plan
         return ItemRuns(
             plan,
@@ -301,8 +223,8 @@ class _Run:
                 "runDescription": self._services.tracer.masked(plan.description),
                 "metadata": self._services.tracer.masked(plan.metadata) or None,
             },
-            base_context=context,
-            stop=self.stop,
+            base_context=self._context,
+            stop=self.driver.stop,
         )
 
     def _set_time_budget(self, collector: Collector) -> Callable[[], bool] | None:
@@ -312,88 +234,59 @@ class _Run:
             return None
         reserve = min(BUDGET_RESERVE_SECONDS, budget * BUDGET_RESERVE_SHARE)
         deadline = self._began + budget - reserve
-        self._engine.alarm(deadline, self._time_is_up)
+        self.driver.end_by(deadline, delivered_by=self._began + budget)
         return lambda: self._clock.monotonic() + collector.usual_seconds() < deadline
-
-    def _time_is_up(self) -> None:
-        assert self._schedule is not None
-        self._schedule.halt()
-        self._engine.stop()
-        self._outbox.hold_nobody_back()
 
     def _failed(self, failed: int, given: int) -> None:
         """Stop the run when failures have become too many; a share is judged when the number of items is known."""
         limit, total = self._plan.fail_on_error, self._plan.total
-        if limit is None or self._stopped is not None:
+        if limit is None or self.driver.stopped is not None:
             return
         if (limit >= 1 and failed >= limit) or (limit < 1 and total is not None and failed >= limit * total):
-            self.stop(_too_many(failed, limit))
-
-    async def _let_all_through(self, schedule: Schedule) -> None:
-        try:
-            await schedule.run()
-        except BaseException as error:
-            # Cancelled from outside, or a second Ctrl-C: what is on its way ends as cancelled, then we go.
-            self.stop(error)
-            self._stopped = error
-            self._at_once = isinstance(error, (KeyboardInterrupt, SystemExit))
-            if not self._at_once:
-                await schedule.run()
-        if schedule.defect is not None:
-            self._stopped = self._stopped or schedule.defect  # ours, or user code that ends more than its item
+            self.driver.stop(_too_many(failed, limit))
 
     # -- the way back ----------------------------------------------------------------------------------------------
 
     async def _evaluate_run(self, collector: Collector) -> tuple[list[Evaluation], list[EvaluatorFailure]]:
         """What the run evaluators say; they are asked only about complete runs."""
-        plan = self._plan
-        if not plan.run_evaluators or not self._is_complete():
-            return [], []
-        results, failures = collector.results(), collector.failures()
-        calls = []
-        for function in plan.run_evaluators:
-            values = {
-                "item_results": [_own_copy(result) for result in results],
-                "item_failures": [failure.replaced(item=private_copy(failure.item)) for failure in failures],
-            }
-            context = copy_context()
-            context.run(current.set, None)
-            arguments, keywords = chosen(function, values)
-            calls.append(
-                Call(
-                    function.function,
-                    arguments,
-                    keywords,
-                    context=context,
-                    is_coroutine=function.is_coroutine,
-                    timeout_seconds=plan.evaluator_timeout_seconds,
-                )
-            )
-        # Executors get items; what looks at the whole run stays here.
-        engine = Engine(self._engine.threads, self._engine.lane)
-        ended: list[BaseException | None] = []
-
-        async def flow() -> None:
-            await Calls(*calls)
-
-        def flow_ended(error: BaseException | None) -> None:
-            ended.append(error)
-            engine.lane.wake()
-
-        self._engine = engine
-        engine.start(flow(), flow_ended)
-        while not ended:
-            await engine.attend()
         evaluations: list[Evaluation] = []
         problems: list[EvaluatorFailure] = []
-        for function, call in zip(plan.run_evaluators, calls):
-            found, failure = judged(function, call)
-            if isinstance(call.error, KeyboardInterrupt):
-                self._stopped = call.error
-            if failure is not None:
-                problems.append(failure)
-            evaluations += found
-        return evaluations, problems
+
+        async def flow() -> None:
+            calls = [self._run_call(function, collector) for function in self._plan.run_evaluators]
+            await Calls(*calls)
+            for function, call in zip(self._plan.run_evaluators, calls):
+                found, failure = judged(function, call)
+                if isinstance(call.error, KeyboardInterrupt):
+                    self.driver.stop(call.error)
+                if failure is not None:
+                    problems.append(failure)
+                evaluations.extend(found)
+
+        if self._plan.run_evaluators and self._is_complete():
+            await self.driver.flow(flow())
+        return list(evaluations), list(problems)
+
+    def _run_call(self, function: UserFunction, collector: Collector) -> Call:
+        """The call of a run evaluator, with copies of its own of all that there is to see."""
+        values = {
+            "item_results": [_own_copy(result) for result in collector.results()],
+            "item_failures": [
+                failure.replaced(item=private_copy(failure.item)) for failure in collector.failures()
+            ],
+        }
+        context = self._context.copy()
+        context.run(current.set, None)
+        arguments, keywords = chosen(function, values)
+        return Call(
+            function.function,
+            arguments,
+            keywords,
+            context=context,
+            is_coroutine=function.is_coroutine,
+            timeout_seconds=self._plan.evaluator_timeout_seconds,
+            stays_here=True,  # executors get items; what looks at the whole run stays
+        )
 
     async def _finish(
         self,
@@ -405,14 +298,8 @@ class _Run:
         """Deliver what is left, in bounded time, and put the result together."""
         complete = self._is_complete()  # a stop from here on shortens the delivery and takes nothing from the run
         self._queue_run_scores(items.dataset_run_id, run_evaluations)
-        seconds = 0.0 if self._at_once else HURRIED_FLUSH_SECONDS if self._is_hurried() else FINAL_FLUSH_SECONDS
-        deadline = self._clock.monotonic() + seconds
-        if self._plan.time_budget_seconds is not None:
-            deadline = min(deadline, self._began + self._plan.time_budget_seconds)
-        if self._is_hurried():  # counted from here: what ended the run may lie seconds back
-            self._outbox.hurry(deadline)
-        delivery = await self._in_thread(lambda: self._outbox.close(deadline))
-        url = await self._in_thread(lambda: self._run_url(items))
+        delivery = await self.driver.deliver()
+        url = await self.driver.in_thread(lambda: self._run_url(items))
         results, failures = collector.results(), collector.failures()
         _say_what_failed(self._plan.name, collector)
         self._counted = collector.given, collector.failed
@@ -486,9 +373,10 @@ class _Run:
             "checkpoint": self._plan.checkpoint,
         }
 
-    def _return_or_raise(self, result: ExperimentResult) -> ExperimentResult:
+    def outcome(self, result: ExperimentResult) -> ExperimentResult:
+        """The result, or what ended the run early raised with the result on it."""
         assert self._schedule is not None
-        stopped, source_error = self._stopped, self._schedule.source_error
+        stopped, source_error = self.driver.stopped, self._schedule.source_error
         if stopped is None and source_error is not None:
             raise RunStopped(
                 f"data raised {type(source_error).__name__}: {error_text(source_error)}, "
@@ -506,24 +394,10 @@ class _Run:
         stopped.result = result  # type: ignore[attr-defined]
         raise stopped
 
-    async def _in_thread(self, function: Callable[[], Any]) -> Any:
-        """The value of a function that may block, run on a pool thread."""
-        ended: list[Any] = []
 
-        def work(_: Any) -> None:
-            try:
-                ended.append((function(), None))
-            except BaseException as error:
-                ended.append((None, error))
-            self._engine.lane.wake()
-
-        self._engine.submit(work, None)
-        while not ended:
-            await self._engine.attend()
-        value, error = ended[0]
-        if error is not None:
-            raise error
-        return value
+def _close_if_any(checkpoint: Checkpoint | None) -> None:
+    if checkpoint is not None:
+        checkpoint.close()
 
 
 def _own_copy(result: ExperimentItemResult) -> ExperimentItemResult:

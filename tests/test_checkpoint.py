@@ -189,6 +189,13 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error_before_any_work(client,
         assert task.calls == []
 
 
+def test_a_checkpoint_that_is_a_pipe_is_an_error_before_any_work(client, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(CheckpointError, match="pipe' cannot be read: "):
+        client.run_experiment(name="p", data=[{"input": 1}], task=Task(), checkpoint=tmp_path / "pipe")
+
+
 def test_a_checkpoint_in_use_by_another_run_is_refused(client, tmp_path):
     pytest.importorskip("fcntl")
     path = tmp_path / "run.checkpoint"

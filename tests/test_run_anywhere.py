@@ -438,3 +438,66 @@ def test_many_threads_that_switch_all_the_time_lose_nothing(client):
         sys.setswitchinterval(before)
 
     assert outputs(result) == list(range(300)) and result.delivery.acknowledged == 300 * 5
+
+
+@pytest.mark.parametrize("form", ["plain", "awaitable"])
+def test_what_a_coroutine_left_in_a_thread_does_not_hold_the_run(client, form):
+    """asyncio would wait for it, and so would the interpreter at its end."""
+    released = threading.Event()
+
+    async def task(*, item):
+        loop = asyncio.get_running_loop()
+        quick = await loop.run_in_executor(None, threading.current_thread)
+        await loop.run_in_executor(None, released.wait, 30)
+        return quick
+
+    arguments = {"name": "left", "data": [{"input": 1}], "task": task, "task_timeout": 0.2}
+    try:
+        if form == "plain":
+            result = client.run_experiment(**arguments)
+        else:
+            loop = asyncio.new_event_loop()
+            result = loop.run_until_complete(client.run_experiment_async(**arguments))
+        assert not released.is_set() and [failure.stage for failure in result.item_failures] == ["timeout"]
+    finally:
+        released.set()
+        if form == "awaitable":
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+
+
+def test_threads_of_coroutines_return_values_errors_and_are_gone_afterwards(client):
+    before = set(threading.enumerate())
+
+    async def task(*, item):
+        return await asyncio.get_running_loop().run_in_executor(None, divmod, 7, item["input"])
+
+    result = client.run_experiment(name="threads", data=[{"input": 2}, {"input": 0}], task=task)
+
+    assert [item.output for item in result.item_results] == [(3, 1)]
+    assert [failure.error_type for failure in result.item_failures] == ["ZeroDivisionError"]
+    assert set(threading.enumerate()) == before
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+@pytest.mark.parametrize("form", ["plain", "awaitable"])
+def test_data_sees_the_callers_context(client, kind, form):
+    variable = contextvars.ContextVar("variable", default="lost")
+
+    def plain():
+        for _ in range(2):
+            yield {"input": variable.get()}
+
+    async def later():
+        for item in plain():
+            yield item
+
+    variable.set("kept")
+    data = plain() if kind == "plain" else later()
+    arguments = {"name": "context", "data": data, "task": lambda *, item: item["input"]}
+    if form == "plain":
+        result = client.run_experiment(**arguments)
+    else:
+        result = asyncio.run(client.run_experiment_async(**arguments))
+
+    assert [item.output for item in result.item_results] == ["kept", "kept"]

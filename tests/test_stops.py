@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
+from concurrent.futures import Future
 
 import pytest
 
 from interactiveai_eval import Interactive, RunStopped
+from interactiveai_eval.transports.local import LocalTransport
 
 from .programs import run, start
 
@@ -266,3 +269,151 @@ def test_a_result_hook_that_raises_stop_iteration_ends_the_run_with_its_result(c
         client.run_experiment(name="h", data=[{"input": 1}], task=lambda item: 1, on_result=hook)
 
     assert len(stopped.value.result.item_results) == 1
+
+
+@pytest.mark.parametrize("where", ["run evaluator", "delivery", "data", "executor"])
+def test_an_outer_cancellation_has_the_result_wherever_the_run_is(where):
+    """On 3.9 and 3.10 the exception that a task's awaiter sees is another, with ours as its context."""
+    reached, released = threading.Event(), threading.Event()
+
+    class Slow(LocalTransport):
+        def send(self, request):
+            if where == "delivery" and request.method == "POST":
+                hang()
+            return super().send(request)
+
+    class Data(list):
+        def __iter__(self):
+            if where == "data":
+                hang()
+            return super().__iter__()
+
+    def hang():
+        reached.set()
+        released.wait(20)
+
+    def run_evaluator(*, item_results):
+        if where == "run evaluator":
+            hang()
+        return 1.0
+
+    class Executor:
+        def submit(self, function, *arguments):
+            hang()
+            return Future()
+
+    async def main(client):
+        loop = asyncio.get_running_loop()
+        run = loop.create_task(
+            client.run_experiment_async(
+                name="cancel",
+                data=Data([{"input": 1}, {"input": 2}]),
+                task=lambda *, item: item["input"],
+                run_evaluators=[run_evaluator],
+                executor=Executor() if where == "executor" else None,
+            )
+        )
+        await loop.run_in_executor(None, reached.wait, 20)  # the loop is free meanwhile, or this hangs
+        run.cancel()
+        try:
+            await run
+        except asyncio.CancelledError as error:
+            return error if hasattr(error, "result") else error.__context__
+
+    with Interactive(transport=Slow(), dialect="public") as client:
+        try:
+            result = asyncio.run(main(client)).result
+        finally:
+            released.set()
+
+    done = {"run evaluator": 2, "delivery": 2, "data": 0, "executor": 0}[where]
+    assert [len(result.item_results), len(result.item_failures)] == [done, 0]
+
+
+LEFT_TWICE = """
+    import asyncio, signal, sys, time
+    from interactiveai_eval import Interactive
+
+    async def stubborn(*, item):
+        print("running", flush=True)
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                print("cancelled", flush=True)
+
+    async def quick(*, item):
+        return 1
+
+    def evaluator(*, item_results):
+        print("running", flush=True)
+        time.sleep(60)
+
+    client = Interactive.local()
+    more = {"run_evaluators": [evaluator]} if sys.argv[1] == "quick" else {}
+    try:
+        if sys.argv[2] == "beside":
+            async def main():
+                return client.run_experiment(name="n", data=[{"input": 1}], task=globals()[sys.argv[1]], **more)
+            asyncio.run(main())
+        else:
+            client.run_experiment(name="n", data=[{"input": 1}], task=globals()[sys.argv[1]], **more)
+    except KeyboardInterrupt as stop:
+        print(len(stop.result.item_results), [failure.stage for failure in stop.result.item_failures])
+"""
+
+
+@pytest.mark.parametrize("form", ["alone", "beside"])
+def test_a_second_interrupt_over_a_coroutine_that_cannot_be_cancelled_has_the_result(form):
+    program = start(LEFT_TWICE, "stubborn", form)
+    assert program.stdout.readline() == "running\n"
+    program.send_signal(signal.SIGINT)
+    assert program.stdout.readline() == "cancelled\n"
+    program.send_signal(signal.SIGINT)
+
+    out, err = program.communicate(timeout=20)
+
+    assert out.splitlines()[-1] == "0 ['cancelled']", err
+
+
+@pytest.mark.parametrize("form", ["alone", "beside"])
+def test_an_interrupt_during_a_run_evaluator_ends_the_run_and_keeps_its_items(form):
+    """Inside `asyncio.run`, whose own handler would be heard when the run is over."""
+    program = start(LEFT_TWICE, "quick", form)
+    assert program.stdout.readline() == "running\n"
+    program.send_signal(signal.SIGINT)
+
+    out, err = program.communicate(timeout=20)
+
+    assert out == "1 []\n", err
+
+
+def test_an_interrupt_while_an_executor_is_asked_ends_the_run(client):
+    """Its workers may never come up."""
+
+    class Dead:
+        def submit(self, function, *arguments):
+            os.kill(os.getpid(), signal.SIGINT)
+            return Future()
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        client.run_experiment(name="dead", data=[{"input": 1}], task=len, executor=Dead())
+
+    result = stopped.value.result
+    assert (result.item_results, result.item_failures, result.completed) == ([], [], False)
+
+
+def test_a_time_budget_ends_run_evaluators_too(client):
+    released = threading.Event()
+
+    result = client.run_experiment(
+        name="budget",
+        data=[{"input": 1}],
+        task=lambda *, item: 1,
+        run_evaluators=[lambda *, item_results: released.wait(20)],
+        time_budget=0.3,
+    )
+    released.set()
+
+    assert [failure.error_type for failure in result.run_evaluator_failures] == ["Cancelled"]
+    assert not result.completed and len(result.item_results) == 1

@@ -53,6 +53,9 @@ class Checkpoint:
         try:
             self._lock_file()
             self.header = self._read({name: value for name, value in fixed.items() if value is not None}, drawn)
+        except OSError as error:  # no file at all, such as a pipe; or a disk that cannot be read
+            self._file.close()
+            raise CheckpointError(f"checkpoint {path!r} cannot be read: {error.strerror}; name another file") from error
         except BaseException:
             self._file.close()
             raise

@@ -61,6 +61,7 @@ class Call:
         "keywords",
         "seconds",
         "start_ns",
+        "stays_here",
         "timeout_seconds",
         "value",
     )
@@ -74,13 +75,16 @@ class Call:
         context: Context,
         is_coroutine: bool,
         timeout_seconds: float | None = None,
+        stays_here: bool = False,
     ) -> None:
+        """`stays_here` keeps a plain function on the pool where there is an executor."""
         self.function = function
         self.arguments = arguments
         self.keywords = keywords
         self.context = context
         self.is_coroutine = is_coroutine
         self.timeout_seconds = timeout_seconds
+        self.stays_here = stays_here
         self.value: Any = None
         self.error: BaseException | None = None
         self.ending: str | None = None
@@ -195,10 +199,14 @@ class Engine:
         self._requests.append(action)
         self.lane.wake()
 
-    async def attend(self) -> None:
-        """Do what was requested, fire the alarms that are due, else wait for a `wake` or for the next alarm."""
+    def hear(self) -> None:
+        """Do what was requested."""
         while self._requests:
             self._requests.popleft()()
+
+    async def attend(self) -> None:
+        """Do what was requested, fire the alarms that are due, else wait for a `wake` or for the next alarm."""
+        self.hear()
         if self.threads.inline and self.threads.run_next():
             self.lane.wake()  # there may be more, but first what was requested and what is due
         due = []
@@ -271,7 +279,7 @@ class Engine:
         for call in calls:
             if call.is_coroutine:
                 self.lane.post(self._begin, call)
-            elif self._remote is not None:
+            elif self._remote is not None and not call.stays_here:
                 self._set_timeout(call)
                 self._remote.begin(call, self._end_and_advance)
             elif mine is None:
@@ -363,7 +371,7 @@ class Engine:
             on_loop, on_thread = call.is_coroutine, call.start_ns > 0
         if on_loop:
             self.lane.post(_cancel_task, call)
-        elif self._remote is not None:
+        elif self._remote is not None and not call.stays_here:
             self._remote.cancel(call)
         elif on_thread:
             self.threads.abandon()

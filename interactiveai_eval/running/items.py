@@ -1,8 +1,6 @@
 """Items as the run sees them: pulled lazily from any kind of data, read the same way whatever they are."""
 from __future__ import annotations
 
-from contextvars import copy_context
-
 from .._ids import derived_id, sha256_hex
 from .._strict_json import to_attribute_text
 from ..errors import ArgumentError, error_text, short_repr
@@ -11,6 +9,7 @@ from .schedule import END, AsyncSource, Source
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextvars import Context
     from typing import Any
 
 
@@ -90,12 +89,15 @@ class Work:
 class ItemSource(Source):
     """Work out of an iterable: every item `repetitions` times in a row."""
 
-    def __init__(self, data: Any, repetitions: int) -> None:
-        self._context = copy_context()
-        self._items: Iterator[Any] = self._context.run(iter, data)
+    def __init__(self, data: Any, repetitions: int, context: Context) -> None:
+        self._data = data
+        self._items: Iterator[Any] | None = None
+        self._context = context
         self._steps = _Steps(repetitions)
 
     def take(self) -> Any:
+        if self._items is None:  # only now: what `iter` does may take its time, too
+            self._items = self._context.run(iter, self._data)
         if self._steps.wants_item:
             given = self._context.run(next, self._items, END)
             if given is END:
@@ -107,11 +109,15 @@ class ItemSource(Source):
 class AsyncItemSource(AsyncSource):
     """The same out of an async iterable."""
 
-    def __init__(self, data: Any, repetitions: int) -> None:
-        self._items = data.__aiter__()
+    def __init__(self, data: Any, repetitions: int, context: Context) -> None:
+        self._data = data
+        self._items: Any = None
+        self.context = context
         self._steps = _Steps(repetitions)
 
     async def take(self) -> Any:
+        if self._items is None:
+            self._items = self._data.__aiter__()
         if self._steps.wants_item:
             try:
                 given = await self._items.__anext__()
@@ -144,12 +150,12 @@ class _Steps:
         return Work(self._index, self._repetition, self.item)
 
 
-def item_source(data: Any, repetitions: int) -> ItemSource | AsyncItemSource:
-    """The source for `data`. Raises ArgumentError when it is nothing to take items from."""
-    check_data(data)
+def item_source(data: Any, repetitions: int, context: Context) -> ItemSource | AsyncItemSource:
+    """The source for `data` that was checked; the data's own code runs in a copy of `context`."""
+    context = context.copy()
     if hasattr(type(data), "__aiter__"):
-        return AsyncItemSource(data, repetitions)
-    return ItemSource(data, repetitions)
+        return AsyncItemSource(data, repetitions, context)
+    return ItemSource(data, repetitions, context)
 
 
 def check_data(data: Any) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections import deque
 from threading import Condition
 
+from .threads import Threads
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from concurrent.futures import Executor, Future
     from typing import Any
 
     from .._clock import Clock
@@ -60,6 +63,10 @@ class Lane:
 
     async def wait(self, deadline: float | None) -> None:
         """Return after a `wake`, or when the clock reaches `deadline`; spurious returns are allowed."""
+        raise TypeError
+
+    async def close(self, *, patient: bool = True) -> None:
+        """Cancel the lane's tasks and wait a moment for them, unless nobody is `patient`; let go of the loop."""
         raise TypeError
 
     def start(self, coroutine: Any, context: Any) -> asyncio.Task[Any]:
@@ -127,10 +134,13 @@ class CallersLoop(Lane):
                     timer.cancel()
         self._woken = False
 
-    async def close(self) -> None:
-        """Cancel the lane's tasks and wait a moment for them."""
+    async def close(self, *, patient: bool = True) -> None:
         self.clock.unwatch(self.wake)
-        await self._let_go()
+        if patient:
+            await self._let_go()
+        else:
+            for task in list(self._tasks):
+                task.cancel()
 
     def _call_owner(self) -> None:
         assert self.loop is not None
@@ -154,12 +164,14 @@ class OwnLoop(Lane):
         super().__init__(clock)
         self._condition = Condition()
         self._in_loop = False
+        self._helpers: Executor | None = None  # of the loop, for `asyncio.to_thread`
 
     async def wait(self, deadline: float | None) -> None:
         while not self._woken:
             self._posted = False
             if self._inbox and self.loop is None:
                 self.loop, self._new_task = _new_loop()
+                self._helpers = _set_helpers(self.loop)
             if deadline is not None and self.clock.monotonic() >= deadline:
                 break
             if self.loop is not None:
@@ -170,8 +182,7 @@ class OwnLoop(Lane):
                     self._condition.wait(self._seconds(deadline))
         self._posted = self._woken = False
 
-    def close(self) -> None:
-        """Cancel the lane's tasks, wait a moment for them, and close the loop."""
+    async def close(self, *, patient: bool = True) -> None:
         self.clock.unwatch(self.wake)
         loop = self.loop
         if loop is None:
@@ -179,7 +190,8 @@ class OwnLoop(Lane):
         try:
             loop.run_until_complete(self._let_go())
             loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(loop.shutdown_default_executor())
+            if self._helpers is not None:
+                self._helpers.shutdown()
         finally:
             self.loop = None
             loop.close()
@@ -222,6 +234,49 @@ def run_to_end(coroutine: Any) -> Any:
     except StopIteration as end:
         return end.value
     raise RuntimeError("a plain form awaited something that suspends")
+
+
+def _set_helpers(loop: asyncio.AbstractEventLoop) -> Executor:
+    """Give a loop threads for `asyncio.to_thread` that hold nobody back: daemons, waited for no longer than a moment.
+
+    asyncio's own would keep the run, and then the interpreter, until the last function has returned.
+    """
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    class Helpers(ThreadPoolExecutor):  # asyncio insists on this type
+        def __init__(self) -> None:
+            super().__init__()
+            self._threads_of_ours = Threads(self._max_workers)
+            self._over = False
+
+        def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+            if self._over:
+                raise RuntimeError("the run whose loop this is has ended")
+            future: Future[Any] = Future()
+            self._threads_of_ours.submit(_fulfil, (future, function, arguments, keywords))
+            if self._threads_of_ours.inline:  # no threads in this Python: here and now
+                self._threads_of_ours.run_next()
+            return future
+
+        def shutdown(self, wait: bool = True, **_: Any) -> None:
+            self._over = True
+            self._threads_of_ours.close(GRACE_SECONDS if wait else 0.0)
+
+    helpers = Helpers()
+    loop.set_default_executor(helpers)
+    return helpers
+
+
+def _fulfil(job: tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]) -> None:
+    future, function, arguments, keywords = job
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        value = function(*arguments, **keywords)
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(value)
 
 
 def _new_loop() -> tuple[asyncio.AbstractEventLoop, Callable[[Any], asyncio.Task[Any]]]:

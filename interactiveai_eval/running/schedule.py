@@ -6,11 +6,11 @@ thread at a time. Nothing waits for a whole page or batch.
 from __future__ import annotations
 
 from _thread import allocate_lock
-from contextvars import copy_context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
     from typing import Any
 
     from .engine import Engine, Flow
@@ -28,7 +28,9 @@ END: Any = object()
 
 
 class AsyncSource:
-    """Work that only an event loop can pull."""
+    """Work that only an event loop can pull, in `context`."""
+
+    context: Context
 
     async def take(self) -> Any:
         """The next piece of work, or END."""
@@ -75,11 +77,17 @@ class Schedule:
         self.source_error: BaseException | None = None
         self.defect: BaseException | None = None  # an error of our own in a flow
 
-    async def run(self) -> None:
-        """Return when all work is done, or when it is halted and what was on its way has ended."""
+    def start(self) -> None:
+        """Begin to take work."""
         self._engine.submit(self._pump, None)
-        while not self._over():
-            await self._engine.attend()
+
+    def is_over(self) -> bool:
+        """Whether all work is done, or it is halted and what was on its way has ended."""
+        with self._lock:
+            return self._on_their_way == 0 and (self.halted or (self.exhausted and not self._taking))
+
+    def leave(self) -> None:
+        """Wait no longer for a thread that hangs in the source."""
         with self._lock:
             self._left_alone = self._taking and isinstance(self._source, Source)
         if self._left_alone:
@@ -89,10 +97,6 @@ class Schedule:
         """Take no more work; what is on its way goes on."""
         self.halted = True
         self._engine.lane.wake()
-
-    def _over(self) -> bool:
-        with self._lock:
-            return self._on_their_way == 0 and (self.halted or (self.exhausted and not self._taking))
 
     def _pump(self, _: Any) -> bool | None:
         """Start flows while there are free places and work; True when this thread was given up meanwhile."""
@@ -181,7 +185,8 @@ class Schedule:
     # -- sources that need a loop: on the loop's thread ------------------------------------------------------------
 
     def _begin_take(self, _: Any) -> None:
-        self._taker = self._engine.lane.start(self._take_async(), copy_context())
+        assert isinstance(self._source, AsyncSource)
+        self._taker = self._engine.lane.start(self._take_async(), self._source.context)
         self._taker.add_done_callback(self._taker_ended)
 
     async def _take_async(self) -> None:

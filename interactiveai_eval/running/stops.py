@@ -13,8 +13,9 @@ SIGTERM_EXIT = 143  # 128 + SIGTERM, what a shell reports of a process that it e
 class Signals:
     """`with Signals(on_stop, interrupts=...)`: calls `on_stop(error)` with the exception that the run should end in.
 
-    Only the main thread can hear signals, and only handlers that the application left at their defaults are replaced;
-    elsewhere this does nothing. On exit the former handlers are back.
+    Only the main thread can hear signals, and only handlers that the application left at their defaults are replaced,
+    and that of `asyncio.run`, which is heard only between two steps of its loop; elsewhere this does nothing. On exit
+    the former handlers are back.
     """
 
     def __init__(self, on_stop: Callable[[BaseException], None], *, interrupts: bool) -> None:
@@ -37,7 +38,8 @@ class Signals:
         if self._interrupts:
             wanted.append((signal.SIGINT, signal.default_int_handler))
         for number, default in wanted:
-            if signal.getsignal(number) is default:
+            before = signal.getsignal(number)
+            if before is default or (number == signal.SIGINT and _is_of_asyncio(before)):
                 try:
                     self._before.append((number, signal.signal(number, self._heard)))
                 except ValueError:
@@ -59,3 +61,8 @@ class Signals:
             raise error
         self._stopping = True
         self._on_stop(error)
+
+
+def _is_of_asyncio(handler: Any) -> bool:
+    """Whether a handler was set by `asyncio.run` (Python 3.11 and later)."""
+    return getattr(getattr(handler, "func", None), "__module__", None) == "asyncio.runners"

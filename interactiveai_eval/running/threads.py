@@ -77,8 +77,8 @@ class Threads:
             if self._queue and not self._closed:
                 self._wake(1)
 
-    def close(self) -> None:
-        """Let all threads go; returns when all but the abandoned ones have left (or after two seconds)."""
+    def close(self, seconds: float = LEAVE_SECONDS) -> None:
+        """Let all threads go; returns when all but the abandoned ones have left, or after so many seconds."""
         with self._state:
             self._closed = True
             for worker in self._sleeping:
@@ -87,7 +87,7 @@ class Threads:
             if self._watcher is not None and not self._watching:
                 self._watching = True
                 self._watcher.gate.release()
-            self._state.wait_for(lambda: self._alive <= self._abandoned and self._watcher is None, LEAVE_SECONDS)
+            self._state.wait_for(lambda: self._alive <= self._abandoned and self._watcher is None, seconds)
 
     def _attend(self) -> None:
         """See to it that somebody comes to the queue; the lock is held."""

@@ -1,0 +1,297 @@
+"""How the owner of a run waits for it, and how a run is stopped: by its own rules, by a signal, from outside.
+
+What is stopped ends in a result: items under way end as cancelled, what waits is delivered in bounded time, and the
+exception that ended the run carries the result. Whoever asks a second time is let go at once, with what there is.
+"""
+from __future__ import annotations
+
+import time
+from _thread import allocate_lock
+from contextvars import copy_context
+
+from ..errors import FeatureUnavailable
+from .engine import Engine
+from .loops import LOOK_SECONDS, CallersLoop, OwnLoop, run_to_end, running_loop
+from .stops import Signals
+from .threads import Threads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any, Protocol
+
+    from .._clock import Clock
+    from ..model import DeliveryReport
+    from .engine import Elsewhere, Flow
+    from .loops import Lane
+    from .outbox import Outbox
+    from .schedule import Schedule
+
+    class Story(Protocol):
+        """A run as this module sees it."""
+
+        driver: Driver
+
+        def go(self) -> Coroutine[Any, Any, Any]:
+            """The whole run: waits by its driver alone, and returns a result however it was stopped."""
+
+        def outcome(self, result: Any) -> Any:
+            """Return what `go` returned, or raise what ended the run early, with the result on it."""
+
+    MakeStory = Callable[[Lane], Story]
+
+# How long the delivery at the end of a run may take: normally, and when somebody waits for the process to end.
+# Made-up figures.
+FINAL_FLUSH_SECONDS = 60.0
+HURRIED_FLUSH_SECONDS = 3.0
+# How long items that were cancelled have to get into the result of a run that is left at once.
+LAST_LOOK_SECONDS = 0.5
+# How long a run in a helper thread has to come back after a second Ctrl-C.
+LEAVE_SECONDS = 2.0
+
+
+class Driver:
+    """Threads, a lane and an outbox under one hand; `stopped` is what the run is to end in, None for its result.
+
+    `hurried` tells that somebody waits for the run to end, `at_once` that nobody waits any more.
+    """
+
+    def __init__(self, lane: Lane, outbox: Outbox, *, threads: int, remote: Elsewhere | None = None) -> None:
+        self.engine = Engine(Threads(threads), lane, remote=remote)
+        self.clock: Clock = lane.clock
+        self.stopped: BaseException | None = None
+        self.hurried = False
+        self.at_once = False
+        self._outbox = outbox
+        self._schedule: Schedule | None = None
+        self._cut_off = False
+        self._latest: float | None = None
+
+    # -- stopping --------------------------------------------------------------------------------------------------
+
+    def stop(self, error: BaseException | None) -> None:
+        """End the run early, in `error` if there is one; from any thread. The first error counts, but for Ctrl-C."""
+        if isinstance(error, (KeyboardInterrupt, SystemExit)) and not self.hurried:
+            self.hurried = True
+            self.stopped = error
+        elif self.stopped is None:
+            self.stopped = error
+        self._cut_off = True
+        if self._schedule is not None:
+            self._schedule.halt()
+        self.engine.stop()
+        self._outbox.hold_nobody_back()
+        if self.hurried:
+            self._outbox.hurry(self.clock.monotonic() + (0.0 if self.at_once else HURRIED_FLUSH_SECONDS))
+
+    def request_stop(self, error: BaseException) -> None:
+        """Like `stop`, for signal handlers: takes no lock that the interrupted code may hold."""
+        self.engine.request(lambda: self.stop(error))
+
+    def leave(self, error: BaseException) -> None:
+        """Take what came out of waiting: cancelled from outside, or a second Ctrl-C. Who comes twice waits no more."""
+        self.at_once = self.at_once or self.hurried or isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit))
+        self.hurried = True
+        self.stop(error)
+        self.stopped = error
+
+    def end_by(self, deadline: float, delivered_by: float) -> None:
+        """Have the run cut off at `deadline`, without an error, and its delivery at `delivered_by`."""
+        self._latest = delivered_by
+        self.engine.alarm(deadline, lambda: self.stop(None))
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    async def wait_until(self, over: Callable[[], Any]) -> None:
+        """Attend to the run until `over()`, or until it is left at once; whatever interrupts that stops the run."""
+        while not over() and not self.at_once:
+            try:
+                await self.engine.attend()
+            except BaseException as error:
+                self.leave(error)
+
+    async def let_through(self, schedule: Schedule) -> None:
+        """Return when the work of `schedule` is done, or it is stopped and what was on its way has ended."""
+        self._schedule = schedule
+        if self._cut_off:  # before there was anything to halt
+            schedule.halt()
+        schedule.start()
+        await self.wait_until(schedule.is_over)
+        if self.at_once:  # what was cancelled is on its way into the result
+            until = time.monotonic() + LAST_LOOK_SECONDS
+            while not schedule.is_over() and time.monotonic() < until:
+                time.sleep(0.005)
+        schedule.leave()
+        if schedule.defect is not None and self.stopped is None:
+            self.stopped = schedule.defect  # ours, or user code that ends more than its item
+
+    async def flow(self, flow: Flow) -> None:
+        """Return when one flow has ended; raises its error."""
+        ended: list[BaseException | None] = []
+
+        def flow_ended(error: BaseException | None) -> None:
+            ended.append(error)
+            self.engine.lane.wake()
+
+        self.engine.start(flow, flow_ended)
+        await self.wait_until(lambda: ended)
+        if ended and ended[0] is not None:
+            raise ended[0]
+
+    async def in_thread(self, function: Callable[[], Any], late: Callable[[Any], None] | None = None) -> Any:
+        """The value of a function that may block, from a pool thread, or what it raises; None once the run is hurried.
+
+        A value that comes when nobody waits for it any more goes to `late`.
+        """
+        errand = _Errand(function, late, self.engine.lane.wake)
+        self.engine.submit(errand.run, None)
+        await self.wait_until(lambda: errand.ended or self.hurried)
+        if errand.give_up():
+            self.engine.threads.abandon()
+        if errand.error is not None:
+            raise errand.error
+        return errand.value
+
+    async def deliver(self) -> DeliveryReport:
+        """Deliver what is left, in bounded time, and close the outbox; what became of everything."""
+        now = self.clock.monotonic()
+        deadline = now + (HURRIED_FLUSH_SECONDS if self.hurried else FINAL_FLUSH_SECONDS)
+        if self._latest is not None:
+            deadline = min(deadline, self._latest)
+        if self.hurried:  # counted from here: what ended the run may lie seconds back
+            self._outbox.hurry(deadline)
+        if not self.at_once:
+            errand = _Errand(lambda: self._outbox.close(deadline), None, self.engine.lane.wake)
+            self.engine.submit(errand.run, None)
+            await self.wait_until(lambda: errand.ended)
+            if errand.give_up():
+                self.engine.threads.abandon()
+            if errand.error is not None:
+                raise errand.error
+            if errand.value is not None:
+                report: DeliveryReport = errand.value
+                return report
+        return self._outbox.close(self.clock.monotonic())
+
+    async def close(self) -> None:
+        """Let go of threads and loop. What stops the run even now is heard, and raises nothing here."""
+        self.engine.threads.close()
+        try:
+            await self.engine.lane.close(patient=not isinstance(self.stopped, GeneratorExit))
+        except BaseException as error:
+            self.leave(error)
+        self.engine.hear()
+
+
+class _Errand:
+    """One function on a pool thread, and who waits for it."""
+
+    def __init__(
+        self, function: Callable[[], Any], late: Callable[[Any], None] | None, wake: Callable[[], None]
+    ) -> None:
+        self._function = function
+        self._late = late
+        self._wake = wake
+        self._lock = allocate_lock()
+        self._begun = False
+        self._given_up = False
+        self.ended = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def run(self, _: Any) -> bool | None:
+        """The job; True when it was given up while it ran."""
+        with self._lock:
+            if self._given_up:
+                return None
+            self._begun = True
+        value, problem = None, None
+        try:
+            value = self._function()
+        except BaseException as error:
+            problem = error
+        with self._lock:
+            self.ended = True
+            if not self._given_up:
+                self.value, self.error = value, problem
+                self._wake()
+                return None
+        if self._late is not None and problem is None:
+            self._late(value)
+        return True
+
+    def give_up(self) -> bool:
+        """Wait no more; whether a thread is still in it."""
+        with self._lock:
+            self._given_up = not self.ended
+            return self._begun and not self.ended
+
+
+# -- the three ways to run -----------------------------------------------------------------------------------------
+
+
+def run_here(make: MakeStory, clock: Clock) -> Any:
+    """Run a story in the calling thread; inside a running loop, in a helper thread that is waited for."""
+    if running_loop() is not None:
+        return _run_beside_loop(make, clock)
+    story = make(OwnLoop(clock))
+    with Signals(story.driver.request_stop, interrupts=True):
+        result = run_to_end(_through(story))
+    return _outcome(story, result)
+
+
+async def run_on_loop(make: MakeStory, clock: Clock) -> Any:
+    """Run a story from a coroutine: its coroutines share the caller's loop, which is never blocked."""
+    story = make(CallersLoop(clock))
+    with Signals(story.driver.request_stop, interrupts=False):
+        result = await _through(story)
+    return _outcome(story, result)
+
+
+def _run_beside_loop(make: MakeStory, clock: Clock) -> Any:
+    """The plain form inside a running loop (a notebook): the loop waits, context and exceptions come along."""
+    from threading import Event, Thread
+
+    story = make(OwnLoop(clock))
+    driver = story.driver
+    ended = Event()
+    outcome: list[Any] = []
+
+    def work() -> None:
+        try:
+            outcome.extend((run_to_end(_through(story)), None))
+        except BaseException as error:
+            outcome.extend((None, error))
+        finally:
+            ended.set()
+
+    thread = Thread(target=copy_context().run, args=(work,), name="interactiveai_eval-run", daemon=True)
+    with Signals(driver.request_stop, interrupts=True):  # before the thread runs, which may be stopped at once
+        try:
+            thread.start()
+        except RuntimeError:
+            feature = "run_experiment inside a running loop (await run_experiment_async instead)"
+            raise FeatureUnavailable(feature, "_thread") from None
+        try:
+            while not ended.wait(LOOK_SECONDS):
+                pass  # a signal may have come meanwhile
+        except BaseException as error:
+            driver.engine.request(lambda leaving=error: driver.leave(leaving))  # type: ignore[misc]
+            if not ended.wait(LEAVE_SECONDS):
+                raise
+    result, problem = outcome
+    if problem is not None:
+        raise problem
+    return _outcome(story, result)
+
+
+async def _through(story: Story) -> Any:
+    try:
+        return await story.go()
+    finally:
+        await story.driver.close()
+
+
+def _outcome(story: Story, result: Any) -> Any:
+    story.driver.engine.hear()  # a signal may have come after the last look, before the handlers went
+    return story.outcome(result)
