@@ -501,3 +501,49 @@ def test_data_sees_the_callers_context(client, kind, form):
         result = asyncio.run(client.run_experiment_async(**arguments))
 
     assert [item.output for item in result.item_results] == ["kept", "kept"]
+
+
+# -- executors: time -----------------------------------------------------------------------------------------------
+
+
+def takes_a_while(*, item):
+    time.sleep(0.25)
+    return item["input"]
+
+
+def is_interrupted(*, item):
+    raise KeyboardInterrupt("far away")
+
+
+@pytest.mark.parametrize("kind", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_a_call_that_waits_for_a_worker_does_not_use_up_its_timeout(client, kind):
+    with kind(1) as pool:
+        result = client.run_experiment(
+            name="queue", data=numbers(5), task=takes_a_while, task_timeout=1.0, executor=pool
+        )
+
+    assert outputs(result) == [0, 1, 2, 3, 4]
+    assert all(item.duration_seconds < 1.0 for item in result.item_results)
+
+
+def test_a_pool_whose_workers_all_hang_ends_each_call_by_its_timeout(client):
+    released = threading.Event()
+    pool = ThreadPoolExecutor(1)
+    try:
+        result = client.run_experiment(
+            name="hang", data=numbers(3), task=lambda *, item: released.wait(30), task_timeout=0.1, executor=pool
+        )
+        assert not released.is_set() and [failure.stage for failure in result.item_failures] == ["timeout"] * 3
+    finally:
+        released.set()
+        pool.shutdown()
+
+
+def test_an_interrupt_in_another_process_stops_the_run(client, processes):
+    with pytest.raises(KeyboardInterrupt, match="far away") as stopped:
+        client.run_experiment(
+            name="far", data=numbers(9), task=is_interrupted, executor=processes, max_concurrency=1
+        )
+
+    (failure,) = stopped.value.result.item_failures
+    assert (failure.stage, failure.error_type) == ("cancelled", "KeyboardInterrupt")

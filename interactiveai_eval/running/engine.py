@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     class Elsewhere(Protocol):
         """Where plain functions run if not on the pool; `remote.RemoteLane` is one."""
 
-        def begin(self, call: Call, done: Callable[[Call, Any, BaseException | None, float], None]) -> None:
-            """Start a call; `done(call, value, error, seconds)` is called once, on any thread."""
+        def begin(
+            self,
+            call: Call,
+            started: Callable[[Call], None],
+            done: Callable[[Call, Any, BaseException | None, float], None],
+        ) -> None:
+            """Start a call; `started(call)`, then `done(call, value, error, seconds)`, each once, on any thread."""
 
         def cancel(self, call: Call) -> None:
             """Nobody waits for this call any more."""
@@ -280,8 +285,7 @@ class Engine:
             if call.is_coroutine:
                 self.lane.post(self._begin, call)
             elif self._remote is not None and not call.stays_here:
-                self._set_timeout(call)
-                self._remote.begin(call, self._end_and_advance)
+                self._remote.begin(call, self._set_timeout, self._end_and_advance)
             elif mine is None:
                 mine = call
             else:
@@ -290,7 +294,7 @@ class Engine:
 
     def _set_timeout(self, call: Call) -> None:
         """Have the call ended when it has run for too long; what it waited for a thread before does not count."""
-        if call.timeout_seconds is not None and call._alarm is None:
+        if call.timeout_seconds is not None and call._alarm is None and call.ending is None:
             call._alarm = self.alarm(
                 self.clock.monotonic() + call.timeout_seconds, partial(self._end_early, call, TIMED_OUT)
             )

@@ -6,6 +6,7 @@ no current span there, and spans that the function opens with a client of its ow
 from __future__ import annotations
 
 import time
+from _thread import allocate_lock
 
 from ..errors import ArgumentError, error_text, short_repr, traceback_text
 
@@ -35,12 +36,23 @@ class RemoteError(Exception):
 
 
 class RemoteLane:
-    """Calls on `executor`, a `concurrent.futures.Executor`."""
+    """Calls on `executor`, a `concurrent.futures.Executor`.
+
+    Nobody tells when a worker takes up a call, so workers are counted: with a pool of four, the first four calls that
+    have not ended are under way, and the others wait. A call that is given up makes room as one that ended does, so
+    that a pool whose workers all hang still lets every call come to its timeout.
+    """
 
     def __init__(self, executor: Any) -> None:
         self._executor = executor
         self._shares_memory = any(kind.__name__ == "ThreadPoolExecutor" for kind in type(executor).__mro__)
+        workers = getattr(executor, "_max_workers", None)
+        self._workers: int | None = workers if isinstance(workers, int) and workers > 0 else None  # None: unknown
         self._futures: dict[int, Any] = {}
+        self._lock = allocate_lock()
+        self._started: Callable[[Call], None] | None = None
+        self._under_way: set[int] = set()
+        self._waiting: dict[int, Call] = {}
 
     def check(self, functions: Sequence[UserFunction]) -> None:
         """Raise ArgumentError unless the executor can carry these functions to where it runs them."""
@@ -59,19 +71,39 @@ class RemoteLane:
                     "define it at the top level of an importable module",
                 ) from error
 
-    def begin(self, call: Call, done: Callable[[Call, Any, BaseException | None, float], None]) -> None:
-        """Start a call; `done(call, value, error, seconds)` is called once, on any thread."""
-        call.start_ns = time.time_ns()
-        started = time.perf_counter()
+    def begin(
+        self,
+        call: Call,
+        started: Callable[[Call], None],
+        done: Callable[[Call, Any, BaseException | None, float], None],
+    ) -> None:
+        """Start a call; `done(call, value, error, seconds)` is called once, on any thread.
+
+        `started(call)` is called before that, as soon as a worker is free for the call, if that can be told.
+        """
+        submitted = time.perf_counter()
 
         def finished(future: Any) -> None:
-            self._futures.pop(id(call), None)
             try:
                 value, error, seconds = future.result()
             except BaseException as raised:  # the worker died, the executor was shut down, the call was cancelled
-                value, error, seconds = None, raised, time.perf_counter() - started
+                value, error, seconds = None, raised, time.perf_counter() - submitted
+            if type(error) is RemoteError and "builtins.KeyboardInterrupt" in error.type_names:
+                error = KeyboardInterrupt(str(error))  # it stops a run from wherever it comes
+            call.start_ns = time.time_ns() - int(seconds * 1e9)
             done(call, value, error, seconds)
+            self._gone(call)
 
+        with self._lock:
+            has_worker = self._workers is None or len(self._under_way) < self._workers
+            self._started = started
+            if has_worker:
+                self._under_way.add(id(call))
+            else:
+                self._waiting[id(call)] = call
+        if has_worker:
+            call.start_ns = time.time_ns()
+            started(call)
         try:
             if self._shares_memory:
                 future = self._executor.submit(_called_here, call)
@@ -79,15 +111,32 @@ class RemoteLane:
                 future = self._executor.submit(call_elsewhere, call.function, call.arguments, call.keywords)
         except BaseException as error:  # a broken or closed executor; RuntimeError in most cases
             done(call, None, error, 0.0)
+            self._gone(call)
             return
         self._futures[id(call)] = future
         future.add_done_callback(finished)
 
     def cancel(self, call: Call) -> None:
         """Withdraw a call that has not begun; one that runs is left to finish alone."""
-        future = self._futures.pop(id(call), None)
+        future = self._futures.get(id(call))
         if future is not None:
             future.cancel()
+        self._gone(call)
+
+    def _gone(self, call: Call) -> None:
+        """Give the worker of a call that has ended, however, to the one that has waited longest."""
+        following = None
+        with self._lock:
+            self._futures.pop(id(call), None)
+            self._waiting.pop(id(call), None)
+            if id(call) in self._under_way:
+                self._under_way.remove(id(call))
+                if self._waiting:
+                    following = self._waiting.pop(next(iter(self._waiting)))
+                    self._under_way.add(id(following))
+        if following is not None and self._started is not None:
+            following.start_ns = time.time_ns()
+            self._started(following)
 
 
 def _arrived(function: Any) -> bool:
