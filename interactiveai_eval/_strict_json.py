@@ -22,6 +22,7 @@ SAFE_INTEGER = 2**53 - 1  # beyond it JavaScript rounds, so such integers travel
 
 # Programs that allow more recursion let the C parser of Python 3.11 and older run over the end of the stack.
 _SAFE_RECURSION = 10_000
+_LONGEST_DECIMAL_BITS = 10_000
 _MAX_DIGITS = 4000  # str() of a longer integer raises in newer Pythons
 _SCALARS = frozenset((str, bool, type(None)))
 
@@ -417,3 +418,18 @@ def _refuse_constant(name: str) -> Any:
 
 
 _decode: Callable[[str], Any] = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def number_to_text(value: float) -> str:
+    """A text that `text_to_number` turns back into the same number."""
+    if isinstance(value, int) and value.bit_length() > _LONGEST_DECIMAL_BITS:
+        return hex(value)  # Python refuses to write or read very long decimals, but not hexadecimals
+    return str(value)
+
+
+def text_to_number(text: str) -> float:
+    """The number of a text. Raises ValueError when it is none, TypeError when it is no text."""
+    try:
+        return int(text, 0)
+    except ValueError:
+        return float(text)

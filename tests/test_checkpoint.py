@@ -345,3 +345,121 @@ def test_a_full_disk_ends_the_run_with_its_result_and_the_journal_stays_readable
     pytest.importorskip("resource")
 
     assert run(FULL_DISK, str(tmp_path / "run.jsonl")) == "True True 0 False\nTrue 50 True True\n"
+
+
+class FailsOn:
+    """Returns how often it was called before, and fails on some of these calls."""
+
+    def __init__(self, *failing):
+        self.failing = failing
+        self.calls = -1
+
+    def __call__(self, *, item):
+        self.calls += 1
+        if self.calls in self.failing:
+            raise ValueError("down")
+        return self.calls
+
+
+@pytest.mark.parametrize("failing", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 3)])
+def test_equal_items_never_share_ids_whichever_of_them_went_through(client, tmp_path, failing):
+    path = tmp_path / "run.checkpoint"
+    data = [{"input": "same"}] * 5
+    common = {"name": "equal", "data": data, "max_concurrency": 1, "checkpoint": path}
+
+    first = client.run_experiment(task=FailsOn(*failing), evaluators=[lambda *, output: output], **common)
+    again = FailsOn()
+    second = client.run_experiment(task=again, evaluators=[lambda *, output: output], **common)
+
+    assert again.calls + 1 == len(failing) and [item.index for item in second.item_results] == list(range(5))
+    traces = [item.trace_id for item in second.item_results]
+    assert len(set(traces)) == 5 and set(traces) == {
+        outcome.trace_id for outcome in [*first.item_results, *first.item_failures]
+    }
+    assert client.api.traces()["meta"]["totalItems"] == client.api.scores()["meta"]["totalItems"] == 5
+    for item in second.item_results:  # what the store says of a trace is what the result says of it
+        assert client.api.trace(item.trace_id)["output"] == item.output
+
+
+def test_an_item_that_failed_keeps_its_trace_when_it_is_run_again(client, tmp_path):
+    path = tmp_path / "run.checkpoint"
+    first = client.run_experiment(name="again", data=numbers(3), task=FailsOn(1), max_concurrency=1, checkpoint=path)
+    second = client.run_experiment(name="again", data=numbers(3), task=FailsOn(), checkpoint=path)
+
+    assert second.item_results[1].trace_id == first.item_failures[0].trace_id
+
+
+def test_a_link_that_failed_is_made_when_the_run_is_resumed(tmp_path):
+    store, broken = LocalTransport(), [True]
+
+    class Unlinking(Transport):
+        def send(self, request):
+            if broken[0] and request.path.endswith("dataset-run-items") and request.method == "POST":
+                return Response(400, body=b'{"message": "not now"}')
+            return store.send(request)
+
+    with Interactive(transport=Unlinking(), dialect="public") as client:
+        client.create_dataset(name="d")
+        client.create_dataset_item(dataset_name="d", input=1, id="i")
+        calls = []
+        arguments = {
+            "name": "n",
+            "run_name": "r",
+            "task": lambda *, item: calls.append(item.input),
+            "checkpoint": tmp_path / "run.checkpoint",
+        }
+        first = client.get_dataset("d").run_experiment(**arguments)
+        broken[0] = False
+        second = client.get_dataset("d").run_experiment(**arguments)
+        run = client.get_dataset_run(dataset_name="d", run_name="r")
+
+    assert first.item_results[0].dataset_run_id is None and calls == [1]
+    assert second.item_results[0].dataset_run_id == second.dataset_run_id == run.id
+    assert [link.trace_id for link in run.dataset_run_items] == [second.item_results[0].trace_id]
+
+
+def test_very_long_integers_and_names_that_are_no_text_come_back(client, tmp_path):
+    values = [10**5000, -(10**5000), 1e300, -1e-300, 2**60, math.inf]
+    arguments = {
+        "name": "odd \ud800 name",
+        "data": numbers(1),
+        "task": lambda *, item: 1,
+        "evaluators": [lambda *, output: [Evaluation(name=f"v{i}", value=value) for i, value in enumerate(values)]],
+        "checkpoint": tmp_path / "run.checkpoint",
+    }
+    client.run_experiment(**arguments)
+
+    result = client.run_experiment(**{**arguments, "task": lambda *, item: pytest.fail("run again")})
+
+    assert [evaluation.value for evaluation in result.item_results[0].evaluations] == values
+
+
+def test_a_process_that_the_run_leaves_behind_does_not_keep_the_checkpoint(tmp_path):
+    """A fork copies the file with its lock."""
+    program = start(
+        """
+        import os, sys, time
+        from interactiveai_eval import Interactive
+
+        here, there = os.pipe()
+
+        def task(*, item):
+            if os.fork() == 0:
+                os.close(there)
+                os.close(1)
+                os.read(here, 1)  # until the parent has gone
+                os._exit(0)
+            return 1
+
+        run = lambda: Interactive.local().run_experiment(
+            name="fork", data=[{"input": 1}], task=task, checkpoint=sys.argv[1]
+        )
+        run()
+        print(len(run().item_results), flush=True)
+        """,
+        str(tmp_path / "run.checkpoint"),
+        PYTHONWARNINGS="ignore",  # that a process with threads forks
+    )
+
+    out, err = program.communicate(timeout=20)
+    assert out == "1\n", err

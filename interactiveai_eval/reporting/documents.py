@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from .._strict_json import to_plain
+from .._strict_json import number_to_text, text_to_number, to_plain
 from ..errors import ArgumentError, DataError, short_repr
 from ..model import (
     DELIVERY_STATES,
@@ -107,10 +107,7 @@ class _Score(_Any):
     def to_plain(self, value: Any) -> Any:
         plain = to_plain(value)
         if isinstance(plain, str) and not isinstance(value, str):
-            if isinstance(value, int):
-                # Python refuses to write or read very long decimals, but not hexadecimals.
-                plain = str(value) if value.bit_length() < 10_000 else hex(value)
-            return {"number": plain}
+            return {"number": number_to_text(value) if isinstance(value, int) else plain}
         return plain
 
     def read(self, value: Any, where: str) -> Any:
@@ -118,7 +115,7 @@ class _Score(_Any):
             return value
         text = value.get("number") if isinstance(value, dict) else None
         try:
-            return float(text) if text in ("NaN", "Infinity", "-Infinity") else int(text, 0)  # type: ignore[arg-type]
+            return text_to_number(text)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             raise DataError(
                 f'{where}: {short_repr(value, 40)} is not a number, a text, true, false, null or {{"number": ...}}'

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from io import FileIO
 from threading import Lock
+from weakref import WeakSet
 
 from .._log import warn
-from .._strict_json import SAFE_INTEGER, JSONError, from_json, to_json
+from .._strict_json import SAFE_INTEGER, JSONError, from_json, number_to_text, text_to_number, to_json
 from ..errors import CheckpointError
 from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult
 
@@ -33,6 +34,27 @@ class Finished:
         self.delivered = False
 
 
+class _Equal:
+    """The finished runs of equal items, by number, that nobody has taken over yet."""
+
+    __slots__ = ("changed", "runs")
+
+    def __init__(self) -> None:
+        self.runs: dict[int, Finished] = {}
+        self.changed: dict[int, int] = {}  # the numbers of items whose own one went to another
+
+    def take(self, index: int) -> tuple[int, Finished | None]:
+        """See `Checkpoint.take`."""
+        if index in self.runs:
+            return index, self.runs.pop(index)
+        number = self.changed.pop(index, index)
+        if not self.runs:
+            return number, None
+        taken = min(self.runs)
+        self.changed[taken] = number
+        return taken, self.runs.pop(taken)
+
+
 class Checkpoint:
     """An open journal of one run; `header` says which run that is."""
 
@@ -46,10 +68,11 @@ class Checkpoint:
         """
         self._path = path
         self._lock = Lock()
-        self._finished: dict[tuple[str, int], list[Finished]] = {}
+        self._finished: dict[tuple[str, int], _Equal] = {}
         self._torn = False
         self._warned = False
         self._file = _open(path)
+        _close_in_forks(self)
         try:
             self._lock_file()
             self.header = self._read({name: value for name, value in fixed.items() if value is not None}, drawn)
@@ -60,13 +83,18 @@ class Checkpoint:
             self._file.close()
             raise
 
-    def take(self, key: str, repetition: int) -> Finished | None:
-        """The finished run of an item with this key (`Item.key`), each once; None when it has to be run."""
-        waiting = self._finished.get((key, repetition))
-        return waiting.pop(0) if waiting else None
+    def take(self, key: str, repetition: int, index: int) -> tuple[int, Finished | None]:
+        """The number of an item among equal ones, and its finished run, each once; None when it has to be run.
+
+        `key` is `Item.key`, `index` the item's place in the data. That is its number, too, unless an equal item has
+        taken over the run of that number: then the two change numbers, so that no number stands for two runs.
+        """
+        with self._lock:
+            equal = self._finished.get((key, repetition))
+            return (index, None) if equal is None else equal.take(index)
 
     def add(self, key: str, repetition: int, number: int, entry: Mapping[str, Any]) -> None:
-        """Write down a finished item; `number` tells equal items apart (its place in the data)."""
+        """Write down a finished item; `number` is that of `take`."""
         self._append({"key": key, "repetition": repetition, "number": number, **entry})
 
     def mark_delivered(self, key: str, repetition: int, number: int) -> None:
@@ -85,6 +113,13 @@ class Checkpoint:
                 self._file.close()
             except OSError as error:  # a network disk that finds out only now
                 warn(f"checkpoint {self._path!r} cannot be closed: {error.strerror}")
+
+    def close_in_child(self) -> None:
+        """After a fork: let go of the copy of the file, with which a child would keep its lock after our end."""
+        try:
+            self._file.close()
+        except OSError as error:
+            warn(f"checkpoint {self._path!r} cannot be closed in a child process: {error.strerror}")
 
     def _append(self, line: Mapping[str, Any]) -> None:
         text = to_json(line).encode("ascii") + b"\n"
@@ -150,8 +185,8 @@ class Checkpoint:
                     "name another file, or delete this one to begin anew"
                 ) from None
             whole += len(line)
-        for (key, repetition, _), finished in found.items():
-            self._finished.setdefault((key, repetition), []).append(finished)
+        for (key, repetition, number), finished in found.items():
+            self._finished.setdefault((key, repetition), _Equal()).runs[number] = finished
         self._file.truncate(whole)
         self._file.seek(0, os.SEEK_END)
         if header is None:
@@ -167,7 +202,7 @@ class Checkpoint:
                 f"checkpoint {self._path!r} has version {header.get('version')!r}, this package reads {VERSION}"
             )
         for name, value in fixed.items():
-            if header.get(name) != value:
+            if header.get(name) != from_json(to_json(value)):  # as it was written: JSON has no lone surrogates
                 raise CheckpointError(
                     f"checkpoint {self._path!r} is of another run: its {name} is {header.get(name)!r}, this call's is "
                     f"{value!r}; call with the same {name}, or name another file"
@@ -176,6 +211,24 @@ class Checkpoint:
 
     def _foreign(self) -> CheckpointError:
         return CheckpointError(f"checkpoint {self._path!r} is not a checkpoint file; name another file")
+
+
+# Hooks of forks belong to the process and cannot be taken back, so there is one for all checkpoints.
+_open_ones: WeakSet[Checkpoint] = WeakSet()
+_hooked = False
+
+
+def _close_in_forks(checkpoint: Checkpoint) -> None:
+    global _hooked
+    _open_ones.add(checkpoint)
+    if not _hooked and hasattr(os, "register_at_fork"):
+        _hooked = True
+        os.register_at_fork(after_in_child=_close_all)
+
+
+def _close_all() -> None:
+    for checkpoint in list(_open_ones):
+        checkpoint.close_in_child()
 
 
 _START = f'{{"format": "{FORMAT}"'.encode("ascii")
@@ -237,13 +290,12 @@ def _evaluation_to_entry(evaluation: Evaluation) -> dict[str, Any]:
     entry = {name: value for name, value in evaluation.items() if value is not None}
     value = evaluation.value
     if isinstance(value, (int, float)) and (value - value != 0 or abs(value) > SAFE_INTEGER):
-        entry["value"] = {"number": str(value)}  # JSON has no NaN, and readers round large integers
+        entry["value"] = {"number": number_to_text(value)}  # JSON has no NaN, and readers round large integers
     return entry
 
 
 def _evaluation_from_entry(entry: Mapping[str, Any]) -> Evaluation:
     fields = {"value": None, **entry}
     if isinstance(fields["value"], dict):
-        text = fields["value"]["number"]
-        fields["value"] = int(text) if text.lstrip("-").isdigit() else float(text)
+        fields["value"] = text_to_number(fields["value"]["number"])
     return Evaluation(**fields)

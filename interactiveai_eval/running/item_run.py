@@ -87,7 +87,7 @@ class ItemRuns:
 
     async def run(self, work: Work) -> None:
         """The flow of one item, once: whatever happens, one result or one failure comes out."""
-        run = _OneRun(work, self._recorder.begin(work))
+        run = _OneRun(work, self._recorder.begin(f"{work.index}:{work.repetition}:{work.item.id}"))
         try:
             await self._go_through(run)
         except Failed as problem:
@@ -107,9 +107,12 @@ class ItemRuns:
         """The way of an item that reaches its end. Raises Failed, and what the user's values raise when looked at."""
         work, item = run.work, run.work.item
         if self._checkpoint is not None:
-            finished = self._checkpoint.take(item.key(), work.repetition)
+            # Ids that another process finds again, wherever the item is in the data by then.
+            run.key = item.key()
+            run.number, finished = self._checkpoint.take(run.key, work.repetition, work.index)
+            run.trace = self._recorder.begin(f"{run.number}:{work.repetition}:{run.key}")
             if finished is not None:
-                self._restore(run, finished)
+                await self._restore(run, finished)
                 return
         began = self._clock.monotonic()
         if item.dataset_id is not None and item.missing is None:
@@ -334,7 +337,7 @@ class ItemRuns:
 
         checkpoint = self._checkpoint
         assert checkpoint is not None
-        place = (run.work.item.key(), run.work.repetition, run.work.index)
+        place = (run.key, run.work.repetition, run.number)
         entry = result_to_entry(result)
         entry["evaluator_runs"] = [ran.to_entry() for ran in run.evaluator_runs]
         entry["spans"] = [[id, b2a_base64(encoded, newline=False).decode("ascii")] for id, encoded in parcel.spans]
@@ -346,14 +349,17 @@ class ItemRuns:
             return None
         return lambda: checkpoint.mark_delivered(*place)
 
-    def _restore(self, run: _OneRun, finished: Finished) -> None:
-        """Take over an item that an earlier process has finished; deliver what may not have arrived."""
+    async def _restore(self, run: _OneRun, finished: Finished) -> None:
+        """Take over an item that an earlier process has finished; link and deliver what may not have arrived."""
         from binascii import a2b_base64
 
         entry, work = finished.entry, run.work
         result = entry_to_result(entry, work.item.given, work.index)
         if result.dataset_run_id is not None:
             self._linked(result.dataset_run_id, work.item)
+        elif work.item.dataset_id is not None:
+            await self._link(run)
+            result = result.replaced(dataset_run_id=run.dataset_run_id)
         if not finished.delivered and self._checkpoint is not None:
             place = (entry["key"], entry["repetition"], entry["number"])
             checkpoint = self._checkpoint
@@ -379,6 +385,8 @@ class _OneRun:
         "evaluator_runs",
         "failures",
         "is_over",
+        "key",
+        "number",
         "seconds",
         "task_end_ns",
         "trace",
@@ -388,6 +396,7 @@ class _OneRun:
     def __init__(self, work: Work, trace: ItemTrace) -> None:
         self.work = work
         self.trace = trace
+        self.key, self.number = "", work.index  # with a checkpoint: what it knows the item by
         self.context: Context | None = None  # of the user's code: the base context with the item span as current
         self.dataset_run_id: str | None = None
         self.is_over = False  # its result or failure is with the collector

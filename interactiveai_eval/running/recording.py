@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .calls import UserFunction
     from .engine import Call
     from .failures import Failure
-    from .items import Item, Work
+    from .items import Item
     from .outbox import Outbox
     from .plan import Plan
 
@@ -129,9 +129,9 @@ class Recorder:
             f"{METADATA}.experiment_run_name": well_formed(run_name),
         }
 
-    def begin(self, work: Work) -> ItemTrace:
-        """The trace for one run of an item: always a new one, whatever span is current."""
-        seed = sha256_hex(f"{self._seed}{work.index}:{work.repetition}:{work.item.id}".encode("utf-8", "surrogatepass"))
+    def begin(self, place: str) -> ItemTrace:
+        """The trace for one run of an item: always a new one, whatever span is current; ids depend on `place`."""
+        seed = sha256_hex((self._seed + place).encode("utf-8", "surrogatepass"))
         return ItemTrace(seed, self._is_sent(seed[:32]), self._deliver_late)
 
     def close(self) -> None:
