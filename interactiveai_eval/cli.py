@@ -54,18 +54,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         options.parser.error(_unknown_text(options.parser, unknown[0]))
     try:
+        return _carry_out(options)
+    except BrokenPipeError:
+        _turn_off_stdout()  # whoever read our output has left
+    except _OutputLost as lost:
+        _turn_off_stdout()
+        _say(f"error: the output cannot be written: {lost}")
+    return NOT_COMPLETED
+
+
+def _carry_out(options: argparse.Namespace) -> int:
+    try:
         code: int = options.execute(options)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        with _writing():
+            if sys.stdout is not None:
+                sys.stdout.flush()
         return code
     except (ArgumentError, ConfigError, DataError) as error:
         return _failed(error, options, USAGE)
     except CheckpointError as error:
         return _failed(error, options, NOT_COMPLETED if hasattr(error, "result") else USAGE)
-    except BrokenPipeError:
-        # Whoever read our output has left; closing it at exit must not complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NOT_COMPLETED
+    except (BrokenPipeError, _OutputLost):
+        raise
     except (EvalError, OSError) as error:
         return _failed(error, options, NOT_COMPLETED)
     except KeyboardInterrupt as stop:
@@ -76,6 +86,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         traceback.print_exc()
         return NOT_COMPLETED
+
+
+class _OutputLost(Exception):
+    """Standard output takes no more: its disk is full, most likely."""
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """What is written to standard output in here and does not get there raises _OutputLost, or BrokenPipeError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _OutputLost(error.strerror) from error
+
+
+def _turn_off_stdout() -> None:
+    """Have what still waits for stdout vanish: closing it at exit must not complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(error: BaseException, options: argparse.Namespace, code: int) -> int:
@@ -97,14 +127,19 @@ def _say(message: str) -> None:
 def _print(text: str, stream: Any) -> None:
     from .reporting.text import encodable
 
-    if stream is not None:
+    if stream is sys.stdout is not None:
+        with _writing():
+            print(encodable(text, stream.encoding))
+    elif stream is not None:
         print(encodable(text, stream.encoding), file=stream)
 
 
 def _print_json(document: Any) -> None:
     from ._strict_json import to_json
 
-    print(to_json(document))
+    text = to_json(document)
+    with _writing():
+        print(text)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -502,3 +502,18 @@ def test_the_demonstration_can_be_short_kept_and_read_by_machines(folder):
         "175b_verification",
     ]
     assert sorted(path.name for path in folder.iterdir() if path.suffix in (".html", ".db")) == ["r.html", "s.db"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_under_the_output_is_one_line_and_exit_code_3(tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "interactiveai_eval", "demo", "--json", "--limit", "1"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            cwd=tmp_path,
+        )
+
+    assert (done.returncode, done.stderr) == (3, "error: the output cannot be written: No space left on device\n")
