@@ -1,11 +1,9 @@
 """The arguments of an experiment, checked before anything happens, in the form in which the run uses them."""
 from __future__ import annotations
 
-import os
-import sys
-
 from ..errors import ArgumentError
 from ..service.datasets import check_name
+from .arguments import executor, mapping, optional_text, path, positive_number, progress_hook, text, whole_number
 from .calls import UserFunction, bind, bind_all
 from .items import check_data, length_of
 from .remote import RemoteError
@@ -83,17 +81,17 @@ class Plan:
             problem = f"no argument {unknown[0]!r}" if unknown else f"a missing argument: {missing[0]!r}"
             raise TypeError(f"run_experiment has {problem}")
         given = {**DEFAULTS, **arguments}
-        self.name: str = _text("name", given["name"])
+        self.name: str = text("name", given["name"])
         run_name = given["run_name"]
         self.run_name: str | None = None if run_name is None else check_name("run_name", run_name)
-        self.description: str | None = _optional_text("description", given["description"])
-        self.metadata: dict[str, Any] = _mapping("metadata", given["metadata"])
+        self.description: str | None = optional_text("description", given["description"])
+        self.metadata: dict[str, Any] = mapping("metadata", given["metadata"])
         check_data(given["data"])
         self.data: Any = given["data"]
-        self.repetitions: int = _whole("repetitions", given["repetitions"], least=1)
+        self.repetitions: int = whole_number("repetitions", given["repetitions"], least=1)
         length = length_of(self.data)
         self.total: int | None = None if length is None else length * self.repetitions
-        self.max_concurrency: int = _whole("max_concurrency", given["max_concurrency"], least=1)
+        self.max_concurrency: int = whole_number("max_concurrency", given["max_concurrency"], least=1)
         self.task: UserFunction = bind("task", given["task"], offered=("item",), sole_positional="item")
         self.evaluators: list[UserFunction] = bind_all(
             "evaluators", given["evaluators"], offered=_EVALUATOR_VALUES, only_if_named=_EVALUATOR_MORE
@@ -110,21 +108,17 @@ class Plan:
         self.run_evaluators: list[UserFunction] = bind_all(
             "run_evaluators", given["run_evaluators"], offered=("item_results",), only_if_named=("item_failures",)
         )
-        self.task_timeout_seconds: float | None = _positive("task_timeout", given["task_timeout"])
-        self.evaluator_timeout_seconds: float | None = _positive("evaluator_timeout", given["evaluator_timeout"])
-        self.task_retries: int = _whole("task_retries", given["task_retries"], least=0)
+        self.task_timeout_seconds: float | None = positive_number("task_timeout", given["task_timeout"])
+        self.evaluator_timeout_seconds: float | None = positive_number("evaluator_timeout", given["evaluator_timeout"])
+        self.task_retries: int = whole_number("task_retries", given["task_retries"], least=0)
         self.retry_on: Callable[[BaseException], bool] = _retry_rule(given["retry_on"])
-        self.rate_limit: float | None = _positive("rate_limit", given["rate_limit"])
+        self.rate_limit: float | None = positive_number("rate_limit", given["rate_limit"])
         self.fail_on_error: float | None = _failure_limit(given["fail_on_error"])
-        self.checkpoint: str | None = _path("checkpoint", given["checkpoint"])
-        self.time_budget_seconds: float | None = _positive("time_budget", given["time_budget"])
-        self.executor: Any = given["executor"]
-        if self.executor is not None and not callable(getattr(self.executor, "submit", None)):
-            raise ArgumentError("executor", self.executor, "must be a concurrent.futures.Executor")
-        self.progress: Any = given["progress"]
-        if not isinstance(self.progress, bool) and not callable(self.progress):
-            raise ArgumentError("progress", self.progress, "must be True, False or a function of one details object")
-        self.experiment_id: str | None = _optional_text("experiment_id", given["experiment_id"])
+        self.checkpoint: str | None = path("checkpoint", given["checkpoint"])
+        self.time_budget_seconds: float | None = positive_number("time_budget", given["time_budget"])
+        self.executor: Any = executor(given["executor"])
+        self.progress: Any = progress_hook("progress", given["progress"])
+        self.experiment_id: str | None = optional_text("experiment_id", given["experiment_id"])
         if not isinstance(given["keep_results"], bool):
             raise ArgumentError("keep_results", given["keep_results"], "must be True or False")
         self.keep_results: bool = given["keep_results"]
@@ -143,57 +137,6 @@ class Plan:
     def item_functions(self) -> list[UserFunction]:
         """What is called for each item: the task, the evaluators and the composite, in order."""
         return [self.task, *self.evaluators, *([self.composite] if self.composite else [])]
-
-
-def _text(argument: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ArgumentError(argument, value, "must be a text that is not empty")
-    return value
-
-
-def _optional_text(argument: str, value: Any) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise ArgumentError(argument, value, "must be a text or None")
-    return value or None
-
-
-def _mapping(argument: str, value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    try:
-        pairs = [(str(key), member) for key, member in dict(value).items()]
-    except Exception:
-        pairs = [("", None)] * 2  # no mapping, or one that fails itself: refused below
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ArgumentError(argument, value, "must be a dict whose keys are distinct texts")
-    return found
-
-
-def _whole(argument: str, value: Any, *, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(type(value), "__index__") or value < least:
-        raise ArgumentError(argument, value, f"must be a whole number of at least {least}")
-    return int(value)
-
-
-def _positive(argument: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
-        raise ArgumentError(argument, value, "must be a number above 0, or None")
-    return float(value)
-
-
-def _path(argument: str, value: Any) -> str | None:
-    if value is None:
-        return None
-    try:
-        path = os.fspath(value)
-    except TypeError:
-        raise ArgumentError(argument, value, "must be a path") from None
-    if not isinstance(path, str) or not path:
-        raise ArgumentError(argument, value, "must be a path as text")
-    return path
 
 
 def _failure_limit(value: Any) -> float | None:

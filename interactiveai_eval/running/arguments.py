@@ -1,0 +1,82 @@
+"""Checks of single arguments: each returns the value in the form that is used, or raises ArgumentError."""
+from __future__ import annotations
+
+import os
+import sys
+
+from ..errors import ArgumentError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def text(argument: str, value: Any) -> str:
+    """A text that is not empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise ArgumentError(argument, value, "must be a text that is not empty")
+    return value
+
+
+def optional_text(argument: str, value: Any) -> str | None:
+    """A text; None when it is empty or None."""
+    if value is not None and not isinstance(value, str):
+        raise ArgumentError(argument, value, "must be a text or None")
+    return value or None
+
+
+def mapping(argument: str, value: Any) -> dict[str, Any]:
+    """A copy of a dict whose keys are texts; empty for None."""
+    if value is None:
+        return {}
+    try:
+        pairs = [(str(key), member) for key, member in dict(value).items()]
+    except Exception:
+        pairs = [("", None)] * 2  # no mapping, or one that fails itself: refused below
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ArgumentError(argument, value, "must be a dict whose keys are distinct texts")
+    return found
+
+
+def whole_number(argument: str, value: Any, *, least: int) -> int:
+    """A whole number of at least `least`; True and False are none."""
+    if isinstance(value, bool) or not hasattr(type(value), "__index__") or value < least:
+        raise ArgumentError(argument, value, f"must be a whole number of at least {least}")
+    return int(value)
+
+
+def positive_number(argument: str, value: Any) -> float | None:
+    """A finite number above 0, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
+        raise ArgumentError(argument, value, "must be a number above 0, or None")
+    return float(value)
+
+
+def path(argument: str, value: Any) -> str | None:
+    """A path as text, or None."""
+    if value is None:
+        return None
+    try:
+        found = os.fspath(value)
+    except TypeError:
+        raise ArgumentError(argument, value, "must be a path") from None
+    if not isinstance(found, str) or not found:
+        raise ArgumentError(argument, value, "must be a path as text")
+    return found
+
+
+def executor(value: Any) -> Any:
+    """A `concurrent.futures.Executor`, or what has its `submit`; or None."""
+    if value is not None and not callable(getattr(value, "submit", None)):
+        raise ArgumentError("executor", value, "must be a concurrent.futures.Executor")
+    return value
+
+
+def progress_hook(argument: str, value: Any) -> Any:
+    """True, False, or a function of one `ProgressDetails`."""
+    if not isinstance(value, bool) and not callable(value):
+        raise ArgumentError(argument, value, "must be True, False or a function of one details object")
+    return value
