@@ -227,7 +227,11 @@ class Interactive(StartsSpans):
         return run_experiment(Plan({key: given[key] for key in (*REQUIRED, *DEFAULTS)}), self._services())
 
     async def run_experiment_async(self, **arguments: Any) -> ExperimentResult:
-        """Like `run_experiment`, awaited: coroutines run on the caller's loop, which is never blocked."""
+        """Like `run_experiment`, awaited: coroutines run on the caller's loop, which is never blocked.
+
+        When it is cancelled, the CancelledError has the result. On Python 3.9 and 3.10 whoever awaits a task of it sees
+        another CancelledError, with ours as its `__context__`.
+        """
         from .experiment import run_experiment_async
         from .running.plan import Plan
 

@@ -417,3 +417,30 @@ def test_a_time_budget_ends_run_evaluators_too(client):
 
     assert [failure.error_type for failure in result.run_evaluator_failures] == ["Cancelled"]
     assert not result.completed and len(result.item_results) == 1
+
+
+def test_an_interrupt_during_a_hook_that_hangs_ends_the_run_with_its_result():
+    program = start(
+        """
+        import os, time
+        from interactiveai_eval import Interactive
+
+        def hook(outcome):
+            print("hanging", flush=True)
+            time.sleep(60)
+
+        try:
+            Interactive.local().run_experiment(
+                name="hook", data=[{"input": 1}] * 3, task=lambda *, item: 1, on_result=hook
+            )
+        except KeyboardInterrupt as stop:
+            print(len(stop.result.item_results) > 0, stop.result.completed, flush=True)
+            os._exit(0)  # threads in user code are daemons, but the interpreter's end may wait for its output
+        """
+    )
+    assert program.stdout.readline() == "hanging\n"
+    program.send_signal(signal.SIGINT)
+
+    out, err = program.communicate(timeout=20)
+
+    assert out == "True False\n", err

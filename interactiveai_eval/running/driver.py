@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 # Made-up figures.
 FINAL_FLUSH_SECONDS = 60.0
 HURRIED_FLUSH_SECONDS = 3.0
+# How long a run that somebody waits for waits for what cannot be stopped: a hook or a request of an item.
+HURRIED_SECONDS = 3.0
 # How long items that were cancelled have to get into the result of a run that is left at once.
 LAST_LOOK_SECONDS = 0.5
 # How long a run in a helper thread has to come back after a second Ctrl-C.
@@ -66,6 +68,7 @@ class Driver:
         self._schedule: Schedule | None = None
         self._cut_off = False
         self._latest: float | None = None
+        self._patient_until: float | None = None  # set once the run is hurried
 
     # -- stopping --------------------------------------------------------------------------------------------------
 
@@ -82,6 +85,9 @@ class Driver:
         self.engine.stop()
         self._outbox.hold_nobody_back()
         if self.hurried:
+            if self._patient_until is None:
+                self._patient_until = self.clock.monotonic() + HURRIED_SECONDS
+                self.engine.alarm(self._patient_until, self.engine.lane.wake)
             self._outbox.hurry(self.clock.monotonic() + (0.0 if self.at_once else HURRIED_FLUSH_SECONDS))
 
     def request_stop(self, error: BaseException) -> None:
@@ -116,7 +122,7 @@ class Driver:
         if self._cut_off:  # before there was anything to halt
             schedule.halt()
         schedule.start()
-        await self.wait_until(schedule.is_over)
+        await self.wait_until(lambda: schedule.is_over() or self._is_out_of_patience())
         if self.at_once:  # what was cancelled is on its way into the result
             until = time.monotonic() + LAST_LOOK_SECONDS
             while not schedule.is_over() and time.monotonic() < until:
@@ -124,6 +130,9 @@ class Driver:
         schedule.leave()
         if schedule.defect is not None and self.stopped is None:
             self.stopped = schedule.defect  # ours, or user code that ends more than its item
+
+    def _is_out_of_patience(self) -> bool:
+        return self._patient_until is not None and self.clock.monotonic() >= self._patient_until
 
     async def flow(self, flow: Flow) -> None:
         """Return when one flow has ended; raises its error."""
