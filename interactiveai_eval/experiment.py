@@ -151,7 +151,8 @@ class _Run:
         """The whole run."""
         plan, stop = self._plan, self.driver.stop
         try:
-            self._checkpoint = await self.driver.in_thread(self._prepare, late=_close_if_any)
+            if plan.executor is not None or plan.checkpoint is not None:
+                self._checkpoint = await self.driver.in_thread(self._prepare, late=_close_if_any)
             if self._checkpoint is not None:
                 self._run_name = self._checkpoint.header["run_name"]
                 self._experiment_id = self._checkpoint.header["experiment_id"]

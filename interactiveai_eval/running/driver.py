@@ -87,7 +87,7 @@ class Driver:
         if self.hurried:
             if self._patient_until is None:
                 self._patient_until = self.clock.monotonic() + HURRIED_SECONDS
-                self.engine.alarm(self._patient_until, self.engine.lane.wake)
+                self.engine.alarm(self._patient_until, self._lose_patience)
             self._outbox.hurry(self.clock.monotonic() + (0.0 if self.at_once else HURRIED_FLUSH_SECONDS))
 
     def request_stop(self, error: BaseException) -> None:
@@ -122,7 +122,7 @@ class Driver:
         if self._cut_off:  # before there was anything to halt
             schedule.halt()
         schedule.start()
-        await self.wait_until(lambda: schedule.is_over() or self._is_out_of_patience())
+        await self.wait_until(schedule.is_over)
         if self.at_once:  # what was cancelled is on its way into the result
             until = time.monotonic() + LAST_LOOK_SECONDS
             while not schedule.is_over() and time.monotonic() < until:
@@ -131,8 +131,9 @@ class Driver:
         if schedule.defect is not None and self.stopped is None:
             self.stopped = schedule.defect  # ours, or user code that ends more than its item
 
-    def _is_out_of_patience(self) -> bool:
-        return self._patient_until is not None and self.clock.monotonic() >= self._patient_until
+    def _lose_patience(self) -> None:
+        if self._schedule is not None:
+            self._schedule.give_up()
 
     async def flow(self, flow: Flow) -> None:
         """Return when one flow has ended; raises its error."""

@@ -211,7 +211,8 @@ class Engine:
 
     async def attend(self) -> None:
         """Do what was requested, fire the alarms that are due, else wait for a `wake` or for the next alarm."""
-        self.hear()
+        if self._requests:
+            self.hear()
         if self.threads.inline and self.threads.run_next():
             self.lane.wake()  # there may be more, but first what was requested and what is due
         due = []

@@ -71,6 +71,7 @@ class Schedule:
         self._lock = allocate_lock()
         self._on_their_way = 0
         self._taking = False
+        self._given_up = False
         self._left_alone = False  # the thread that takes hangs in the source and is no longer waited for
         self.exhausted = False
         self.halted = False
@@ -84,7 +85,14 @@ class Schedule:
     def is_over(self) -> bool:
         """Whether all work is done, or it is halted and what was on its way has ended."""
         with self._lock:
-            return self._on_their_way == 0 and (self.halted or (self.exhausted and not self._taking))
+            if self._on_their_way == 0:
+                return self.halted or (self.exhausted and not self._taking)
+            return self._given_up
+
+    def give_up(self) -> None:
+        """Wait no longer for what is on its way."""
+        self._given_up = True
+        self._engine.lane.wake()
 
     def leave(self) -> None:
         """Wait no longer for a thread that hangs in the source."""
