@@ -247,5 +247,5 @@ def test_what_is_there_all_the_time_comes_exactly_once(seed):
                     direction=reader.direction,
                 )
 
-    assert stable <= set(found)
+    assert stable <= set(found), f"{sorted(stable - set(found))} were skipped"
     assert len(found) == len(set(found))

@@ -29,6 +29,7 @@ LARGEST_PAGE = 100  # rows, the most that servers give
 RECENT_IDS = 10_000
 EMPTY_PAGES = 3
 PASSES = 20
+BEGINNINGS = 10  # attempts to find out in which order a server gives a first page that does not show it
 
 _TIME = {"traces": "timestamp", "observations": "startTime"}
 
@@ -122,6 +123,7 @@ class Reader:
         self._now_ns = now_ns
         self._by_cursor = False
         self._turned = direction is not None
+        self._beginnings = 0 if direction is None else BEGINNINGS
         self._crowd: _Crowd | None = None
         self._recent: set[str] = set()
         self._recent_order: deque[str] = deque()
@@ -291,21 +293,36 @@ class Reader:
             return True
         if not (ascending or descending):
             raise self._unusable("gives rows in no order of time")
-        if self._turned or self.position.ms is not None:
+        if self.position.ms is not None or self._beginnings >= BEGINNINGS:
             raise self._unusable("changes the order of rows between two requests")
+        self._beginnings += 1
         self._turned = True
         self.direction = ASCENDING if ascending else DESCENDING
         return False
 
     def _begins_at_the_wrong_end(self, times: list[int]) -> bool:
-        """Whether a first page of one millisecond, which shows no order, has rows before it; then we turn round."""
+        """Whether a first page of one millisecond, which shows no order, is not where we wanted to begin; we turn then.
+
+        The largest page shows the order, unless that millisecond fills it. Then two questions tell: whether there are
+        older rows, and newer ones. Both means that some arrived between the requests, and we begin anew.
+        """
         if self._turned or self.position.ms is not None or not times or times[0] != times[-1]:
             return False
         here, ascending = times[0], self.direction == ASCENDING
+        lower, upper = self._bounds(None)
+        rows, _, _ = self._fetch(lower, upper, LARGEST_PAGE, page=1)
+        shown = [ms for ms, _ in rows]
+        if shown and shown[0] != shown[-1]:
+            if self._is_in_order(shown):
+                self._turned = True
+                return False
+            return True
         older, _, _ = self._fetch(None, here, 1, page=1)
         newer, _, _ = self._fetch(here + 1, self.upper_ms, 1, page=1)
+        self._beginnings += 1
+        if older and newer and self._beginnings < BEGINNINGS:
+            return True
         self._turned = True
-        # Both: something arrived meanwhile, and says nothing.
         if (older and not newer) if ascending else (newer and not older):
             self.direction = DESCENDING if ascending else ASCENDING
             return True
