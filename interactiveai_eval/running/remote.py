@@ -50,6 +50,7 @@ class RemoteLane:
         self._workers: int | None = workers if isinstance(workers, int) and workers > 0 else None  # None: unknown
         self._futures: dict[int, Any] = {}
         self._lock = allocate_lock()
+        self._in_order = allocate_lock()  # the executor gets calls in the order in which workers are counted for them
         self._started: Callable[[Call], None] | None = None
         self._under_way: set[int] = set()
         self._waiting: dict[int, Call] = {}
@@ -94,6 +95,20 @@ class RemoteLane:
             done(call, value, error, seconds)
             self._gone(call)
 
+        if self._workers is None:  # perhaps one that calls here and now: its calls must not wait for each other
+            future = self._submitted(call, started)
+        else:
+            with self._in_order:
+                future = self._submitted(call, started)
+        if isinstance(future, BaseException):
+            done(call, None, future, 0.0)
+            self._gone(call)
+            return
+        self._futures[id(call)] = future
+        future.add_done_callback(finished)
+
+    def _submitted(self, call: Call, started: Callable[[Call], None]) -> Any:
+        """The future of a call, or the error of an executor that takes none."""
         with self._lock:
             has_worker = self._workers is None or len(self._under_way) < self._workers
             self._started = started
@@ -106,15 +121,10 @@ class RemoteLane:
             started(call)
         try:
             if self._shares_memory:
-                future = self._executor.submit(_called_here, call)
-            else:
-                future = self._executor.submit(call_elsewhere, call.function, call.arguments, call.keywords)
-        except BaseException as error:  # a broken or closed executor; RuntimeError in most cases
-            done(call, None, error, 0.0)
-            self._gone(call)
-            return
-        self._futures[id(call)] = future
-        future.add_done_callback(finished)
+                return self._executor.submit(_called_here, call)
+            return self._executor.submit(call_elsewhere, call.function, call.arguments, call.keywords)
+        except BaseException as error:  # broken or closed; RuntimeError in most cases
+            return error
 
     def cancel(self, call: Call) -> None:
         """Withdraw a call that has not begun; one that runs is left to finish alone."""
