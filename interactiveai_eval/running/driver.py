@@ -94,6 +94,13 @@ class Driver:
         """Like `stop`, for signal handlers: takes no lock that the interrupted code may hold."""
         self.engine.request(lambda: self.stop(error))
 
+    def request_leave(self, error: BaseException) -> bool:
+        """Like `leave`, for signal handlers; False in a coroutine of the user's, which only an exception interrupts."""
+        if self.engine.lane.is_running:
+            return False
+        self.engine.request(lambda: self.leave(error))
+        return True
+
     def leave(self, error: BaseException) -> None:
         """Take what came out of waiting: cancelled from outside, or a second Ctrl-C. Who comes twice waits no more."""
         self.at_once = self.at_once or self.hurried or isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit))
@@ -245,7 +252,8 @@ def run_here(make: MakeStory, clock: Clock) -> Any:
     if running_loop() is not None:
         return _run_beside_loop(make, clock)
     story = make(OwnLoop(clock))
-    with Signals(story.driver.request_stop, interrupts=True):
+    driver = story.driver
+    with Signals(driver.request_stop, interrupts=True, on_again=driver.request_leave):
         result = run_to_end(_through(story))
     return _outcome(story, result)
 

@@ -65,6 +65,11 @@ class Lane:
         """Return after a `wake`, or when the clock reaches `deadline`; spurious returns are allowed."""
         raise TypeError
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the owner's thread runs the loop right now, and perhaps a coroutine of the user's."""
+        return False
+
     async def close(self, *, patient: bool = True) -> None:
         """Cancel the lane's tasks and wait a moment for them, unless nobody is `patient`; let go of the loop."""
         raise TypeError
@@ -210,6 +215,10 @@ class OwnLoop(Lane):
             with self._condition:
                 self._in_loop = False
             timer.cancel()
+
+    @property
+    def is_running(self) -> bool:
+        return self._in_loop
 
     def _seconds(self, deadline: float | None) -> float:
         """How long to wait now, in real seconds."""

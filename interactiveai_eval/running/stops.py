@@ -18,9 +18,19 @@ class Signals:
     the former handlers are back.
     """
 
-    def __init__(self, on_stop: Callable[[BaseException], None], *, interrupts: bool) -> None:
-        """`interrupts` is False where somebody else answers Ctrl-C (`asyncio.run` does, for what it runs)."""
+    def __init__(
+        self,
+        on_stop: Callable[[BaseException], None],
+        *,
+        interrupts: bool,
+        on_again: Callable[[BaseException], bool] | None = None,
+    ) -> None:
+        """`interrupts` is False where somebody else answers Ctrl-C (`asyncio.run` does, for what it runs).
+
+        `on_again(error)` is asked at the second signal; without its True, and at every later one, the error is raised.
+        """
         self._on_stop = on_stop
+        self._on_again = on_again
         self._interrupts = interrupts
         self._stopping = False
         self._before: list[tuple[int, Any]] = []
@@ -58,6 +68,9 @@ class Signals:
 
         error: BaseException = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(SIGTERM_EXIT)
         if self._stopping:
+            on_again, self._on_again = self._on_again, None
+            if on_again is not None and on_again(error):
+                return
             raise error
         self._stopping = True
         self._on_stop(error)
