@@ -150,6 +150,7 @@ class _Run:
     async def go(self) -> ExperimentResult:
         """The whole run."""
         plan, stop = self._plan, self.driver.stop
+        deadline = self._set_time_budget()
         try:
             if plan.executor is not None or plan.checkpoint is not None:
                 self._checkpoint = await self.driver.in_thread(self._prepare, late=_close_if_any)
@@ -168,11 +169,12 @@ class _Run:
                 items.run,
                 limit=plan.max_concurrency,
                 rate_limit=plan.rate_limit,
-                may_start=self._set_time_budget(collector),
+                may_start=None if deadline is None else lambda: self._is_time_for(collector, deadline),
                 total=plan.total,
                 interrupted=stop,
             )
             await self.driver.let_through(self._schedule)
+            items.leave_behind()
             progress.end()
             run_evaluations, run_failures = await self._evaluate_run(collector)
             recorder.close()
@@ -228,15 +230,19 @@ class _Run:
             stop=self.driver.stop,
         )
 
-    def _set_time_budget(self, collector: Collector) -> Callable[[], bool] | None:
-        """Have the run cut off in time; what comes back tells whether another item would probably finish before."""
+    def _set_time_budget(self) -> float | None:
+        """Have the run cut off in time; when that is, None for never."""
         budget = self._plan.time_budget_seconds
         if budget is None:
             return None
         reserve = min(BUDGET_RESERVE_SECONDS, budget * BUDGET_RESERVE_SHARE)
         deadline = self._began + budget - reserve
         self.driver.end_by(deadline, delivered_by=self._began + budget)
-        return lambda: self._clock.monotonic() + collector.usual_seconds() < deadline
+        return deadline
+
+    def _is_time_for(self, collector: Collector, deadline: float) -> bool:
+        """Whether another item would probably end before `deadline`."""
+        return self._clock.monotonic() + collector.usual_seconds() < deadline
 
     def _failed(self, failed: int, given: int) -> None:
         """Stop the run when failures have become too many; a share is judged when the number of items is known."""
@@ -368,11 +374,12 @@ class _Run:
 
     def _resume_token(self) -> dict[str, Any]:
         """What a later call passes on to go on with this run."""
-        return {
-            "run_name": self._run_name,
-            "experiment_id": self._experiment_id,
-            "checkpoint": self._plan.checkpoint,
-        }
+        if self._plan.checkpoint is not None and self._checkpoint is None:
+            # It could not be opened in time: the names in it count, and they are not known.
+            names = {"run_name": self._plan.run_name, "experiment_id": self._plan.experiment_id}
+        else:
+            names = {"run_name": self._run_name, "experiment_id": self._experiment_id}
+        return {**names, "checkpoint": self._plan.checkpoint}
 
     def outcome(self, result: ExperimentResult) -> ExperimentResult:
         """The result, or what ended the run early raised with the result on it."""
@@ -392,7 +399,10 @@ class _Run:
             return result
         if isinstance(stopped, StopIteration):  # a coroutine cannot raise it
             raise RunStopped("on_result raised StopIteration", result=result) from stopped
-        stopped.result = result  # type: ignore[attr-defined]
+        try:
+            stopped.result = result  # type: ignore[attr-defined]
+        except Exception:  # a class of the user's that takes no attributes
+            raise RunStopped(f"the run ended in {type(stopped).__name__}", result=result) from stopped
         raise stopped
 
 

@@ -374,6 +374,7 @@ def test_evaluations_of_every_documented_shape(client):
         "text": ("good", [("judge", "good", None)]),
         "pair": ((0.5, "half"), [("judge", 0.5, "half")]),
         "pair without comment": ((True, None), [("judge", True, None)]),
+        "pair without value": ((None, "nothing to judge"), [("judge", None, "nothing to judge")]),
         "list": ([0.5, {"name": "m", "value": 1}, Evaluation(name="e", value="x")],
                  [("judge", 0.5, None), ("m", 1, None), ("e", "x", None)]),
         "generator": ((v for v in (1, 2)), [("judge", 1, None), ("judge", 2, None)]),

@@ -330,9 +330,17 @@ def test_an_outer_cancellation_has_the_result_wherever_the_run_is(where):
     assert [len(result.item_results), len(result.item_failures)] == [done, 0]
 
 
-INTERRUPTED_LATE = """
+LEFT_TWICE = """
     import asyncio, signal, sys, time
     from interactiveai_eval import Interactive
+
+    async def stubborn(*, item):
+        print("running", flush=True)
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                print("cancelled", flush=True)
 
     async def quick(*, item):
         return 1
@@ -356,9 +364,22 @@ INTERRUPTED_LATE = """
 
 
 @pytest.mark.parametrize("form", ["alone", "beside"])
+def test_a_second_interrupt_over_a_coroutine_that_cannot_be_cancelled_has_the_result(form):
+    program = start(LEFT_TWICE, "stubborn", form)
+    assert program.stdout.readline() == "running\n"
+    program.send_signal(signal.SIGINT)
+    assert program.stdout.readline() == "cancelled\n"
+    program.send_signal(signal.SIGINT)
+
+    out, err = program.communicate(timeout=20)
+
+    assert out.splitlines()[-1] == "0 ['cancelled']", err
+
+
+@pytest.mark.parametrize("form", ["alone", "beside"])
 def test_an_interrupt_during_a_run_evaluator_ends_the_run_and_keeps_its_items(form):
     """Inside `asyncio.run`, whose own handler would be heard when the run is over."""
-    program = start(INTERRUPTED_LATE, "quick", form)
+    program = start(LEFT_TWICE, "quick", form)
     assert program.stdout.readline() == "running\n"
     program.send_signal(signal.SIGINT)
 
@@ -423,3 +444,144 @@ def test_an_interrupt_during_a_hook_that_hangs_ends_the_run_with_its_result():
     out, err = program.communicate(timeout=20)
 
     assert out == "True False\n", err
+
+
+def test_a_time_budget_ends_the_wait_for_async_data(client):
+    """What the data's coroutine is told when the run closes is no error of the data."""
+
+    async def data():
+        yield {"input": 1}
+        await asyncio.sleep(60)
+        yield {"input": 2}
+
+    result = client.run_experiment(name="budget", data=data(), task=lambda *, item: item["input"], time_budget=0.3)
+
+    assert [item.output for item in result.item_results] == [1]
+    assert not result.completed
+
+
+@pytest.mark.parametrize("where", ["executor", "link"])
+def test_a_time_budget_does_not_wait_for_what_never_answers(where):
+    released = threading.Event()
+
+    class Dead:
+        def submit(self, function, *arguments):
+            return Future()
+
+    class Slow(LocalTransport):
+        def send(self, request):
+            if request.path.endswith("/dataset-run-items"):
+                released.wait(20)
+            return super().send(request)
+
+    with Interactive(transport=Slow(), dialect="public") as client:
+        client.create_dataset(name="d")
+        client.create_dataset_item(dataset_name="d", input=1)
+        more = {"executor": Dead()} if where == "executor" else {}
+        result = client.run_experiment(
+            name="budget", data=client.get_dataset("d"), task=len, time_budget=0.5, **more
+        )
+        hung = not released.is_set()
+        released.set()
+
+    assert hung and not result.completed
+    assert [failure.stage for failure in result.item_failures] == ([] if where == "executor" else ["cancelled"])
+
+
+def test_who_cancels_twice_finds_the_item_that_hangs_in_a_request_among_the_failures():
+    reached, released = threading.Event(), threading.Event()
+
+    class Slow(LocalTransport):
+        def send(self, request):
+            if request.path.endswith("/dataset-run-items"):
+                reached.set()
+                released.wait(20)
+            return super().send(request)
+
+    async def main(client):
+        loop = asyncio.get_running_loop()
+        run = loop.create_task(
+            client.run_experiment_async(name="cancel", data=client.get_dataset("d"), task=lambda *, item: 1)
+        )
+        await loop.run_in_executor(None, reached.wait, 20)
+        run.cancel()
+        await asyncio.sleep(0)
+        run.cancel()
+        try:
+            await run
+        except asyncio.CancelledError as error:
+            return error if hasattr(error, "result") else error.__context__
+
+    with Interactive(transport=Slow(), dialect="public") as client:
+        client.create_dataset(name="d")
+        client.create_dataset_item(dataset_name="d", input=1)
+        try:
+            result = asyncio.run(main(client)).result
+        finally:
+            released.set()
+
+    assert [failure.stage for failure in result.item_failures] == ["cancelled"]
+    assert result.item_results == []
+
+
+def test_an_async_generator_that_will_not_close_does_not_hold_the_run(client):
+    closing = []
+
+    async def stubborn():
+        try:
+            yield 1
+            yield 2
+        finally:
+            closing.append(True)
+            await asyncio.sleep(60)
+
+    kept = []
+
+    async def task(*, item):
+        kept.append(stubborn())
+        return await kept[0].__anext__()
+
+    result = client.run_experiment(name="stubborn", data=[{"input": 1}], task=task)
+
+    assert result.item_results[0].output == 1 and closing == [True]
+
+
+def test_tasks_that_user_code_leaves_on_the_runs_loop_are_cancelled():
+    """Not forgotten with a line on the error output, as a loop does that is closed over them."""
+    program = """
+        import asyncio
+        from interactiveai_eval import Interactive
+
+        async def left():
+            try:
+                await asyncio.sleep(60)
+            finally:
+                print("cancelled")
+
+        kept = []
+
+        async def task(*, item):
+            kept.append(asyncio.ensure_future(left()))
+            await asyncio.sleep(0)
+
+        Interactive.local().run_experiment(name="left", data=[{"input": 1}], task=task)
+        kept.clear()
+        print("over")
+    """
+
+    assert run(program).splitlines() == ["cancelled", "over"]
+
+
+def test_an_exception_that_takes_no_attributes_ends_the_run_as_run_stopped(client):
+    class Frozen(Exception):
+        def __setattr__(self, name, value):
+            raise AttributeError(name)
+
+    def on_result(outcome):
+        raise Frozen
+
+    with pytest.raises(RunStopped, match="Frozen") as stopped:
+        client.run_experiment(name="frozen", data=[{"input": 1}], task=lambda *, item: 1, on_result=on_result)
+
+    assert len(stopped.value.result.item_results) == 1
+    assert isinstance(stopped.value.__cause__, Frozen)

@@ -116,8 +116,8 @@ class Collector:
                 self.tally.add_result(result.evaluations)
         self._tell(result, failed=False)
 
-    def add_failure(self, failure: ItemFailure) -> None:
-        """Take an item that did not go through."""
+    def add_failure(self, failure: ItemFailure, *, told: bool = True) -> None:
+        """Take an item that did not go through; `told=False` when the hooks, which may hang, are not asked any more."""
         with self._lock:
             self.given += 1
             self.failed += 1
@@ -126,7 +126,8 @@ class Collector:
             else:
                 self.tally.add_failure()
             counts = self.failed, self.given
-        self._tell(failure, failed=True)
+        if told:
+            self._tell(failure, failed=True)
         self._count_failure(*counts)
 
     def usual_seconds(self) -> float:

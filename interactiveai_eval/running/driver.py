@@ -5,7 +5,6 @@ exception that ended the run carries the result. Whoever asks a second time is l
 """
 from __future__ import annotations
 
-import time
 from _thread import allocate_lock
 from contextvars import copy_context
 
@@ -13,6 +12,7 @@ from ..errors import FeatureUnavailable
 from .engine import Engine
 from .loops import LOOK_SECONDS, CallersLoop, OwnLoop, run_to_end, running_loop
 from .stops import Signals
+from .threads import LEAVE_SECONDS as THREADS_SECONDS
 from .threads import Threads
 
 TYPE_CHECKING = False
@@ -67,6 +67,7 @@ class Driver:
         self._outbox = outbox
         self._schedule: Schedule | None = None
         self._cut_off = False
+        self._impatient = False
         self._latest: float | None = None
         self._patient_until: float | None = None  # set once the run is hurried
 
@@ -109,9 +110,13 @@ class Driver:
         self.stopped = error
 
     def end_by(self, deadline: float, delivered_by: float) -> None:
-        """Have the run cut off at `deadline`, without an error, and its delivery at `delivered_by`."""
+        """Have the run cut off at `deadline`, without an error, and its delivery at `delivered_by`.
+
+        Half of the time between the two is for what cannot be stopped: a request of an item, an errand.
+        """
         self._latest = delivered_by
         self.engine.alarm(deadline, lambda: self.stop(None))
+        self.engine.alarm((deadline + delivered_by) / 2, self._lose_patience)
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
@@ -128,17 +133,29 @@ class Driver:
         self._schedule = schedule
         if self._cut_off:  # before there was anything to halt
             schedule.halt()
+        if self._impatient:
+            schedule.give_up()
         schedule.start()
         await self.wait_until(schedule.is_over)
-        if self.at_once:  # what was cancelled is on its way into the result
-            until = time.monotonic() + LAST_LOOK_SECONDS
-            while not schedule.is_over() and time.monotonic() < until:
-                time.sleep(0.005)
+        if self.at_once:
+            await self._last_look(schedule)
         schedule.leave()
         if schedule.defect is not None and self.stopped is None:
             self.stopped = schedule.defect  # ours, or user code that ends more than its item
 
+    async def _last_look(self, schedule: Schedule) -> None:
+        """Give what was cancelled a moment to get into the result; whoever interrupts that too ends it."""
+        over: list[bool] = []
+        self.engine.alarm(self.clock.monotonic() + LAST_LOOK_SECONDS, lambda: over.append(True))
+        while not over and not schedule.is_over() and not isinstance(self.stopped, GeneratorExit):
+            try:
+                await self.engine.attend()
+            except BaseException as error:
+                self.leave(error)
+                return
+
     def _lose_patience(self) -> None:
+        self._impatient = True
         if self._schedule is not None:
             self._schedule.give_up()
 
@@ -156,13 +173,15 @@ class Driver:
             raise ended[0]
 
     async def in_thread(self, function: Callable[[], Any], late: Callable[[Any], None] | None = None) -> Any:
-        """The value of a function that may block, from a pool thread, or what it raises; None once the run is hurried.
+        """The value of a function that may block, from a pool thread, or what it raises.
+
+        None when nobody waits any more: the run is hurried, or the time of `end_by` is over.
 
         A value that comes when nobody waits for it any more goes to `late`.
         """
         errand = _Errand(function, late, self.engine.lane.wake)
         self.engine.submit(errand.run, None)
-        await self.wait_until(lambda: errand.ended or self.hurried)
+        await self.wait_until(lambda: errand.ended or self.hurried or self._impatient)
         if errand.give_up():
             self.engine.threads.abandon()
         if errand.error is not None:
@@ -192,7 +211,10 @@ class Driver:
 
     async def close(self) -> None:
         """Let go of threads and loop. What stops the run even now is heard, and raises nothing here."""
-        self.engine.threads.close()
+        try:
+            self.engine.threads.close(0.0 if self.at_once or self._impatient else THREADS_SECONDS)
+        except BaseException as error:
+            self.leave(error)
         try:
             await self.engine.lane.close(patient=not isinstance(self.stopped, GeneratorExit))
         except BaseException as error:

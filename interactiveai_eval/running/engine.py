@@ -264,13 +264,15 @@ class Engine:
                 self._pause(flow, awaited.seconds)
                 return None
             calls = awaited.calls  # type: ignore[union-attr]
-            flow.calls = calls
-            flow.open = len(calls)
-            for call in calls:
-                call._flow = flow
-                if self._stopping:
-                    call.ending = CANCELLED
-            if self._stopping:
+            with flow.lock:  # `stop` looks at the calls under it: either it ends them, or they are not begun
+                flow.calls = calls
+                flow.open = len(calls)
+                stopping = self._stopping
+                for call in calls:
+                    call._flow = flow
+                    if stopping:
+                        call.ending = CANCELLED
+            if stopping:
                 continue
             mine = self._hand_out(calls)
             if mine is None:

@@ -82,12 +82,15 @@ class ItemRuns:
         self._context = base_context
         self._stop = stop
         self._lock = allocate_lock()
+        self._under_way: set[_OneRun] = set()
         self.dataset_run_id: str | None = None
         self.dataset_id: str | None = None  # of the items that were linked
 
     async def run(self, work: Work) -> None:
         """The flow of one item, once: whatever happens, one result or one failure comes out."""
         run = _OneRun(work, self._recorder.begin(f"{work.index}:{work.repetition}:{work.item.id}"))
+        with self._lock:
+            self._under_way.add(run)
         try:
             await self._go_through(run)
         except Failed as problem:
@@ -102,6 +105,22 @@ class ItemRuns:
                 self._stop(error)
                 stage = "cancelled"
             self._fail(run, Failed(stage, failure_of(error)))
+
+    def leave_behind(self) -> None:
+        """Take items that nobody waits for any more as cancelled; what becomes of them later is not in the result."""
+        with self._lock:
+            left = list(self._under_way)
+        for run in left:
+            if self._ends(run):
+                failure = self._item_failure(run, Failed("cancelled", cancelled_failure("the item")))
+                self._collector.add_failure(failure, told=False)
+
+    def _ends(self, run: _OneRun) -> bool:
+        """Whether the caller is the first who knows what became of an item, and so the one to tell."""
+        with self._lock:
+            first, run.is_over = not run.is_over, True
+            self._under_way.discard(run)
+        return first
 
     async def _go_through(self, run: _OneRun) -> None:
         """The way of an item that reaches its end. Raises Failed, and what the user's values raise when looked at."""
@@ -137,8 +156,8 @@ class ItemRuns:
             evaluator_failures=run.failures,
         )
         self._deliver(run, result)
-        run.is_over = True
-        self._collector.add_result(result, run.evaluator_runs, self._clock.monotonic() - began)
+        if self._ends(run):
+            self._collector.add_result(result, run.evaluator_runs, self._clock.monotonic() - began)
 
     # -- the data set run ------------------------------------------------------------------------------------------
 
@@ -293,29 +312,31 @@ class ItemRuns:
     # -- the end of an item ----------------------------------------------------------------------------------------
 
     def _fail(self, run: _OneRun, problem: Failed) -> None:
-        failure, work = problem.failure, run.work
         try:
-            self._recorder.fail_item(run.trace, failure)
+            self._recorder.fail_item(run.trace, problem.failure)
             self._deliver(run, None)
         except BaseException as error:
             # It cannot be recorded (a mask that raises what no mask should): counted, and still in the result.
             reason = f"recording it raised {type(error).__name__}: {error_text(error)}"
-            self._outbox.counts.problem("spans", "skipped", run.trace.span_id, reason, work.item.id)
-        run.is_over = True
-        self._collector.add_failure(
-            ItemFailure(
-                index=work.index,
-                item=work.item.given,
-                stage=problem.stage,
-                error_type=failure.error_type,
-                message=failure.message,
-                traceback=failure.traceback,
-                repetition=work.repetition,
-                item_id=work.item.id,
-                attempts=run.attempts,
-                trace_id=run.trace.trace_id,
-                duration_seconds=run.seconds,
-            )
+            self._outbox.counts.problem("spans", "skipped", run.trace.span_id, reason, run.work.item.id)
+        if self._ends(run):
+            self._collector.add_failure(self._item_failure(run, problem))
+
+    @staticmethod
+    def _item_failure(run: _OneRun, problem: Failed) -> ItemFailure:
+        failure, work = problem.failure, run.work
+        return ItemFailure(
+            index=work.index,
+            item=work.item.given,
+            stage=problem.stage,
+            error_type=failure.error_type,
+            message=failure.message,
+            traceback=failure.traceback,
+            repetition=work.repetition,
+            item_id=work.item.id,
+            attempts=run.attempts,
+            trace_id=run.trace.trace_id,
+            duration_seconds=run.seconds,
         )
 
     def _deliver(self, run: _OneRun, result: ExperimentItemResult | None) -> None:
@@ -370,8 +391,8 @@ class ItemRuns:
                 arrived=lambda: checkpoint.mark_delivered(*place),
             )
             self._outbox.put(parcel)
-        run.is_over = True
-        self._collector.add_result(result, [EvaluatorRun.from_entry(ran) for ran in entry["evaluator_runs"]], 0.0)
+        if self._ends(run):
+            self._collector.add_result(result, [EvaluatorRun.from_entry(ran) for ran in entry["evaluator_runs"]], 0.0)
 
 
 class _OneRun:

@@ -13,7 +13,7 @@ from .threads import Threads
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Executor, Future
     from typing import Any
 
@@ -108,12 +108,17 @@ class Lane:
 
     async def _let_go(self) -> None:
         """Cancel what still runs and give it a moment; what ignores that is left behind."""
-        import asyncio
+        await _cancelled(self._tasks)
 
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=GRACE_SECONDS)
+
+async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    import asyncio
+
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=GRACE_SECONDS)
 
 
 class CallersLoop(Lane):
@@ -194,12 +199,19 @@ class OwnLoop(Lane):
             return
         try:
             loop.run_until_complete(self._let_go())
-            loop.run_until_complete(loop.shutdown_asyncgens())
             if self._helpers is not None:
                 self._helpers.shutdown()
         finally:
             self.loop = None
             loop.close()
+
+    async def _let_go(self) -> None:
+        """The same, and all that user code has left on this loop, which is ours alone: tasks and async generators."""
+        import asyncio
+
+        assert self.loop is not None
+        await _cancelled(asyncio.all_tasks() - {asyncio.current_task()})  # type: ignore[arg-type]
+        await asyncio.wait([asyncio.ensure_future(self.loop.shutdown_asyncgens())], timeout=GRACE_SECONDS)
 
     def _run_loop(self, deadline: float | None) -> None:
         """Run the loop until `wake` or until `deadline`."""
@@ -232,7 +244,7 @@ class OwnLoop(Lane):
                 self._condition.notify_all()
 
     def _end_wait(self) -> None:
-        if self.loop is not None:
+        if self._in_loop and self.loop is not None:  # not while `close` runs it: that has an end of its own
             self.loop.stop()
 
 

@@ -201,7 +201,7 @@ class Outbox:
             sender = self._sender
             self._state.notify_all()
         if sender is not None:
-            sender.join(LOOK_SECONDS)
+            sender.join(min(LOOK_SECONDS, self._seconds_left(deadline)))
         return self.report()
 
     def hold_nobody_back(self) -> None:

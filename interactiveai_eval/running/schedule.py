@@ -125,6 +125,8 @@ class Schedule:
         return self._left_alone or None
 
     def _source_failed(self, error: BaseException) -> None:
+        if self.halted and type(error).__name__ == "CancelledError":
+            return  # the run has ended, and with it the wait for the data
         self.source_error = error
         if isinstance(error, KeyboardInterrupt) and self._interrupted is not None:
             self._interrupted(error)
@@ -211,7 +213,7 @@ class Schedule:
         if taker is self._taker:
             from asyncio import CancelledError
 
-            self.source_error = CancelledError()
+            self._source_failed(CancelledError())
             self._taken(END)
 
     def _taken(self, work: Any) -> None:

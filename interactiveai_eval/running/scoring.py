@@ -66,8 +66,12 @@ def _is_pair(returned: Any) -> bool:
     return (
         isinstance(returned, tuple)
         and len(returned) == 2
-        and (isinstance(returned[0], _BARE) or (returned[0] is not None and _is_scalar(returned[0])))
         and (returned[1] is None or isinstance(returned[1], str))
+        and (
+            (returned[0] is None and returned[1] is not None)  # no score, and why
+            or isinstance(returned[0], _BARE)
+            or _is_scalar(returned[0])
+        )
     )
 
 
