@@ -157,19 +157,22 @@ class Api:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def traces(self, **query: Any) -> dict[str, Any]:
-        """One page of traces; parameters as the server names them: page, limit, orderBy, filter, tags, ..."""
-        return _page(self._json("GET", ("traces",), _query(query)))
+    def traces(self, *, any_rows: bool = False, **query: Any) -> dict[str, Any]:
+        """One page of traces; parameters as the server names them: page, limit, orderBy, filter, tags, ...
+
+        Rows that are no objects make it an ApiError, here and in the lists below, unless there may be `any_rows`.
+        """
+        return _page(self._json("GET", ("traces",), _query(query)), any_rows)
 
     def trace(self, trace_id: str) -> dict[str, Any]:
         """One trace with its observations and scores."""
         return _object(self._json("GET", ("traces", trace_id)))
 
-    def observations(self, **query: Any) -> dict[str, Any]:
+    def observations(self, *, any_rows: bool = False, **query: Any) -> dict[str, Any]:
         """One page of observations; parameters as the server names them."""
-        return _page(self._json("GET", ("observations",), _query(query)))
+        return _page(self._json("GET", ("observations",), _query(query)), any_rows)
 
-    def observations_by_cursor(self, **query: Any) -> dict[str, Any]:
+    def observations_by_cursor(self, *, any_rows: bool = False, **query: Any) -> dict[str, Any]:
         """Up to `limit` observations, newest first, after those that `cursor` stands for: {"data", "meta"}.
 
         `meta["cursor"]` leads to the next page and is None on the last one. Other parameters as the server names them.
@@ -178,7 +181,7 @@ class Api:
         cursor = _part(answer, "meta", dict).get("cursor")
         if cursor is not None and not isinstance(cursor, str):
             raise ApiError("the answer has no text at 'cursor'", status_code=200, body=answer)
-        return {"data": _rows(answer), "meta": {**answer["meta"], "cursor": cursor}}
+        return {"data": _rows(answer, any_rows), "meta": {**answer["meta"], "cursor": cursor}}
 
     def observation(self, observation_id: str) -> dict[str, Any]:
         """One observation."""
@@ -373,7 +376,7 @@ def _part(answer: Any, name: str, kind: type) -> Any:
     return part
 
 
-def _page(answer: Any) -> dict[str, Any]:
+def _page(answer: Any, any_rows: bool = False) -> dict[str, Any]:
     """A page with its meta in camelCase, whichever way the server spells it."""
     meta = _part(answer, "meta", dict)
     camel = {
@@ -382,11 +385,11 @@ def _page(answer: Any) -> dict[str, Any]:
         "totalItems": meta.get("totalItems", meta.get("total_items")),
         "totalPages": meta.get("totalPages", meta.get("total_pages")),
     }
-    return {"data": _rows(answer), "meta": {**meta, **camel}}
+    return {"data": _rows(answer, any_rows), "meta": {**meta, **camel}}
 
 
-def _rows(answer: Any) -> list[dict[str, Any]]:
+def _rows(answer: Any, any_rows: bool) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = _part(answer, "data", list)
-    if not all(isinstance(row, dict) for row in rows):
+    if not any_rows and not all(isinstance(row, dict) for row in rows):
         raise ApiError("a page holds something else than objects", status_code=200, body=answer)
     return rows

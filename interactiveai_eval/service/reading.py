@@ -1,107 +1,144 @@
-"""Reads all traces or observations of a filter, each once, while others write: by time and id, never by page number.
+"""Reads all traces or observations that match, each once, while others write: by time and id, not by page number.
 
 What flows: `Reader.read` asks for the rows from its position on, in order of time, hands out those that it has not seen
-and moves its position to the last of them. Only inside one millisecond that holds more rows than a page, where servers
-promise no order, it turns pages, and goes through them again until two passes are equal.
-Source of what servers do: WIRE.md sections 2.7, 2.8 and 9.2.
+and moves its position to the last of them; so rows that come or go elsewhere shift nothing. Only inside a millisecond
+that holds more rows than a page it turns pages (`crowd`). `lists` asks the server.
 """
 from __future__ import annotations
 
-import json
-from collections import deque
-
-from .._clock import datetime_to_ns, iso_to_datetime, ns_to_iso
-from .._strict_json import to_json
-from ..errors import ApiError
+from .._log import warn
+from ..errors import ApiError, ArgumentError, DataError, short_repr
 from ..model import Value
+from .crowd import EMPTY_PAGES, Crowd
+from .lists import FIRST_MS, LARGEST_PAGE, LAST_MS, Lists, ms_to_time, time_to_ms, unusable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from .api import Api
+    from .lists import Listed, Row
 
 ASCENDING, DESCENDING = "ascending", "descending"
-LARGEST_PAGE = 100  # rows, the most that servers give
-# Made-up figures: ids that are remembered against rows that come again at another time; pages in a row that may be
-# empty although the server says that there is more; passes through one crowded millisecond.
-RECENT_IDS = 10_000
-EMPTY_PAGES = 3
-PASSES = 20
-BEGINNINGS = 10  # attempts to find out in which order a server gives a first page that does not show it
-
-_TIME = {"traces": "timestamp", "observations": "startTime"}
+SETTLING_ROUNDS = 10  # a made-up bound: first pages that may change while the server's order is found out
 
 
 class Position(Value):
-    """Where a reader is: it is done with all that comes before `ms`, and at `ms` with the rows called `ids`.
+    """Where a reader is: all rows before `time` are done, and at `time` those with `ids`; "before" in its direction.
 
-    `ms` is milliseconds since 1970 UTC, None at the very beginning.
+    `time` is ISO text in UTC with milliseconds and `Z`, None at the start. `ids` has digests of malformed rows, too.
     """
 
-    __slots__ = ("ms", "ids")
+    __slots__ = ("time", "ids")
 
-    ms: int | None
+    time: str | None
     ids: frozenset[str]
 
-    def __init__(self, ms: int | None = None, ids: frozenset[str] = frozenset()) -> None:
-        self._fill({"ms": ms, "ids": ids})
+    def __init__(self, *, time: str | None = None, ids: Iterable[str] = ()) -> None:
+        self._fill({"time": time, "ids": frozenset(ids)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: {"time": ..., "ids": [...]}."""
+        return {"time": self.time, "ids": sorted(self.ids)}
+
+    @classmethod
+    def from_dict(cls, fields: Any) -> Position:
+        """The position of which `to_dict` made `fields`. Raises DataError for anything else."""
+        found = fields if isinstance(fields, dict) else {}
+        time, ids = found.get("time"), found.get("ids")
+        ms = time_to_ms(time)
+        if not isinstance(ids, list) or any(type(each) is not str for each in ids) or (ms is None and time is not None):
+            raise DataError(f"position: {short_repr(fields)} is not {{'time': ISO text or null, 'ids': [texts]}}")
+        return cls(time=None if ms is None else ms_to_time(ms), ids=ids)
+
+    def advanced(self, steps: Iterable[tuple[int | None, str]], direction: str) -> Position:
+        """The position once rows of these times (milliseconds) and keys are done, too; it never moves backwards.
+
+        A row without a time is kept with those of the last moment, as it may stand at that, before it or after it.
+        """
+        ms, ids = time_to_ms(self.time), set(self.ids)
+        timeless = set()
+        for each, key in steps:
+            if each is None:
+                timeless.add(key)
+            elif ms is None or (each > ms if direction == ASCENDING else each < ms):
+                ms, ids = each, {key}
+            elif each == ms:
+                ids.add(key)
+        return Position(time=None if ms is None else ms_to_time(ms), ids=ids | timeless)
 
 
 class Page(Value):
-    """What one `read` found: `rows` that are new, `malformed` ones that cannot be told apart, and where they lead.
+    """What one `read` found: `rows` that are new, in reading order; there may be none although more follow.
 
-    `position` is reached when all rows of this page and of those before are done; `last` says that nothing follows.
+    `problems` says what is wrong with malformed rows, by their place in `rows`: no object, no id, no time. Rows without
+    an id are told apart by what they hold, so equal ones count once. `position` is the reader's once all rows of this
+    page and of those before are done; `last` says that nothing follows.
     """
 
-    __slots__ = ("rows", "malformed", "position", "last")
+    __slots__ = ("rows", "problems", "position", "last", "_trail")
 
-    rows: list[dict[str, Any]]
-    malformed: list[Any]
+    rows: list[Any]
+    problems: dict[int, str]
     position: Position
     last: bool
+    _trail: _Trail
 
-    def __init__(self, *, rows: list[dict[str, Any]], malformed: list[Any], position: Position, last: bool) -> None:
-        self._fill({"rows": rows, "malformed": malformed, "position": position, "last": last})
+    def __init__(
+        self, *, rows: list[Any], problems: dict[int, str], position: Position, last: bool, trail: _Trail
+    ) -> None:
+        self._fill({"rows": rows, "problems": problems, "position": position, "last": last, "_trail": trail})
+
+    def after(self, count: int) -> Position:
+        """The position once the first `count` rows of this page are done."""
+        return self.position if count >= len(self.rows) else self._trail.after(count)
 
 
-class _Crowd:
-    """The way through a millisecond with more rows than a page."""
+class _Trail:
+    """The way that one page leads from a position: `fresh` are its new rows, known ones lie between them."""
 
-    def __init__(self, ms: int, seen: set[str]) -> None:
-        self.ms = ms
-        self.seen = seen
-        self.page = 1
-        self.cursor: str | None = None
-        self.passes = 0
-        self.met: set[str] = set()  # in this pass
-        self.met_before: set[str] | None = None  # in the pass before
+    def __init__(self, rows: Iterable[Row], before: Position, direction: str) -> None:
+        self._before = before
+        self._direction = direction
+        self._steps: list[tuple[int | None, str]] = []
+        self._ends = [0]  # how many steps the first 0, 1, 2 ... new rows are
+        self.fresh: list[Row] = []
+        known = set(before.ids)
+        for row in rows:
+            self._steps.append((row.ms, row.key))
+            if row.key not in known:
+                known.add(row.key)
+                self.fresh.append(row)
+                self._ends.append(len(self._steps))
+        self.end = before.advanced(self._steps, direction)
 
-    def begin_anew(self) -> None:
-        """Forget this pass."""
-        self.page, self.cursor, self.met = 1, None, set()
+    def after(self, count: int) -> Position:
+        return self._before.advanced(self._steps[: self._ends[count]], self._direction)
 
-    def end_pass(self) -> bool:
-        """Begin another pass; whether that is needless.
-
-        One page is the truth of a moment. Of several, rows may have slipped to a page that we had turned already,
-        because others were deleted. Then the next pass does not meet those others again: two equal passes missed
-        nothing.
-        """
-        is_over = self.page == 1 or self.met == self.met_before
-        self.met_before = self.met
-        self.passes += 1
-        self.begin_anew()
-        return is_over
+    def page(self, *, last: bool, position: Position | None = None) -> Page:
+        """The page, which leads to its own end or, if it is given, to `position`."""
+        return Page(
+            rows=[row.value for row in self.fresh],
+            problems={place: row.problem for place, row in enumerate(self.fresh) if row.problem},
+            position=self.end if position is None else position,
+            last=last,
+            trail=self,
+        )
 
 
 class Reader:
-    """The rows of one scope ("traces" or "observations") that fulfil `conditions` (array form), page by page.
+    """All rows of `scope` ("traces" or "observations") that fulfil `conditions` (array form), a page at a time.
 
-    Traces are read oldest first; observations, of which servers offer one order only, newest first, and so are traces
-    of a server that does not heed the order. `upper_ms` bounds what is read: rows from then on, which may still be
-    arriving, are left out. It is settled at the first `read` if it is not given, and `direction` with it.
+    Rows that come, go or change meanwhile are all right: what is there from start to end, with its time unchanged, is
+    given exactly once. Only the ids of one moment are held; a row whose time is changed may come again, or not at all.
+
+    Traces are read oldest first; observations, for which servers take no order, newest first. A server that lists them
+    the other way round whatever it is asked is read in its own way: `direction` says so after the first page, and
+    belongs to a position as `upper` does, the last time that is read (ISO text). That one is settled at the first read:
+    the time of the newest row or `now()` (nanoseconds), whichever is later, since servers' clocks may be ahead.
+
+    Not for several threads at once.
     """
 
     def __init__(
@@ -111,240 +148,148 @@ class Reader:
         conditions: Sequence[Mapping[str, Any]],
         *,
         page_size: int,
-        now_ns: int,
+        now: Callable[[], int],
+        upper: str | None = None,
         position: Position | None = None,
-        upper_ms: int | None = None,
         direction: str | None = None,
     ) -> None:
-        self._api = api
+        upper_ms = LAST_MS if upper is None else time_to_ms(upper)
+        if upper_ms is None:
+            raise ArgumentError("upper", upper, "must be a time such as 2026-01-31T10:00:00.000Z")
+        self._lists = Lists(api, scope, conditions)
         self._scope = scope
-        self._conditions = list(conditions)
-        self._page_size = min(page_size, LARGEST_PAGE)
-        self._now_ns = now_ns
-        self._by_cursor = False
-        self._turned = direction is not None
-        self._beginnings = 0 if direction is None else BEGINNINGS
-        self._crowd: _Crowd | None = None
-        self._recent: set[str] = set()
-        self._recent_order: deque[str] = deque()
-        self._empty_pages = 0
+        self._page_size = page_size
+        self._now = now
+        self._upper_ms = upper_ms
+        self.upper = None if upper is None else ms_to_time(upper_ms)
         self.position = Position() if position is None else position
-        self.upper_ms = upper_ms
         self.direction = direction or (ASCENDING if scope == "traces" else DESCENDING)
+        # Until a page has shown the server's order, and unless something was read already, the direction may turn.
+        self._is_settled = direction is not None or self.position.time is not None
+        self._at: int | str | None = None
+        self._empty_pages = 0
+        self._crowd: Crowd | None = None
+        self._is_over = False
 
     def read(self, most: int | None = None) -> Page:
-        """The next page, of `most` rows if that is less than the page size; blocks for a few requests.
+        """The next page, of about `most` rows if that is less than the page size; one request, at first two or more.
 
-        ApiError and TransportError leave the reader where it was: the next call asks again. A server that does not heed
-        filter or order is an ApiError too.
+        ApiError and TransportError leave the reader as it was: calling again asks again. That a server ignores order,
+        filter or page numbers is an ApiError, too. After the last page come empty ones that are last as well.
         """
-        if self.upper_ms is None:
-            self.upper_ms = self._upper()
-        size = self._page_size if most is None else max(1, min(most, self._page_size))
-        while True:
-            page = self._through_crowd(size) if self._crowd is not None else self._onward(size)
-            if page is not None:
-                return page
+        if self.upper is None:
+            self._upper_ms = self._newest_ms()
+            self.upper = ms_to_time(self._upper_ms)
+        if self._is_over or self._is_beyond(time_to_ms(self.position.time)):
+            return _Trail((), self.position, self.direction).page(last=True)
+        size = max(1, min(LARGEST_PAGE, self._page_size, self._page_size if most is None else most))
+        page = self._onward(size) if self._crowd is None else self._through(self._crowd)
+        self.position, self._is_over = page.position, page.last
+        return page
 
-    # -- steps: None when another request is needed -----------------------------------------------------------------
+    def _newest_ms(self) -> int:
+        """The time of the newest row or of now."""
+        times: list[int] = []
+        for limit in (1, LARGEST_PAGE):  # should the first row be malformed
+            listed = self._lists.ask(None, None, limit=limit, ascending=False, core=True)
+            times = listed.times()
+            if times or not listed.rows:
+                break
+        return min(max([*times, self._now() // 1_000_000]), LAST_MS)
 
-    def _onward(self, size: int) -> Page | None:
-        """One request from the position on."""
-        at = self.position
-        lower, upper = self._bounds(at.ms)
-        rows, malformed, more = self._fetch(lower, upper, size, page=1 + self._empty_pages)
-        times = [ms for ms, _ in rows]
-        if not self._is_in_order(times) or (more and self._begins_at_the_wrong_end(times)):
-            return None
-        self._check_bounds(times, lower, upper)
-        if not rows and more:
-            self._empty_pages += 1
-            if self._empty_pages > EMPTY_PAGES:
-                raise self._unusable(f"says that there is more, and gives {EMPTY_PAGES} empty pages")
-            return self._page([], malformed, at, last=False) if malformed else None
-        self._empty_pages = 0
-        fresh = [row for ms, row in rows if not (ms == at.ms and row["id"] in at.ids)]
-        if more and rows and times[0] == times[-1] == at.ms:
-            self._crowd = _Crowd(times[-1], set(at.ids))
-            return None
-        if rows:
-            last_ms = times[-1]
-            ids = {row["id"] for ms, row in rows if ms == last_ms}
-            self.position = Position(last_ms, frozenset(ids | at.ids if last_ms == at.ms else ids))
-        return self._page(fresh, malformed, self.position, last=not more)
+    def _onward(self, size: int) -> Page:
+        """One page from the position on. Known rows come first on it, so there is room for some."""
+        room = min(LARGEST_PAGE, size + min(size, len(self.position.ids)))
+        listed = self._ask(*self._left(self.direction), limit=room, at=self._at)
+        direction = self.direction
+        if not self._is_settled:
+            direction, listed = self._settled(listed, room)
+        trail = _Trail(_checked(listed, direction, *self._left(direction)), self.position, direction)
+        times = listed.times()
+        moved = trail.end.time != self.position.time
+        last = not listed.follows and listed.certain
+        at, empty_pages = None, 0
+        if not moved and not trail.fresh and times:
+            self._crowd = None if last else Crowd(times[0], min(LARGEST_PAGE, 2 * size))
+        elif not moved and (self._at is not None or not trail.fresh):
+            # No row tells a time to go on from: the page is empty, or all that is new on it is malformed.
+            at = listed.next
+            empty_pages = 0 if trail.fresh else self._empty_pages + 1
+            last = last or empty_pages > EMPTY_PAGES
+        self._at, self._empty_pages = at, empty_pages
+        if direction != self.direction:
+            warn(f"the server lists {self._scope} in {direction} order of time whatever it is asked, and is read so")
+        self.direction = direction
+        self._is_settled = self._is_settled or bool(times)
+        return trail.page(last=last)
 
-    def _through_crowd(self, size: int) -> Page | None:
-        """One page inside a crowded millisecond; the position stays before it until nothing new comes."""
-        crowd = self._crowd
-        assert crowd is not None
+    def _through(self, crowd: Crowd) -> Page:
+        """One page inside a crowded millisecond; the position leaves it when no row can have been missed."""
+        span = (crowd.ms, crowd.ms + 1)
         try:
-            rows, malformed, more = self._fetch(crowd.ms, crowd.ms + 1, LARGEST_PAGE, page=crowd.page)
+            listed = self._ask(*span, limit=crowd.rows_most, at=crowd.at)
         except ApiError as error:
-            if crowd.cursor is None or error.status_code != 400:
+            if not crowd.outlives(error.status_code):
                 raise
-            crowd.begin_anew()  # the cursor has expired
-            return None
-        self._check_bounds([ms for ms, _ in rows], crowd.ms, crowd.ms + 1)
-        fresh = []
-        for _, row in rows:
-            crowd.met.add(row["id"])
-            if row["id"] not in crowd.seen:
-                crowd.seen.add(row["id"])
-                fresh.append(row)
-        if more and rows:
-            crowd.page += 1
-        elif crowd.end_pass():
-            self._crowd = None
-            self.position = Position(crowd.ms + (1 if self.direction == ASCENDING else -1))
-        elif crowd.passes >= PASSES:
-            raise self._unusable(f"gives other rows in each of {PASSES} passes through {_iso(crowd.ms)}")
-        return self._page(fresh, malformed, self.position, last=False) if fresh or malformed else None
+            listed = self._ask(*span, limit=crowd.rows_most)
+        trail = _Trail(_checked(listed, self.direction, *span), self.position, self.direction)
+        if not crowd.is_over(listed, bool(trail.fresh)):
+            return trail.page(last=False)
+        self._crowd = None
+        beyond = crowd.ms + (1 if self.direction == ASCENDING else -1)
+        if self._is_beyond(beyond):
+            return trail.page(last=True)
+        return trail.page(last=False, position=Position(time=ms_to_time(beyond), ids=crowd.rest(trail.end.ids)))
 
-    def _page(self, fresh: list[dict[str, Any]], malformed: list[Any], position: Position, *, last: bool) -> Page:
-        """The page without what came before at another time, as rows do that are changed while we read."""
-        rows = []
-        for row in fresh:
-            if row["id"] not in self._recent:
-                rows.append(row)
-                self._recent.add(row["id"])
-                self._recent_order.append(row["id"])
-        while len(self._recent_order) > RECENT_IDS:
-            self._recent.discard(self._recent_order.popleft())
-        unknown = []
-        for row in malformed:
-            text = to_json(row)
-            if text not in self._recent:
-                unknown.append(row)
-                self._recent.add(text)
-                self._recent_order.append(text)
-        return Page(rows=rows, malformed=unknown, position=position, last=last)
+    # -- what is asked ---------------------------------------------------------------------------------------------
 
-    # -- what is asked and what comes ------------------------------------------------------------------------------
+    def _ask(self, start_ms: int | None, end_ms: int | None, *, limit: int, at: int | str | None = None) -> Listed:
+        return self._lists.ask(start_ms, end_ms, limit=limit, ascending=self.direction == ASCENDING, at=at)
 
-    def _upper(self) -> int:
-        """Just behind the newest row and the present, whichever is later: servers' clocks may be ahead of ours."""
-        rows, _, _ = self._fetch(None, None, 1, page=1, order="desc")
-        newest = max((ms + 1 for ms, _ in rows), default=0)
-        return max(newest, self._now_ns // 1_000_000 + 1)
+    def _left(self, direction: str) -> tuple[int | None, int]:
+        """What is left to read: from (inclusive) and to (exclusive), in milliseconds."""
+        ms = time_to_ms(self.position.time)
+        if direction == ASCENDING:
+            return ms, self._upper_ms + 1
+        return None, (self._upper_ms if ms is None else min(ms, self._upper_ms)) + 1
 
-    def _bounds(self, ms: int | None) -> tuple[int | None, int | None]:
-        """From (inclusive) and to (exclusive) in milliseconds, for what is left from `ms` on."""
-        if self.direction == ASCENDING:
-            return ms, self.upper_ms
-        return None, self.upper_ms if ms is None else ms + 1
-
-    def _fetch(
-        self, lower: int | None, upper: int | None, size: int, *, page: int, order: str | None = None
-    ) -> tuple[list[tuple[int, dict[str, Any]]], list[Any], bool]:
-        """(rows with their milliseconds, malformed rows, whether there is more) of one request."""
-        column = _TIME[self._scope]
-        conditions = [
-            *self._conditions,
-            *[
-                {"type": "datetime", "column": column, "operator": operator, "value": _iso(bound)}
-                for operator, bound in ((">=", lower), ("<", upper))
-                if bound is not None
-            ],
-        ]
-        query: dict[str, Any] = {"limit": size}
-        if conditions:
-            query["filter"] = json.dumps(conditions)
-        answer = self._ask(query, page, order or ("asc" if self.direction == ASCENDING else "desc"))
-        rows, malformed = [], []
-        for row in answer["data"]:
-            ms = _milliseconds(row.get(column)) if isinstance(row, dict) else None
-            if ms is None or not isinstance(row.get("id"), str) or not row["id"]:
-                malformed.append(row)
-            else:
-                rows.append((ms, row))
-        return rows, malformed, self._has_more(answer, page)
-
-    def _ask(self, query: dict[str, Any], page: int, order: str) -> dict[str, Any]:
-        if self._scope == "traces":
-            return self._api.traces(page=page, orderBy=f"timestamp.{order}", **query)
-        if not self._by_cursor:
-            try:
-                return self._api.observations(page=page, **query)
-            except ApiError as error:
-                if error.status_code not in (404, 405, 410, 501):
-                    raise
-                self._by_cursor = True  # newer servers have the other endpoint alone
-        cursor = self._crowd.cursor if self._crowd is not None and page > 1 else None
-        answer = self._api.observations_by_cursor(**query, **({} if cursor is None else {"cursor": cursor}))
-        if self._crowd is not None:
-            self._crowd.cursor = answer["meta"]["cursor"]
-        return answer
-
-    def _has_more(self, answer: Mapping[str, Any], page: int) -> bool:
-        """By what the server says of its pages, and not by how many rows it gave: it may give fewer than asked."""
-        meta = answer["meta"]
-        if "cursor" in meta:
-            return meta["cursor"] is not None
-        pages = meta.get("totalPages")
-        return page < pages if isinstance(pages, int) else bool(answer["data"])
+    def _is_beyond(self, ms: int | None) -> bool:
+        """Whether there can be no row at `ms` or after it."""
+        return ms is not None and (ms > self._upper_ms if self.direction == ASCENDING else ms < FIRST_MS)
 
     # -- servers that do as they like ------------------------------------------------------------------------------
 
-    def _is_in_order(self, times: list[int]) -> bool:
-        """Whether rows came in the order that we go by; False when we go by the server's from now on."""
-        ascending = all(a <= b for a, b in zip(times, times[1:]))
-        descending = all(a >= b for a, b in zip(times, times[1:]))
-        if ascending if self.direction == ASCENDING else descending:
-            return True
-        if not (ascending or descending):
-            raise self._unusable("gives rows in no order of time")
-        if self.position.ms is not None or self._beginnings >= BEGINNINGS:
-            raise self._unusable("changes the order of rows between two requests")
-        self._beginnings += 1
-        self._turned = True
-        self.direction = ASCENDING if ascending else DESCENDING
-        return False
+    def _settled(self, listed: Listed, limit: int) -> tuple[str, Listed]:
+        """The direction in which the server lists, as its first page shows, and that page."""
+        for _ in range(SETTLING_ROUNDS):
+            times = listed.times()
+            if times and times[0] != times[-1]:
+                return (ASCENDING if times[0] < times[-1] else DESCENDING), listed
+            if not times or (not listed.follows and listed.certain):
+                return self.direction, listed
+            # A page of one moment shows no order. If a row comes before it, now and after the page was given once more,
+            # the server began at the other end.
+            before = self._keys_before(times[0])
+            if not before:
+                return self.direction, listed
+            here = times[0]
+            listed = self._ask(*self._left(self.direction), limit=limit)
+            if set(listed.times()) == {here} and before & self._keys_before(here):
+                return (DESCENDING if self.direction == ASCENDING else ASCENDING), listed
+        raise unusable("changes its first page again and again, so that its order cannot be made out")
 
-    def _begins_at_the_wrong_end(self, times: list[int]) -> bool:
-        """Whether a first page of one millisecond, which shows no order, is not where we wanted to begin; we turn then.
-
-        The largest page shows the order, unless that millisecond fills it. Then two questions tell: whether there are
-        older rows, and newer ones. Both means that some arrived between the requests, and we begin anew.
-        """
-        if self._turned or self.position.ms is not None or not times or times[0] != times[-1]:
-            return False
-        here, ascending = times[0], self.direction == ASCENDING
-        lower, upper = self._bounds(None)
-        rows, _, _ = self._fetch(lower, upper, LARGEST_PAGE, page=1)
-        shown = [ms for ms, _ in rows]
-        if shown and shown[0] != shown[-1]:
-            if self._is_in_order(shown):
-                self._turned = True
-                return False
-            return True
-        older, _, _ = self._fetch(None, here, 1, page=1)
-        newer, _, _ = self._fetch(here + 1, self.upper_ms, 1, page=1)
-        self._beginnings += 1
-        if older and newer and self._beginnings < BEGINNINGS:
-            return True
-        self._turned = True
-        if (older and not newer) if ascending else (newer and not older):
-            self.direction = DESCENDING if ascending else ASCENDING
-            return True
-        return False
-
-    def _check_bounds(self, times: list[int], lower: int | None, upper: int | None) -> None:
-        for ms in times:
-            if (lower is not None and ms < lower) or (upper is not None and ms >= upper):
-                raise self._unusable(f"gives a row of {_iso(ms)}, which the filter excludes: it does not heed filters")
-
-    def _unusable(self, problem: str) -> ApiError:
-        return ApiError(f"the server {problem}; its {self._scope} cannot be read exactly", status_code=200, body=None)
+    def _keys_before(self, ms: int) -> set[str]:
+        span = (None, ms) if self.direction == ASCENDING else (ms + 1, self._upper_ms + 1)
+        return {row.key for row in _checked(self._ask(*span, limit=1), self.direction, *span)}
 
 
-def _iso(ms: int) -> str:
-    return f"{ns_to_iso(ms * 1_000_000)[:-4]}Z"
-
-
-def _milliseconds(text: Any) -> int | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        return datetime_to_ns(iso_to_datetime(text)) // 1_000_000
-    except (ValueError, OverflowError):
-        return None
+def _checked(listed: Listed, direction: str, start_ms: int | None, end_ms: int) -> list[Row]:
+    """The rows, all of which are within the bounds and in order. Raises ApiError for others."""
+    before = None
+    for ms in listed.times():
+        if ms >= end_ms or (start_ms is not None and ms < start_ms):
+            raise unusable(f"lists one of {ms_to_time(ms)}, which it was asked to leave out: it ignores the filter")
+        if before is not None and (ms < before if direction == ASCENDING else ms > before):
+            raise unusable(f"lists {ms_to_time(ms)} after {ms_to_time(before)}: it ignores the order of time")
+        before = ms
+    return listed.rows
