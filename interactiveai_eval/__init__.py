@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     from .at_hand import get_client as get_client
     from .at_hand import observe as observe
+    from .batch_model import BatchEvaluationResumeToken as BatchEvaluationResumeToken
+    from .batch_model import BatchItemFailure as BatchItemFailure
+    from .batch_model import EvaluatorInputs as EvaluatorInputs
+    from .batch_result import BatchEvaluationResult as BatchEvaluationResult
     from .client import Interactive as Interactive
     from .client import InteractiveAI as InteractiveAI
     from .errors import AccessDeniedError as AccessDeniedError
@@ -65,6 +69,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "at_hand": ("get_client", "observe"),
+    "batch_model": ("BatchEvaluationResumeToken", "BatchItemFailure", "EvaluatorInputs"),
+    "batch_result": ("BatchEvaluationResult",),
     "client": ("Interactive", "InteractiveAI"),
     "errors": (
         "AccessDeniedError",
@@ -127,6 +133,10 @@ def _module(home: str) -> Any:
     """The module of that name; import statements stand in full, so that freezing tools see them."""
     if home == "at_hand":
         from . import at_hand as module
+    elif home == "batch_model":
+        from . import batch_model as module  # type: ignore[no-redef]
+    elif home == "batch_result":
+        from . import batch_result as module  # type: ignore[no-redef]
     elif home == "client":
         from . import client as module  # type: ignore[no-redef]
     elif home == "errors":

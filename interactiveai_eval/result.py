@@ -66,20 +66,9 @@ class ExperimentResult(ExperimentRecord):
 
         Raises ArgumentError for another extension, DataError (a ValueError) that names file and field, OSError.
         """
-        import os
+        from .reporting.files import read_saved
 
-        from ._strict_json import JSONError, from_json
-        from .errors import ArgumentError, DataError
-
-        source = os.fsdecode(path)
-        if not source.lower().endswith(".json"):
-            raise ArgumentError("path", source, "a result can be loaded from .json; save it as that")
-        with open(source, "rb") as file:
-            text = file.read()
-        try:
-            return cls.from_dict(from_json(text))
-        except (JSONError, DataError) as error:
-            raise DataError(f"{source}: {error}") from None
+        return read_saved(path, cls.from_dict)
 
     def __str__(self) -> str:
         from .reporting.text import headline

@@ -204,7 +204,7 @@ def test_the_client_and_the_nouns_import_nothing_heavy():
     assert loaded & HEAVY == set() and "interactiveai_eval.client" in loaded
 
 
-@pytest.mark.parametrize("name", sorted({"ApiError", "Evaluation", "Request", "Transport", "FakeTransport", "Span"}))
+@pytest.mark.parametrize("name", sorted({"ApiError", "BatchEvaluationResult", "BatchEvaluationResumeToken", "Evaluation", "EvaluatorInputs", "Request", "Transport", "FakeTransport", "Span"}))
 def test_small_names_load_little(name):
     assert loaded_by(f"from interactiveai_eval import {name}") & (HEAVY | {"interactiveai_eval.running"}) == set()
 

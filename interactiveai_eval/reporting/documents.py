@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from .._strict_json import number_to_text, text_to_number, to_plain
+from ..batch_model import BatchEvaluationResumeToken, BatchItemFailure
 from ..errors import ArgumentError, DataError, short_repr
 from ..model import (
     DELIVERY_STATES,
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from ..batch_result import BatchEvaluationResult
+
 SCHEMA = "interactiveai_eval/experiment-result"
 SCHEMA_VERSION = 1
+BATCH_SCHEMA = "interactiveai_eval/batch-result"
+BATCH_SCHEMA_VERSION = 1
 
 
 def record_to_document(record: ExperimentRecord) -> dict[str, Any]:
@@ -39,20 +44,7 @@ def record_to_document(record: ExperimentRecord) -> dict[str, Any]:
 
 def record_to_json(record: ExperimentRecord) -> Iterator[str]:
     """The text of `record_to_document` in pieces: one field a line, and one line for each member of a list."""
-    encode: Callable[[Any], str] = json.JSONEncoder(allow_nan=False).encode
-    yield f'{{\n"schema": {encode(SCHEMA)},\n"schema_version": {SCHEMA_VERSION}'
-    for name, kind in _RECORD.fields.items():
-        value = getattr(record, name)
-        yield f",\n{encode(name)}: "
-        if isinstance(kind, _List) and value:
-            before = "[\n  "
-            for member in value:
-                yield before + encode(kind.member.to_plain(member))
-                before = ",\n  "
-            yield "\n]"
-        else:
-            yield encode(kind.to_plain(value))
-    yield "\n}\n"
+    return _pieces(SCHEMA, SCHEMA_VERSION, _RECORD, record)
 
 
 def document_to_fields(document: Any) -> dict[str, Any]:
@@ -60,19 +52,61 @@ def document_to_fields(document: Any) -> dict[str, Any]:
 
     Raises DataError, which names the field, for another schema, a newer version, and whatever is not as written here.
     """
+    return _read(SCHEMA, SCHEMA_VERSION, _RECORD, document)
+
+
+def batch_to_document(result: BatchEvaluationResult) -> dict[str, Any]:
+    """The document of a batch evaluation's result; nothing in it is shared with the result."""
+    return {"schema": BATCH_SCHEMA, "schema_version": BATCH_SCHEMA_VERSION, **_BATCH.to_plain(result)}
+
+
+def batch_to_json(result: BatchEvaluationResult) -> Iterator[str]:
+    """The text of `batch_to_document` in pieces, like `record_to_json`."""
+    return _pieces(BATCH_SCHEMA, BATCH_SCHEMA_VERSION, _BATCH, result)
+
+
+def document_to_batch_fields(document: Any) -> dict[str, Any]:
+    """The arguments of `BatchEvaluationResult` from its document. Raises DataError like `document_to_fields`."""
+    return _read(BATCH_SCHEMA, BATCH_SCHEMA_VERSION, _BATCH, document)
+
+
+def _pieces(schema: str, version: int, table: _Noun, noun: Any) -> Iterator[str]:
+    encode: Callable[[Any], str] = json.JSONEncoder(allow_nan=False).encode
+    yield f'{{\n"schema": {encode(schema)},\n"schema_version": {version}'
+    for name, kind in table.fields.items():
+        value = getattr(noun, name)
+        yield f",\n{encode(name)}: "
+        if isinstance(kind, _List) and value:
+            before = "[\n  "
+            for member in value:
+                yield before + encode(kind.member.to_plain(member))
+                before = ",\n  "
+            yield "\n]"
+        elif isinstance(kind, _ByName) and value:
+            before = "{\n  "
+            for key, member in value.items():
+                yield f"{before}{encode(to_plain(key))}: {encode(kind.member.to_plain(member))}"
+                before = ",\n  "
+            yield "\n}"
+        else:
+            yield encode(kind.to_plain(value))
+    yield "\n}\n"
+
+
+def _read(schema: str, newest: int, table: _Noun, document: Any) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise DataError(f"not a saved result: {short_repr(document, 40)} instead of an object")
-    if document.get("schema") != SCHEMA:
-        raise DataError(f"not a saved result: schema is {short_repr(document.get('schema'), 60)} instead of {SCHEMA!r}")
+    if document.get("schema") != schema:
+        raise DataError(f"not a saved result: schema is {short_repr(document.get('schema'), 60)} instead of {schema!r}")
     version = document.get("schema_version")
     if type(version) is not int or version < 1:
         raise DataError(f"schema_version: {short_repr(version, 40)} is not a whole number from 1")
-    if version > SCHEMA_VERSION:
+    if version > newest:
         raise DataError(
-            f"schema_version: the result was saved in version {version}, this package reads up to {SCHEMA_VERSION}; "
+            f"schema_version: the result was saved in version {version}, this package reads up to {newest}; "
             "update the package"
         )
-    return _RECORD.read_fields(document, "")
+    return table.read_fields(document, "")
 
 
 class _Any:
@@ -155,6 +189,21 @@ class _List(_Any):
         return [self.member.read(member, f"{where}[{index}]") for index, member in enumerate(value)]
 
 
+class _ByName(_Any):
+    """An object whose members are of one kind."""
+
+    def __init__(self, member: _Any) -> None:
+        self.member = member
+
+    def to_plain(self, value: Any) -> dict[str, Any]:
+        return {to_plain(name): self.member.to_plain(member) for name, member in value.items()}
+
+    def read(self, value: Any, where: str) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise DataError(f"{where}: {short_repr(value, 40)} is not an object")
+        return {name: self.member.read(member, f"{where}[{name!r}]") for name, member in value.items()}
+
+
 class _Noun(_Any):
     """One of our own values: an object with known fields, in this order; those in `optional` may be missing."""
 
@@ -207,6 +256,19 @@ class _OrNull(_Any):
 def _delivery(by_kind: dict[str, Any], problems: list[DeliveryProblem], **totals: int) -> DeliveryReport:
     counts = {kind: _COUNTS.read(row, f"delivery.by_kind.{kind}") for kind, row in by_kind.items()}
     return DeliveryReport(by_kind=counts, problems=problems)
+
+
+class _Token(_Any):
+    """A resume token, which has a document of its own."""
+
+    def to_plain(self, value: BatchEvaluationResumeToken) -> dict[str, Any]:
+        return value.to_dict()
+
+    def read(self, value: Any, where: str) -> BatchEvaluationResumeToken:
+        try:
+            return BatchEvaluationResumeToken.from_dict(value)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
 
 
 def _metric_tally(name: str, **counts: Any) -> MetricTally:
@@ -321,4 +383,31 @@ _RECORD = _Noun(
     tally=_OrNull(_Tally()),
     item_failures=_List(_ITEM_FAILURE),
     item_results=_List(_ITEM_RESULT),
+)
+_BATCH_FAILURE = _Noun(
+    BatchItemFailure,
+    "traceback evaluator",
+    item_id=_TEXT_OR_NULL,
+    stage=_TEXT,
+    error_type=_TEXT,
+    message=_TEXT,
+    traceback=_TEXT,
+    evaluator=_TEXT_OR_NULL,
+)
+_BATCH = _Noun(
+    dict,
+    "resume_token retry item_failures delivery",
+    completed=_FLAG,
+    has_more_items=_FLAG,
+    duration_seconds=_NUMBER,
+    **dict.fromkeys(("total_items_fetched", "total_items_processed", "total_items_failed"), _COUNT),
+    **dict.fromkeys(("total_scores_created", "total_composite_scores_created", "total_evaluations_failed"), _COUNT),
+    error_summary=_COUNTS,
+    evaluator_stats=_List(_STATS),
+    resume_token=_OrNull(_Token()),
+    retry=_OrNull(_Token()),
+    delivery=_DELIVERY,
+    failed_item_ids=_List(_TEXT),
+    item_failures=_List(_BATCH_FAILURE),
+    item_evaluations=_ByName(_List(_EVALUATION)),
 )

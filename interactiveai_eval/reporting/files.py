@@ -1,18 +1,20 @@
-"""Saved reports: which file name gets which format, and how a file is replaced in one step."""
+"""Saved reports: which file name gets which format, how a file is replaced in one step, and how it is read again."""
 from __future__ import annotations
 
 import os
 
-from ..errors import ArgumentError
+from .._strict_json import JSONError, from_json
+from ..errors import ArgumentError, DataError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from typing import Any
+    from typing import Any, TypeVar
 
     from ..model import ExperimentRecord
 
     Render = Callable[[Sequence[ExperimentRecord]], Iterable[str]]
+    Result = TypeVar("Result")
 
 
 def _json(results: Sequence[ExperimentRecord]) -> Iterable[str]:
@@ -36,16 +38,41 @@ def format_for(path: Any, *, several: bool = False) -> tuple[str, Render]:
 
     Raises ArgumentError for anything that is not the path of a file that can be written in a known format.
     """
+    known = [extension for extension, (_, holds_several) in FORMATS.items() if holds_several or not several]
+    text, extension = _target(path, known, "several results can be saved" if several else "a result can be saved")
+    return text, FORMATS[extension][0]
+
+
+def json_path(path: Any) -> str:
+    """The path as text, of a result that can be saved as `.json` only. Raises ArgumentError like `format_for`."""
+    return _target(path, [".json"], "the result of a batch evaluation can be saved")[0]
+
+
+def _target(path: Any, known: Sequence[str], what: str) -> tuple[str, str]:
     try:
         text = os.fsdecode(path)
     except (TypeError, UnicodeDecodeError):
         raise ArgumentError("path", path, "must be a text or a path") from None
-    known = [extension for extension, (_, holds_several) in FORMATS.items() if holds_several or not several]
     extension = os.path.splitext(text)[1].lower()
     if extension not in known:
-        what = "several results can be saved" if several else "a result can be saved"
         raise ArgumentError("path", text, f"{what} as {' or '.join(known)}; end the file name with that")
-    return text, FORMATS[extension][0]
+    return text, extension
+
+
+def read_saved(path: str | os.PathLike[str], read: Callable[[Any], Result]) -> Result:
+    """What `read` makes of the document in a `.json` file.
+
+    Raises ArgumentError for another extension, DataError that names the file, OSError.
+    """
+    source = os.fsdecode(path)
+    if not source.lower().endswith(".json"):
+        raise ArgumentError("path", source, "a result can be loaded from .json; save it as that")
+    with open(source, "rb") as file:
+        text = file.read()
+    try:
+        return read(from_json(text))
+    except (JSONError, DataError) as error:
+        raise DataError(f"{source}: {error}") from None
 
 
 def write_atomically(path: str, pieces: Iterable[str]) -> None:

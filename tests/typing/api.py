@@ -10,12 +10,16 @@ from typing_extensions import assert_type
 
 from interactiveai_eval import (
     ApiError,
+    BatchEvaluationResult,
+    BatchEvaluationResumeToken,
+    BatchItemFailure,
     DatasetClient,
     DatasetItemClient,
     DeliveryProblem,
     DeliveryReport,
     Evaluation,
     EvaluatorFailure,
+    EvaluatorInputs,
     EvaluatorStats,
     ExperimentItemResult,
     ExperimentResult,
@@ -290,3 +294,17 @@ def answer(request: Request) -> Response:
 assert_type(FakeTransport(answer).requests, list[Request])
 with Wrapping(LocalTransport()) as wrapping:
     Interactive(transport=wrapping)
+
+# -- batch evaluations -------------------------------------------------------------------------------------------------
+
+token = BatchEvaluationResumeToken(
+    scope="traces", filter=None, last_processed_timestamp="", last_processed_id="", items_processed=0
+)
+assert_type(BatchEvaluationResumeToken.from_json(token.to_json()), BatchEvaluationResumeToken)
+assert_type(EvaluatorInputs(input=1, output=2).metadata, "dict[str, Any] | None")
+batch = BatchEvaluationResult.load("batch.json")
+assert_type(batch, BatchEvaluationResult)
+assert_type(BatchEvaluationResult.merge([batch]), BatchEvaluationResult)
+assert_type(batch.item_evaluations, "dict[str, list[Evaluation]]")
+assert_type(batch.item_failures[0], BatchItemFailure)
+assert_type(batch.retry_token(), "BatchEvaluationResumeToken | None")

@@ -1,0 +1,250 @@
+"""What `run_batched_evaluation` returns: counts, evaluations and failures of a batch, and what can be done with them.
+
+Printing and saving live in `reporting`; nothing of it is loaded before it is asked for.
+"""
+from __future__ import annotations
+
+from .errors import ArgumentError
+from .model import DELIVERY_STATES, DeliveryReport, EvaluatorStats, Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from os import PathLike
+    from typing import Any
+
+    from .batch_model import BatchEvaluationResumeToken, BatchItemFailure
+    from .model import Evaluation
+
+
+class BatchEvaluationResult(Value):
+    """The outcome of one call; its fields are read as attributes or keys.
+
+    `total_items_processed` and `total_items_failed` add up to the items that were attempted. The two totals of scores
+    count what was accepted for delivery, `delivery` says what arrived. `total_evaluations_failed` counts evaluators
+    and the composite. `evaluator_stats` has a row for each evaluator by position, then one for the composite.
+    `resume_token` is None when nothing remains. `error_summary` counts failed items by error type.
+    `has_more_items`: whether items are left that match. `item_evaluations` maps item ids to evaluations, the
+    composite's last; `item_failures` says why items and evaluators failed. `retry` is for `retry_token`.
+
+    Its lists and dicts are its own: changing those it was made from changes nothing here.
+    """
+
+    __slots__ = (
+        "total_items_fetched",
+        "total_items_processed",
+        "total_items_failed",
+        "total_scores_created",
+        "total_composite_scores_created",
+        "total_evaluations_failed",
+        "evaluator_stats",
+        "resume_token",
+        "completed",
+        "duration_seconds",
+        "failed_item_ids",
+        "error_summary",
+        "has_more_items",
+        "item_evaluations",
+        "item_failures",
+        "delivery",
+        "retry",
+    )
+
+    total_items_fetched: int
+    total_items_processed: int
+    total_items_failed: int
+    total_scores_created: int
+    total_composite_scores_created: int
+    total_evaluations_failed: int
+    evaluator_stats: list[EvaluatorStats]
+    resume_token: BatchEvaluationResumeToken | None
+    completed: bool
+    duration_seconds: float
+    failed_item_ids: list[str]
+    error_summary: dict[str, int]
+    has_more_items: bool
+    item_evaluations: dict[str, list[Evaluation]]
+    item_failures: list[BatchItemFailure]
+    delivery: DeliveryReport
+    retry: BatchEvaluationResumeToken | None
+
+    def __init__(
+        self,
+        *,
+        total_items_fetched: int,
+        total_items_processed: int,
+        total_items_failed: int,
+        total_scores_created: int,
+        total_composite_scores_created: int,
+        total_evaluations_failed: int,
+        evaluator_stats: list[EvaluatorStats],
+        resume_token: BatchEvaluationResumeToken | None,
+        completed: bool,
+        duration_seconds: float,
+        failed_item_ids: list[str],
+        error_summary: dict[str, int],
+        has_more_items: bool,
+        item_evaluations: dict[str, list[Evaluation]],
+        item_failures: list[BatchItemFailure] | None = None,
+        delivery: DeliveryReport | None = None,
+        retry: BatchEvaluationResumeToken | None = None,
+    ) -> None:
+        self._fill(
+            {
+                "total_items_fetched": total_items_fetched,
+                "total_items_processed": total_items_processed,
+                "total_items_failed": total_items_failed,
+                "total_scores_created": total_scores_created,
+                "total_composite_scores_created": total_composite_scores_created,
+                "total_evaluations_failed": total_evaluations_failed,
+                "evaluator_stats": evaluator_stats,
+                "resume_token": resume_token,
+                "completed": completed,
+                "duration_seconds": duration_seconds,
+                "failed_item_ids": failed_item_ids,
+                "error_summary": error_summary,
+                "has_more_items": has_more_items,
+                "item_evaluations": item_evaluations,
+                "item_failures": [] if item_failures is None else item_failures,
+                "delivery": DeliveryReport() if delivery is None else delivery,
+                "retry": retry,
+            }
+        )
+
+    def _fill(self, fields: Mapping[str, Any]) -> None:
+        super()._fill({name: value.copy() if type(value) in (list, dict) else value for name, value in fields.items()})
+
+    def retry_token(self) -> BatchEvaluationResumeToken | None:
+        """The token with which `resume_from` runs the failed items again; None when there is none to run.
+
+        After a run that can be resumed it is `resume_token`, which begins with them. More failed items than a token
+        holds: it goes on after the last that it holds, and what had succeeded there lands on the same score ids.
+        """
+        return self.resume_token if self.retry is None else self.retry
+
+    @classmethod
+    def merge(cls, results: Iterable[BatchEvaluationResult]) -> BatchEvaluationResult:
+        """One result out of those of disjoint runs, such as all shards of one evaluation.
+
+        Counts are added up, evaluators by position and name; lists follow one another in the order of `results`. The
+        duration is the longest: shards run side by side. `completed` only if all are, `has_more_items` if any has.
+        `resume_token` and `retry_token()` are None: a token says where one shard stands, so each is resumed with its
+        own. Raises ArgumentError for no results, for what is no result, and for an item (evaluated or failed) of two
+        results: it would be counted twice.
+        """
+        try:
+            parts = [] if isinstance(results, BatchEvaluationResult) else list(results)
+        except TypeError:
+            parts = []  # what cannot be iterated over is refused like an empty list
+        if not parts or not all(isinstance(part, BatchEvaluationResult) for part in parts):
+            raise ArgumentError("results", results, "must be a list of at least one BatchEvaluationResult")
+        _check_disjoint(parts)
+        totals = {name: sum(part[name] for part in parts) for name in cls._fields if name.startswith("total_")}
+        return cls(
+            **totals,
+            evaluator_stats=_added_stats(parts),
+            resume_token=None,
+            completed=all(part.completed for part in parts),
+            duration_seconds=max(part.duration_seconds for part in parts),
+            failed_item_ids=[item_id for part in parts for item_id in part.failed_item_ids],
+            error_summary=_added_counts(part.error_summary for part in parts),
+            has_more_items=any(part.has_more_items for part in parts),
+            item_evaluations={
+                item_id: list(evaluations) for part in parts for item_id, evaluations in part.item_evaluations.items()
+            },
+            item_failures=[failure for part in parts for failure in part.item_failures],
+            delivery=_added_deliveries([part.delivery for part in parts]),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as a document of plain values (what JSON can say), with a schema version."""
+        from .reporting.documents import batch_to_document
+
+        return batch_to_document(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> BatchEvaluationResult:
+        """The result of a document made by `to_dict`. Raises DataError (a ValueError) that names the field."""
+        from .reporting.documents import document_to_batch_fields
+
+        return cls(**document_to_batch_fields(document))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the result to a `.json` file, from which `load` reads all of it.
+
+        The file appears in one step with mode 0600; an older one stays whole when anything fails.
+        Raises ArgumentError for another extension, OSError.
+        """
+        from .reporting.documents import batch_to_json
+        from .reporting.files import json_path, write_atomically
+
+        write_atomically(json_path(path), batch_to_json(self))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> BatchEvaluationResult:
+        """The result that was saved as `.json`.
+
+        Raises ArgumentError for another extension, DataError (a ValueError) that names file and field, OSError.
+        """
+        from .reporting.files import read_saved
+
+        return read_saved(path, cls.from_dict)
+
+    def __str__(self) -> str:
+        from .reporting.batch_text import batch_summary
+
+        return batch_summary(self)
+
+    def __repr__(self) -> str:
+        end = "completed" if self.completed else "incomplete"
+        return (
+            f"<BatchEvaluationResult: {self.total_items_processed} items processed, {self.total_items_failed} failed, "
+            f"{end}{', more items' if self.has_more_items else ''}>"
+        )
+
+
+def _check_disjoint(parts: list[BatchEvaluationResult]) -> None:
+    seen: dict[str, int] = {}
+    for place, part in enumerate(parts):
+        for item_id in [*part.item_evaluations, *part.failed_item_ids]:
+            first = seen.setdefault(item_id, place)
+            if first != place:
+                raise ArgumentError(
+                    "results",
+                    [parts[first], part],
+                    f"item {item_id!r} is in results {first} and {place}; merge results of disjoint runs, each once",
+                )
+
+
+def _added_counts(several: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for counts in several:
+        for name, count in counts.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def _added_stats(parts: list[BatchEvaluationResult]) -> list[EvaluatorStats]:
+    rows: dict[tuple[int, str], list[EvaluatorStats]] = {}
+    for part in parts:
+        for place, row in enumerate(part.evaluator_stats):
+            rows.setdefault((place, row.name), []).append(row)
+    counts = ("total_runs", "successful_runs", "failed_runs", "total_scores_created", "duration_seconds")
+    return [
+        EvaluatorStats(
+            name=name,
+            **{field: sum(row[field] for row in same) for field in counts},
+            error_summary=_added_counts(row.error_summary for row in same),
+        )
+        for (_, name), same in sorted(rows.items(), key=lambda found: found[0][0])
+    ]
+
+
+def _added_deliveries(reports: list[DeliveryReport]) -> DeliveryReport:
+    by_kind: dict[str, dict[str, int]] = {}
+    for report in reports:
+        for kind, row in report.by_kind.items():
+            total = by_kind.setdefault(kind, dict.fromkeys(DELIVERY_STATES, 0))
+            for state in DELIVERY_STATES:
+                total[state] += row.get(state, 0)
+    return DeliveryReport(by_kind=by_kind, problems=[problem for report in reports for problem in report.problems])
