@@ -239,12 +239,13 @@ class Interactive(StartsSpans):
         return await run_experiment_async(Plan(arguments), self._services())
 
     def _services(self) -> Any:
-        from .experiment import Services
+        from .running.services import Services
 
         return Services(
             api=self.api,
             base_url=self.config.base_url,
             clock=self.clock,
+            environment=self.config.environment,
             tracer=self._tracer,
             tracing_enabled=self.config.tracing_enabled,
             is_sampled=self._delivery.is_sampled,

@@ -17,7 +17,7 @@ from .result import ExperimentResult
 from .running.calls import chosen
 from .running.checkpoint import Checkpoint
 from .running.collector import Collector
-from .running.driver import Driver, run_here, run_on_loop
+from .running.driver import Driver, run_here, run_on_loop, with_result
 from .running.engine import Call, Calls
 from .running.item_run import ItemRuns, judged
 from .running.items import item_source
@@ -33,15 +33,11 @@ from .tracing.context import current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
-    from ._clock import Clock
     from .running.calls import UserFunction
     from .running.loops import Lane
-    from .running.outbox import Outbox
-    from .service.api import Api
-    from .tracing.spans import Tracer
+    from .running.services import Services
     from .types import (
         EvaluatorFunction,
         ExperimentData,
@@ -64,10 +60,6 @@ __all__ = [
     "create_evaluator_from_autoevals",
 ]
 
-# What a time budget leaves for delivery: this share of it, at most so many seconds.
-BUDGET_RESERVE_SHARE = 0.1
-BUDGET_RESERVE_SECONDS = 3.0
-
 
 def __getattr__(name: str) -> Any:
     # The types that other places import from here; `typing` is loaded only for those who ask.
@@ -76,42 +68,6 @@ def __getattr__(name: str) -> Any:
 
         return getattr(types, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-class Services:
-    """What a run needs of its client."""
-
-    __slots__ = (
-        "api",
-        "base_url",
-        "clock",
-        "is_sampled",
-        "make_outbox",
-        "tracer",
-        "tracing_enabled",
-        "warn_of_silence",
-    )
-
-    def __init__(
-        self,
-        *,
-        api: Api,
-        base_url: str,
-        clock: Clock,
-        tracer: Tracer,
-        tracing_enabled: bool,
-        is_sampled: Callable[[str], bool],
-        make_outbox: Callable[[], Outbox],
-        warn_of_silence: Callable[[], None],
-    ) -> None:
-        self.api = api
-        self.base_url = base_url
-        self.clock = clock
-        self.tracer = tracer
-        self.tracing_enabled = tracing_enabled
-        self.is_sampled = is_sampled
-        self.make_outbox = make_outbox
-        self.warn_of_silence = warn_of_silence
 
 
 def run_experiment(plan: Plan, services: Services) -> ExperimentResult:
@@ -141,7 +97,6 @@ class _Run:
         self._context = copy_context()  # the caller's
         self._schedule: Schedule | None = None
         self._checkpoint: Checkpoint | None = None
-        self._began = self._clock.monotonic()
         self._counted = 0, 0  # items given and failed, once all is over
         # The names and ids of the run: given, or drawn now; or taken over from the checkpoint.
         self._run_name: str = plan.run_name or f"{plan.name} - {ns_to_iso(self._clock.time_ns())}"
@@ -150,7 +105,7 @@ class _Run:
     async def go(self) -> ExperimentResult:
         """The whole run."""
         plan, stop = self._plan, self.driver.stop
-        deadline = self._set_time_budget()
+        deadline = self.driver.set_time_budget(plan.time_budget_seconds)
         try:
             if plan.executor is not None or plan.checkpoint is not None:
                 self._checkpoint = await self.driver.in_thread(self._prepare, late=_close_if_any)
@@ -229,16 +184,6 @@ class _Run:
             base_context=self._context,
             stop=self.driver.stop,
         )
-
-    def _set_time_budget(self) -> float | None:
-        """Have the run cut off in time; when that is, None for never."""
-        budget = self._plan.time_budget_seconds
-        if budget is None:
-            return None
-        reserve = min(BUDGET_RESERVE_SECONDS, budget * BUDGET_RESERVE_SHARE)
-        deadline = self._began + budget - reserve
-        self.driver.end_by(deadline, delivered_by=self._began + budget)
-        return deadline
 
     def _is_time_for(self, collector: Collector, deadline: float) -> bool:
         """Whether another item would probably end before `deadline`."""
@@ -323,7 +268,7 @@ class _Run:
             experiment_id=self._experiment_id,
             evaluator_stats=collector.stats(),
             metadata=dict(self._plan.metadata),
-            duration_seconds=self._clock.monotonic() - self._began,
+            duration_seconds=self._clock.monotonic() - self.driver.began,
             delivery=delivery,
             completed=complete,
             resume_token=None if complete else self._resume_token(),
@@ -397,13 +342,7 @@ class _Run:
             stopped = _too_many(failed, limit) if failed and failed >= limit * given else None
         if stopped is None:
             return result
-        if isinstance(stopped, StopIteration):  # a coroutine cannot raise it
-            raise RunStopped("on_result raised StopIteration", result=result) from stopped
-        try:
-            stopped.result = result  # type: ignore[attr-defined]
-        except Exception:  # a class of the user's that takes no attributes
-            raise RunStopped(f"the run ended in {type(stopped).__name__}", result=result) from stopped
-        raise stopped
+        raise with_result(stopped, result)
 
 
 def _close_if_any(checkpoint: Checkpoint | None) -> None:

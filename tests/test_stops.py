@@ -265,7 +265,7 @@ def test_a_result_hook_that_raises_stop_iteration_ends_the_run_with_its_result(c
     def hook(outcome):
         raise StopIteration
 
-    with pytest.raises(RunStopped, match="on_result raised StopIteration") as stopped:
+    with pytest.raises(RunStopped, match="the run ended in StopIteration") as stopped:
         client.run_experiment(name="h", data=[{"input": 1}], task=lambda item: 1, on_result=hook)
 
     assert len(stopped.value.result.item_results) == 1

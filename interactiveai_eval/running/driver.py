@@ -8,7 +8,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 from contextvars import copy_context
 
-from ..errors import FeatureUnavailable
+from ..errors import FeatureUnavailable, RunStopped
 from .engine import Engine
 from .loops import LOOK_SECONDS, CallersLoop, OwnLoop, run_to_end, running_loop
 from .stops import Signals
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 # Made-up figures.
 FINAL_FLUSH_SECONDS = 60.0
 HURRIED_FLUSH_SECONDS = 3.0
+# What a time budget leaves for the end: this share of it, at most so many seconds.
+BUDGET_RESERVE_SHARE = 0.1
+BUDGET_RESERVE_SECONDS = 3.0
 # How long a run that somebody waits for waits for what cannot be stopped: a hook or a request of an item.
 HURRIED_SECONDS = 3.0
 # How long items that were cancelled have to get into the result of a run that is left at once.
@@ -61,6 +64,7 @@ class Driver:
     def __init__(self, lane: Lane, outbox: Outbox, *, threads: int, remote: Elsewhere | None = None) -> None:
         self.engine = Engine(Threads(threads), lane, remote=remote)
         self.clock: Clock = lane.clock
+        self.began = self.clock.monotonic()
         self.stopped: BaseException | None = None
         self.hurried = False
         self.at_once = False
@@ -109,14 +113,18 @@ class Driver:
         self.stop(error)
         self.stopped = error
 
-    def end_by(self, deadline: float, delivered_by: float) -> None:
-        """Have the run cut off at `deadline`, without an error, and its delivery at `delivered_by`.
+    def set_time_budget(self, seconds: float | None) -> float | None:
+        """Have the run cut off, without an error, so that all is over in `seconds` from its start; when it will be.
 
-        Half of the time between the two is for what cannot be stopped: a request of an item, an errand.
+        What is kept back is half for what cannot be stopped (a request of an item, an errand), half for delivery.
         """
-        self._latest = delivered_by
+        if seconds is None:
+            return None
+        deadline = self.began + seconds - min(BUDGET_RESERVE_SECONDS, seconds * BUDGET_RESERVE_SHARE)
+        self._latest = self.began + seconds
         self.engine.alarm(deadline, lambda: self.stop(None))
-        self.engine.alarm((deadline + delivered_by) / 2, self._lose_patience)
+        self.engine.alarm((deadline + self._latest) / 2, self._lose_patience)
+        return deadline
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
@@ -335,3 +343,18 @@ async def _through(story: Story) -> Any:
 def _outcome(story: Story, result: Any) -> Any:
     story.driver.engine.hear()  # a signal may have come after the last look, before the handlers went
     return story.outcome(result)
+
+
+def with_result(stopped: BaseException, result: Any) -> BaseException:
+    """The exception to raise for a run that ended in `stopped`: that one with `result` on it, if it can be."""
+    as_it_is = not isinstance(stopped, StopIteration)  # which a coroutine cannot raise
+    if as_it_is:
+        try:
+            stopped.result = result  # type: ignore[attr-defined]
+        except Exception:
+            as_it_is = False  # a class of the user's that takes no attributes
+    if as_it_is:
+        return stopped
+    problem = RunStopped(f"the run ended in {type(stopped).__name__}", result=result)
+    problem.__cause__ = stopped
+    return problem

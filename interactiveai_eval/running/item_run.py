@@ -14,11 +14,12 @@ from ..tracing.context import current
 from ..tracing.spans import Span
 from .calls import UserFunction
 from .checkpoint import Finished, entry_to_result, result_to_entry
-from .collector import EvaluatorRun
 from .engine import CANCELLED, RETURNED, TIMED_OUT, Call, Calls, Pause
 from .failures import Failure, cancelled_failure, failure_of, timeout_failure
+from .measures import EvaluatorRun
 from .outbox import Parcel
 from .scoring import evaluations_from
+from .waits import wait_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from .recording import ItemTrace, Recorder
 
 LINK_ATTEMPTS = 3
-# Waits between attempts of the task, and of a link: 0.5, 1, 2 ... seconds, at most 8. Made-up figures.
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 8.0
 
 
 class Failed(Exception):
@@ -183,7 +181,7 @@ class ItemRuns:
                     state = "rejected" if final else "pending"
                     counts.problem("links", state, trace_id, str(error), item_id)
                     return
-                await Pause(_wait_seconds(attempt))
+                await Pause(wait_seconds(attempt))
             else:
                 counts.add("links", "acknowledged")
                 self._linked(run.dataset_run_id, run.work.item)
@@ -214,7 +212,7 @@ class ItemRuns:
             if failed.stage == "cancelled" or run.attempts > plan.task_retries or not self._may_retry(call):
                 raise failed
             span.note_error(failed.failure.error_type, failed.failure.message, traceback=failed.failure.traceback)
-            await Pause(_wait_seconds(run.attempts))
+            await Pause(wait_seconds(run.attempts))
 
     def _failed_call(self, call: Call) -> Failed:
         if call.ending == TIMED_OUT:
@@ -459,7 +457,3 @@ def _arguments(function: UserFunction, values: Mapping[str, Any]) -> tuple[list[
         value = values[name]
         by_keyword[name] = value if type(value) in IMMUTABLE else private_copy(value)
     return [private_copy(values[name]) for name in function.by_position] if function.by_position else [], by_keyword
-
-
-def _wait_seconds(attempt: int) -> float:
-    return min(FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1), LONGEST_WAIT_SECONDS)

@@ -210,7 +210,7 @@ class OwnLoop(Lane):
         import asyncio
 
         assert self.loop is not None
-        await _cancelled(asyncio.all_tasks() - {asyncio.current_task()})  # type: ignore[arg-type]
+        await _cancelled(asyncio.all_tasks() - {asyncio.current_task()})
         await asyncio.wait([asyncio.ensure_future(self.loop.shutdown_asyncgens())], timeout=GRACE_SECONDS)
 
     def _run_loop(self, deadline: float | None) -> None:

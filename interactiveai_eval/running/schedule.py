@@ -20,11 +20,12 @@ class Source:
     """Where work comes from. `take` may block; it is called by one thread at a time."""
 
     def take(self) -> Any:
-        """The next piece of work, or END."""
+        """The next piece of work, END, or LATER when there is none yet: the source then calls `Schedule.more`."""
         raise TypeError
 
 
 END: Any = object()
+LATER: Any = object()
 
 
 class AsyncSource:
@@ -72,6 +73,7 @@ class Schedule:
         self._on_their_way = 0
         self._taking = False
         self._given_up = False
+        self._more_came = False  # since the last LATER was asked for
         self._left_alone = False  # the thread that takes hangs in the source and is no longer waited for
         self.exhausted = False
         self.halted = False
@@ -100,6 +102,12 @@ class Schedule:
             self._left_alone = self._taking and isinstance(self._source, Source)
         if self._left_alone:
             self._engine.threads.abandon()
+
+    def more(self) -> None:
+        """Take again: a source that said LATER has something now; from any thread."""
+        with self._lock:
+            self._more_came = True
+        self._engine.submit(self._pump, None)
 
     def halt(self) -> None:
         """Take no more work; what is on its way goes on."""
@@ -148,6 +156,11 @@ class Schedule:
         """Start the flow of what was taken; whether the calling thread is to take another."""
         with self._lock:
             self._taking = False
+            if work is LATER:
+                # What came between the source's answer and now is not overlooked.
+                again, self._more_came = self._more_came, False
+                return again and self._may_take()
+            self._more_came = False
             if work is END:
                 self.exhausted = True
             if self._taken_out:

@@ -1,0 +1,50 @@
+"""What a run needs of its client."""
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._clock import Clock
+    from ..service.api import Api
+    from ..tracing.spans import Tracer
+    from .outbox import Outbox
+
+
+class Services:
+    """Everything of a client that its runs use."""
+
+    __slots__ = (
+        "api",
+        "base_url",
+        "clock",
+        "environment",
+        "is_sampled",
+        "make_outbox",
+        "tracer",
+        "tracing_enabled",
+        "warn_of_silence",
+    )
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        base_url: str,
+        clock: Clock,
+        environment: str | None,
+        tracer: Tracer,
+        tracing_enabled: bool,
+        is_sampled: Callable[[str], bool],
+        make_outbox: Callable[[], Outbox],
+        warn_of_silence: Callable[[], None],
+    ) -> None:
+        self.api = api
+        self.base_url = base_url
+        self.clock = clock
+        self.environment = environment
+        self.tracer = tracer
+        self.tracing_enabled = tracing_enabled
+        self.is_sampled = is_sampled
+        self.make_outbox = make_outbox
+        self.warn_of_silence = warn_of_silence

@@ -1,0 +1,27 @@
+"""How long to wait between attempts."""
+from __future__ import annotations
+
+import random
+
+# Between attempts of a task or a link: 0.5, 1, 2 ... seconds, at most 8. Made-up figures.
+FIRST_SECONDS = 0.5
+LONGEST_SECONDS = 8.0
+# Between attempts of a fetch: 1, 2, 4 ... seconds, as the page says, at most a minute (a made-up figure).
+FIRST_FETCH_SECONDS = 1.0
+LONGEST_FETCH_SECONDS = 60.0
+JITTER_SHARE = 0.1  # downwards only: the documented waits are never exceeded
+
+
+def wait_seconds(attempt: int) -> float:
+    """How long to wait after the `attempt`th attempt (from 1) of a task or a link."""
+    return min(FIRST_SECONDS * 2.0 ** (attempt - 1), LONGEST_SECONDS)
+
+
+def fetch_wait_seconds(attempt: int, error: BaseException) -> float:
+    """How long to wait after the `attempt`th attempt (from 1) of a fetch that ended in `error`.
+
+    What the server asks for (`error.retry_after_seconds`) wins when it is longer.
+    """
+    usual = min(FIRST_FETCH_SECONDS * 2.0 ** min(attempt - 1, 30), LONGEST_FETCH_SECONDS)
+    asked = getattr(error, "retry_after_seconds", None) or 0.0
+    return max(usual * (1.0 - JITTER_SHARE * random.random()), asked)
