@@ -5,10 +5,14 @@ A derived id is the reason why work that is done twice (a rerun, a resume, a ret
 from __future__ import annotations
 
 import os
+from binascii import b2a_base64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+DIGEST_LENGTH = 10  # 60 bits: in one run of ten billion, one of 100,000 items is mistaken for another
 
 
 class Ids:
@@ -35,6 +39,12 @@ def sha256_hex(data: bytes) -> str:
 def derived_id(*parts: str) -> str:
     """64 hexadecimal digits that depend on all parts and on where one ends and the next begins."""
     return sha256_hex("".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass"))
+
+
+def item_digest(item_id: str) -> str:
+    """Ten characters that stand for an id where ids are only compared."""
+    start = bytes.fromhex(sha256_hex(item_id.encode("utf-8", "surrogatepass"))[:16])
+    return b2a_base64(start, newline=False).decode("ascii")[:DIGEST_LENGTH]
 
 
 _sha256: Any = None

@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 import json
-from binascii import b2a_base64
 
-from ._ids import sha256_hex
+from ._ids import DIGEST_LENGTH, sha256_hex
 from ._strict_json import JSONError, from_json, to_json, to_plain
 from .errors import ArgumentError, DataError, short_repr
 from .model import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 SCHEMA = "interactiveai_eval/resume-token"
@@ -22,7 +21,6 @@ SCHEMA_VERSION = 1
 MAX_TOKEN_BYTES = 4096  # a token fits into a cookie, an environment variable, a cell of a table
 MAX_FAILED_BYTES = 2048  # of these for failed ids, some fifty: they must not leave the position without room
 MAX_OWN_BYTES = 1024  # of these for the caller's own texts (filter, run id, data set run); longer ones come on top
-DIGEST_LENGTH = 10  # 60 bits: in one run of ten billion, one of 100,000 items is mistaken for a done one
 
 
 class EvaluatorInputs(Value):
@@ -104,12 +102,6 @@ class BatchItemFailure(Value):
         )
 
 
-def item_digest(item_id: str) -> str:
-    """Ten characters that stand for an id where ids are only compared."""
-    start = bytes.fromhex(sha256_hex(item_id.encode("utf-8", "surrogatepass"))[:16])
-    return b2a_base64(start, newline=False).decode("ascii")[:DIGEST_LENGTH]
-
-
 class BatchEvaluationResumeToken(Value):
     """Where a batch evaluation stands, so that a later call goes on from there: `resume_from=token`.
 
@@ -117,7 +109,8 @@ class BatchEvaluationResumeToken(Value):
     set by runs of this package, and are checked at once:
 
     - `run_id`: score ids are derived from it, so that what is evaluated twice lands once.
-    - `upper`: ISO 8601 text of the upper time bound that was fixed when the run began.
+    - `upper`: ISO 8601 text of the upper time bound that was fixed when the run began. `lower`: that of a lower one,
+      from a token of the reference.
     - `direction`: the order in which rows are read, "asc" or "desc"; None: not known yet.
     - `position`: {"time": ISO 8601 text, "ids": [`item_digest` of every item at that time that is done]}; all items
       before that time (in `direction`) are done. None: nothing is done.
@@ -136,6 +129,7 @@ class BatchEvaluationResumeToken(Value):
         "items_processed",
         "run_id",
         "upper",
+        "lower",
         "direction",
         "position",
         "failed_ids",
@@ -153,6 +147,7 @@ class BatchEvaluationResumeToken(Value):
     items_processed: int
     run_id: str | None
     upper: str | None
+    lower: str | None
     direction: str | None
     position: dict[str, Any] | None
     failed_ids: list[str]
@@ -172,6 +167,7 @@ class BatchEvaluationResumeToken(Value):
         items_processed: int,
         run_id: str | None = None,
         upper: str | None = None,
+        lower: str | None = None,
         direction: str | None = None,
         position: Mapping[str, Any] | None = None,
         failed_ids: Sequence[str] = (),
@@ -185,6 +181,7 @@ class BatchEvaluationResumeToken(Value):
         ours = {
             "run_id": run_id,
             "upper": upper,
+            "lower": lower,
             "direction": direction,
             "position": position,
             "failed_ids": failed_ids,
@@ -212,30 +209,29 @@ class BatchEvaluationResumeToken(Value):
     def advanced(
         self,
         *,
-        time: str,
-        done_ids: Collection[str],
+        position: Mapping[str, Any],
         last_id: str,
         items_processed: int,
         failed_ids: Sequence[str],
         counts: Mapping[str, int],
     ) -> BatchEvaluationResumeToken:
-        """The token moved on to `time`, or this very token when the one moved on would not fit.
+        """The token moved on to `position`, or this very token when the one moved on would not fit.
 
-        `done_ids` are all items at exactly `time` that are done, `failed_ids` all done items that failed, those that
-        this token has included; both are real ids. The run calls it for each finished, unbroken prefix:
+        `failed_ids` are all done items that failed, those that this token has included, by their real ids. The run
+        calls it for each finished, unbroken prefix:
 
-            moved = token.advanced(time=..., done_ids=..., ...)
+            moved = token.advanced(position=..., ...)
             held_back = moved is token
 
         A token that is held back is not wrong, only behind: a later prefix may fit again (another time, fewer ids at
         it), and what lies beyond it is evaluated again on resume, with the same score ids.
         """
-        # Asked first: a hundred thousand ids are not to be digested for each step of the run.
-        if DIGEST_LENGTH * len(done_ids) > MAX_TOKEN_BYTES or len(failed_ids) > MAX_FAILED_BYTES:
+        # Asked first: a hundred thousand ids are not to be checked for each step of the run.
+        if DIGEST_LENGTH * len(position["ids"]) > MAX_TOKEN_BYTES or len(failed_ids) > MAX_FAILED_BYTES:
             return self
         moved: BatchEvaluationResumeToken = self.replaced(
-            position={"time": time, "ids": sorted({item_digest(item_id) for item_id in done_ids})},
-            last_processed_timestamp=time,
+            position=position,
+            last_processed_timestamp=position["time"],
             last_processed_id=last_id,
             items_processed=items_processed,
             failed_ids=failed_ids,
@@ -399,6 +395,7 @@ def _dataset_run(name: str, value: Any) -> tuple[str, str] | None:
 _OURS: dict[str, Callable[[str, Any], Any]] = {
     "run_id": _text,
     "upper": _text,
+    "lower": _text,
     "direction": _direction,
     "position": _position,
     "failed_ids": _texts,

@@ -20,6 +20,7 @@ from interactiveai_eval import (
     TransportError,
 )
 from interactiveai_eval._clock import datetime_to_ns, iso_to_datetime
+from interactiveai_eval._ids import item_digest
 from interactiveai_eval.errors import DataError
 from interactiveai_eval.service.lists import ms_to_time
 from interactiveai_eval.service.reading import Position, Reader
@@ -136,8 +137,8 @@ def test_traces_come_oldest_first_and_observations_newest_first():
     """The one order that servers promise for each (WIRE.md section 9.2)."""
     up, down = Server("traces", SEVEN).reader(), Server("observations", SEVEN).reader()
 
-    assert (ids(up), up.direction) == ([f"r{number}" for number in range(7)], "ascending")
-    assert (ids(down), down.direction) == ([f"r{number}" for number in range(6, -1, -1)], "descending")
+    assert (ids(up), up.direction) == ([f"r{number}" for number in range(7)], "asc")
+    assert (ids(down), down.direction) == ([f"r{number}" for number in range(6, -1, -1)], "desc")
 
 
 def test_a_page_says_where_it_leads_row_by_row():
@@ -146,12 +147,12 @@ def test_a_page_says_where_it_leads_row_by_row():
     page = reader.read()
 
     assert [row["id"] for row in page.rows] == ["a", "b", "c"] and not page.last and page.problems == {}
-    assert page.position == reader.position == Position(time=ms_to_time(START + 1), ids=["c"])
+    assert page.position == reader.position == Position(time=ms_to_time(START + 1), ids=[item_digest("c")])
     assert [page.after(count).to_dict() for count in range(4)] == [
         {"time": None, "ids": []},
-        {"time": "2025-11-20T10:00:00.000Z", "ids": ["a"]},
-        {"time": "2025-11-20T10:00:00.000Z", "ids": ["a", "b"]},
-        {"time": "2025-11-20T10:00:00.001Z", "ids": ["c"]},
+        {"time": "2025-11-20T10:00:00.000Z", "ids": [item_digest("a")]},
+        {"time": "2025-11-20T10:00:00.000Z", "ids": sorted([item_digest("a"), item_digest("b")])},
+        {"time": "2025-11-20T10:00:00.001Z", "ids": [item_digest("c")]},
     ]
 
 
@@ -284,7 +285,7 @@ def test_plain_bounds_go_out_always_and_conditions_only_with_a_filter():
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"])
-@pytest.mark.parametrize("direction", ["ascending", "descending"])
+@pytest.mark.parametrize("direction", ["asc", "desc"])
 def test_the_ends_of_the_calendar_are_times_like_others(time, direction):
     """More rows than a page at the first or last moment that can be written."""
 
@@ -397,7 +398,7 @@ def test_a_server_that_ignores_the_order_is_read_in_its_own(scope, descending, p
                   direction=reader.direction)  # fmt: skip
 
     assert sorted([row["id"] for row in page.rows] + ids(rest)) == sorted(rows)
-    assert reader.direction == ("descending" if descending else "ascending")
+    assert reader.direction == ("desc" if descending else "asc")
     warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warned) == (descending == (scope == "traces"))
 
@@ -411,7 +412,7 @@ def test_a_row_that_arrives_before_the_first_ones_does_not_turn_the_reader():
     server = Late(rows=EQUAL)
     reader = server.reader(3)
 
-    assert ids(reader)[0] == "early" and reader.direction == "ascending"
+    assert ids(reader)[0] == "early" and reader.direction == "asc"
 
 
 def test_a_row_that_comes_before_the_first_ones_and_goes_again_does_not_turn_the_reader():
@@ -425,7 +426,7 @@ def test_a_row_that_comes_before_the_first_ones_and_goes_again_does_not_turn_the
     rows = {**EQUAL, **{f"later{number}": 10 + number for number in range(5)}}
     reader = Brief(rows=rows).reader(3)
 
-    assert (sorted(ids(reader)), reader.direction) == (sorted(rows), "ascending")
+    assert (sorted(ids(reader)), reader.direction) == (sorted(rows), "asc")
 
 
 def test_rows_in_no_order_of_time_are_an_error():
@@ -700,9 +701,9 @@ def test_a_position_is_plain_json_and_comes_back():
 def test_a_position_never_moves_backwards():
     position = Position(time=ms_to_time(START), ids=["a"])
 
-    assert position.advanced([(START - 1, "b")], "ascending") == position
-    assert position.advanced([(START + 1, "b")], "descending") == position
-    assert position.advanced([(START, "b"), (None, "c")], "ascending").ids == {"a", "b", "c"}
+    assert position.advanced([(START - 1, "b")], "asc") == position
+    assert position.advanced([(START + 1, "b")], "desc") == position
+    assert position.advanced([(START, "b"), (None, "c")], "asc").ids == {"a", "b", "c"}
 
 
 def test_a_position_behind_the_upper_bound_has_nothing_to_ask():

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from .._clock import datetime_to_ns, iso_to_datetime, ns_to_iso
-from .._ids import derived_id
+from .._ids import item_digest
 from .._strict_json import to_json
 from ..errors import ApiError
 
@@ -29,7 +29,7 @@ _TIMES = {
 _ABSENT = (404, 405, 410, 501)  # how servers say that they do not have an endpoint
 _ALL_FIELDS = "core,basic,time,io,metadata,model,usage,prompt,metrics"  # of v2/observations; else input is left out
 
-# `value` as it came; `key` tells it apart: its id, or a digest where it has none; `ms` is its time, None where it has
+# `value` as it came; `key` tells it apart: the digest of its id, or of all of it where it has none; `ms` is its time, None where it has
 # none; `problem` says what is wrong with a malformed row, and is "" for others.
 Row = namedtuple("Row", "value key ms problem")
 
@@ -165,11 +165,11 @@ def _row(value: Any, column: str) -> Row:
     id, ms = value.get("id"), time_to_ms(value.get(column))
     if type(id) is not str or not id:
         return Row(value, _digest(value), ms, "it has no id")
-    return Row(value, id, ms, f"it has no time at {column!r}" if ms is None else "")
+    return Row(value, item_digest(id), ms, f"it has no time at {column!r}" if ms is None else "")
 
 
 def _digest(value: Any) -> str:
-    return f"malformed:{derived_id(to_json(value))[:32]}"
+    return item_digest(f"malformed:{to_json(value)}")
 
 
 def _is_count(value: Any) -> bool:

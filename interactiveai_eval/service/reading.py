@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from .api import Api
     from .lists import Listed, Row
 
-ASCENDING, DESCENDING = "ascending", "descending"
+ASCENDING, DESCENDING = "asc", "desc"
 SETTLING_ROUNDS = 10  # a made-up bound: first pages that may change while the server's order is found out
 
 
 class Position(Value):
     """Where a reader is: all rows before `time` are done, and at `time` those with `ids`; "before" in its direction.
 
-    `time` is ISO text in UTC with milliseconds and `Z`, None at the start. `ids` has digests of malformed rows, too.
+    `time` is ISO text in UTC with milliseconds and `Z`, None at the start. `ids` are digests (`item_digest`), those of
+    malformed rows included.
     """
 
     __slots__ = ("time", "ids")
@@ -218,7 +219,8 @@ class Reader:
             last = last or empty_pages > EMPTY_PAGES
         self._at, self._empty_pages = at, empty_pages
         if direction != self.direction:
-            warn(f"the server lists {self._scope} in {direction} order of time whatever it is asked, and is read so")
+            order = "ascending" if direction == ASCENDING else "descending"
+            warn(f"the server lists {self._scope} in {order} order of time whatever it is asked, and is read so")
         self.direction = direction
         self._is_settled = self._is_settled or bool(times)
         return trail.page(last=last)
