@@ -38,6 +38,12 @@ to its end before anything runs. Without --store, results go to the server that 
 or else to a store in memory that ends with the command.
 """
 
+_BATCH_NOTES = """\
+MAPPER and TARGET are module:function or file.py:function, see the command run. Scores are stored on the items. What is
+left when the command ends early is in the saved result: --resume takes it up. With --checkpoint the same command goes
+on, also after a kill, and scores nothing twice.
+"""
+
 _TRACES_NOTES = """\
 A line of the file is one trace with its observations and scores, as GET /api/public/traces/{id} gives it. A file is
 checked to its end before anything is stored, and may be imported again: ids are kept. An export appears whole or not at
@@ -354,6 +360,90 @@ def _figures(result: ExperimentResult) -> dict[str, Any]:
     return {"experiment": result.name, "n": tally.given, "failed": tally.failed, "metrics": metrics}
 
 
+def _declare_batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("mapper", metavar="MAPPER", help="a function that takes item and gives evaluator inputs")
+    parser.add_argument(
+        "--evaluator", metavar="TARGET", action="append", default=[], help="judges one item; may be repeated"
+    )
+    parser.add_argument("--composite", metavar="TARGET", help="combines the evaluations of one item")
+    parser.add_argument("--scope", choices=("traces", "observations"), default="traces", help="(default: traces)")
+    parser.add_argument("--filter", metavar="JSON", help="only items that match: a list of conditions, or an object")
+    parser.add_argument("--max-items", metavar="N", type=int, help="attempt no more than so many items")
+    parser.add_argument("--max-concurrency", metavar="N", type=int, default=50, help="items at a time (default: 50)")
+    parser.add_argument("--time-budget", metavar="SECONDS", type=float, help="end in time, with a token that goes on")
+    parser.add_argument("--resume", metavar="FILE", help="go on from this token, or from the one in this saved result")
+    parser.add_argument("--checkpoint", metavar="PATH", help="keep the token here; the same command continues")
+    parser.add_argument("--store", metavar="PATH", help="the SQLite file that has the items")
+    parser.add_argument("--output", metavar="FILE", action="append", default=[], help="save the result: .json")
+
+
+def _batch(options: argparse.Namespace) -> int:
+    from .reporting.files import json_path
+    from .targets import load_target
+
+    for path in options.output:
+        json_path(path)
+        _check_place(path)
+    if options.store is not None and not os.path.isfile(options.store):
+        raise ArgumentError("--store", options.store, "there is no such file")
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())  # python -I and -P leave it out
+    with redirect_stdout(sys.stderr if options.json else sys.stdout):
+        settings = {
+            "scope": options.scope,
+            "mapper": load_target("MAPPER", options.mapper),
+            "evaluators": [load_target("--evaluator", text) for text in options.evaluator],
+            "composite_evaluator": options.composite and load_target("--composite", options.composite),
+            "filter": options.filter,
+            "max_items": options.max_items,
+            "max_concurrency": options.max_concurrency,
+            "time_budget": options.time_budget,
+            "resume_from": None if options.resume is None else _resume_token(options.resume),
+            "checkpoint": options.checkpoint,
+            "progress": not options.json and sys.stderr is not None and sys.stderr.isatty(),
+        }
+        with _client(options.store) as client:
+            try:
+                result = client.run_batched_evaluation(**settings)
+            except (KeyboardInterrupt, SystemExit) as stop:
+                if getattr(stop, "result", None) is None:
+                    raise
+                result = stop.result  # type: ignore[union-attr]
+                _say("error: the run was stopped; this is what it has until then")
+    if options.json:
+        _print_json(result.to_dict())
+        options.json = False  # the one document is out; what fails from here on is a line on stderr alone
+    else:
+        _print(str(result), sys.stdout)
+    for path in options.output:
+        result.save(path)
+        _say(f"saved {path}")
+    lost = result.delivery.pending + result.delivery.rejected
+    failed = result.total_items_failed + result.total_evaluations_failed
+    return NOT_COMPLETED if failed or lost or not result.completed else PASSED
+
+
+def _resume_token(path: str) -> Any:
+    """The token in a file, or the one of the result that is saved there."""
+    from ._strict_json import JSONError, from_json
+    from .batch_model import BatchEvaluationResumeToken
+    from .batch_result import BatchEvaluationResult
+
+    try:
+        with open(path, "rb") as file:
+            document = from_json(file.read())
+    except OSError as error:
+        raise ArgumentError("--resume", path, f"cannot be read: {error.strerror}") from None
+    except JSONError as error:
+        raise ArgumentError("--resume", path, f"holds no JSON document: {error}") from None
+    if not isinstance(document, dict) or "item_evaluations" not in document:
+        return BatchEvaluationResumeToken.from_dict(document)
+    token = BatchEvaluationResult.from_dict(document).retry_token()
+    if token is None:
+        raise ArgumentError("--resume", path, "is of a run that has nothing left to do")
+    return token
+
+
 def _declare_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the traces, one a line as export writes them; - reads stdin")
     parser.add_argument("--store", metavar="PATH", required=True, help="put them into this SQLite file, old or new")
@@ -421,6 +511,7 @@ def _export(options: argparse.Namespace) -> int:
 
 _COMMANDS: dict[str, Command] = {
     "run": ("Run an experiment over a data file.", _RUN_NOTES, _declare_run, _run),
+    "batch": ("Evaluate recorded traces or observations.", _BATCH_NOTES, _declare_batch, _batch),
     "import": ("Put traces from a file into a store.", _TRACES_NOTES, _declare_import, _import),
     "export": ("Write the traces of a store to a file.", _TRACES_NOTES, _declare_export, _export),
     "demo": ("Compare four recorded language models on grade-school mathematics.", "", _declare_demo, _demo),

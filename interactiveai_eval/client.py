@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from .batch_model import BatchEvaluationResumeToken
+    from .batch_result import BatchEvaluationResult
     from .config import Config
     from .result import ExperimentResult
     from .service.datasets import (
@@ -237,6 +239,72 @@ class Interactive(StartsSpans):
 
         self._check_open()
         return await run_experiment_async(Plan(arguments), self._services())
+
+    def run_batched_evaluation(
+        self,
+        *,
+        scope: str,
+        mapper: Callable[..., Any],
+        evaluators: Sequence[Callable[..., Any]],
+        filter: Any = None,
+        fetch_batch_size: int = 50,
+        max_items: int | None = None,
+        max_retries: int = 3,
+        composite_evaluator: Callable[..., Any] | None = None,
+        max_concurrency: int = 50,
+        metadata: Mapping[str, Any] | None = None,
+        resume_from: BatchEvaluationResumeToken | None = None,
+        verbose: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        time_budget: float | None = None,
+        executor: Any = None,
+        rate_limit: float | None = None,
+        evaluator_timeout: float | None = None,
+        progress: bool | Callable[..., Any] = False,
+        run_id: str | None = None,
+        shard: tuple[int, int] | None = None,
+        dataset_run: tuple[str, str] | None = None,
+        full_traces: bool = False,
+        keep_evaluations: bool = True,
+        on_item: Callable[..., Any] | None = None,
+    ) -> BatchEvaluationResult:
+        """Evaluate recorded traces or observations, each once, and store the scores on them.
+
+        `scope`: "traces" or "observations". `mapper(item)` gives EvaluatorInputs, or a dict with `input`, `output` and
+        maybe `expected_output` and `metadata`; `item` has the server's fields by attribute or key (see
+        `service.records`). Evaluators get those four, the composite also `evaluations` and `item`; see
+        `run_experiment`. `filter`: conditions as JSON text or Python values, a list of conditions or the object form
+        (`service.filters.read_filter`). `fetch_batch_size`: rows a request, at most 100. `max_items` counts items
+        that are attempted. `max_retries`: more attempts of a fetch, after 1, 2, 4 ... s or what the server asks for.
+        `metadata` goes onto all scores. `verbose` or `progress`: True for a line on stderr; `progress` may be a
+        function of one details object. `time_budget`: seconds for all; `rate_limit`: items a second.
+
+        What is left when the call ends early is in `result.resume_token`, which `resume_from` takes up; items that
+        failed are tried again first. `checkpoint`: a file that always holds such a token: after a kill, the same call
+        goes on, and score ids, which are derived from `run_id` (default: drawn) and the item, land once.
+        `shard=(k, n)`: the k-th (from 0) of n disjoint parts. `dataset_run=(data set, run)`: the traces of that run.
+        `full_traces`: mappers get traces with their observations and scores. `keep_evaluations=False` keeps counts
+        only, at most 10,000 failures; `on_item(item_id, evaluations)` receives what each item got (what it raises
+        ends the run).
+
+        Raises ArgumentError (a ValueError) and CheckpointError before any work; ApiError when the server refuses the
+        first page; KeyboardInterrupt on Ctrl-C and SystemExit(143) on SIGTERM with the result so far as `.result`.
+        A page that cannot be read later on ends the run with a result whose `completed` is False.
+        """
+        from .batch import run_batched_evaluation
+        from .running.batch_plan import DEFAULTS, REQUIRED, BatchPlan
+
+        self._check_open()
+        given = locals()
+        return run_batched_evaluation(BatchPlan({key: given[key] for key in (*REQUIRED, *DEFAULTS)}), self._services())
+
+    async def run_batched_evaluation_async(self, **arguments: Any) -> BatchEvaluationResult:
+        """Like `run_batched_evaluation`, awaited: coroutines run on the caller's loop, which is never blocked."""
+        from .batch import run_batched_evaluation_async
+        from .running.batch_plan import BatchPlan
+
+        self._check_open()
+        return await run_batched_evaluation_async(BatchPlan(arguments), self._services())
 
     def _services(self) -> Any:
         from .running.services import Services

@@ -79,6 +79,8 @@ CALLS = {
     "auth_check": {},
     "run_experiment": {"name": "x", "data": [], "task": echo},
     "run_experiment_async": {"name": "x", "data": [], "task": echo},
+    "run_batched_evaluation": {"scope": "traces", "mapper": echo, "evaluators": []},
+    "run_batched_evaluation_async": {"scope": "traces", "mapper": echo, "evaluators": []},
     "get_dataset": {"name": "x"},
     "create_dataset": {"name": "x"},
     "create_dataset_item": {"dataset_name": "x"},

@@ -29,9 +29,22 @@ _TIMES = {
 _ABSENT = (404, 405, 410, 501)  # how servers say that they do not have an endpoint
 _ALL_FIELDS = "core,basic,time,io,metadata,model,usage,prompt,metrics"  # of v2/observations; else input is left out
 
-# `value` as it came; `key` tells it apart: the digest of its id, or of all of it where it has none; `ms` is its time, None where it has
-# none; `problem` says what is wrong with a malformed row, and is "" for others.
-Row = namedtuple("Row", "value key ms problem")
+# `value` as it came; `key` tells it apart: the digest of its id, or of all of it where it has none; `ms` is its time,
+# None where it has none; `problem` says what is wrong with a malformed row, and is "" for others.
+class Row(namedtuple("Row", "value key ms problem")):
+    """One row."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, value: Any, *, ms: int | None, no_time: str = "") -> Row:
+        """The row of what a server sent, at this time; `no_time` is what is wrong when it has none."""
+        if not isinstance(value, dict):
+            return cls(value, _digest(value), None, f"it is {type(value).__name__}, not an object")
+        id = value.get("id")
+        if type(id) is not str or not id:
+            return cls(value, _digest(value), ms, "it has no id")
+        return cls(value, item_digest(id), ms, no_time if ms is None else "")
 
 
 class Listed:
@@ -87,7 +100,7 @@ class Lists:
         for name, operator, ms in ((start_name, ">=", start_ms), (end_name, "<", end_ms)):
             if ms is not None and FIRST_MS <= ms <= LAST_MS:
                 query[name] = ms_to_time(ms)
-                bounds.append({"type": "datetime", "column": column, "operator": operator, "value": query[name]})
+                bounds.append(time_bound(self._scope, operator, query[name]))
         if self._conditions:
             # A filter makes servers forget plain parameters about the columns that it speaks of; some forget them all.
             query["filter"] = to_json([*self._conditions, *bounds])
@@ -96,7 +109,14 @@ class Lists:
             if core:
                 query["fields"] = "core"
         answer = self._answer(query, at)
-        rows = [_row(each, column) for each in answer["data"]]
+        rows = [
+            Row.of(
+                each,
+                ms=time_to_ms(each.get(column)) if isinstance(each, dict) else None,
+                no_time=f"it has no time at {column!r}",
+            )
+            for each in answer["data"]
+        ]
         if self._by_cursor:
             cursor = answer["meta"]["cursor"] or None
             return Listed(rows, rows_most=limit, follows=cursor is not None, next=cursor)
@@ -138,6 +158,11 @@ class Lists:
         return Listed(rows, rows_most=rows_most, follows=follows, next=page + 1, certain=certain)
 
 
+def time_bound(scope: str, operator: str, time: str) -> dict[str, Any]:
+    """The condition (array form) that bounds the time of a scope's rows."""
+    return {"type": "datetime", "column": _TIMES[scope][0], "operator": operator, "value": time}
+
+
 def unusable(what: str) -> ApiError:
     """The error for a server whose rows cannot be read, each once, because it does `what`."""
     return ApiError(f"not every row can be read once, as the server {what}", status_code=200)
@@ -157,15 +182,6 @@ def time_to_ms(text: Any) -> int | None:
     except (ValueError, OverflowError):
         return None
     return ms if FIRST_MS <= ms <= LAST_MS else None
-
-
-def _row(value: Any, column: str) -> Row:
-    if not isinstance(value, dict):
-        return Row(value, _digest(value), None, f"it is {type(value).__name__}, not an object")
-    id, ms = value.get("id"), time_to_ms(value.get(column))
-    if type(id) is not str or not id:
-        return Row(value, _digest(value), ms, "it has no id")
-    return Row(value, item_digest(id), ms, f"it has no time at {column!r}" if ms is None else "")
 
 
 def _digest(value: Any) -> str:

@@ -84,10 +84,10 @@ class Page(Value):
     problems: dict[int, str]
     position: Position
     last: bool
-    _trail: _Trail
+    _trail: Trail
 
     def __init__(
-        self, *, rows: list[Any], problems: dict[int, str], position: Position, last: bool, trail: _Trail
+        self, *, rows: list[Any], problems: dict[int, str], position: Position, last: bool, trail: Trail
     ) -> None:
         self._fill({"rows": rows, "problems": problems, "position": position, "last": last, "_trail": trail})
 
@@ -96,7 +96,7 @@ class Page(Value):
         return self.position if count >= len(self.rows) else self._trail.after(count)
 
 
-class _Trail:
+class Trail:
     """The way that one page leads from a position: `fresh` are its new rows, known ones lie between them."""
 
     def __init__(self, rows: Iterable[Row], before: Position, direction: str) -> None:
@@ -182,7 +182,7 @@ class Reader:
             self._upper_ms = self._newest_ms()
             self.upper = ms_to_time(self._upper_ms)
         if self._is_over or self._is_beyond(time_to_ms(self.position.time)):
-            return _Trail((), self.position, self.direction).page(last=True)
+            return Trail((), self.position, self.direction).page(last=True)
         size = max(1, min(LARGEST_PAGE, self._page_size, self._page_size if most is None else most))
         page = self._onward(size) if self._crowd is None else self._through(self._crowd)
         self.position, self._is_over = page.position, page.last
@@ -205,7 +205,7 @@ class Reader:
         direction = self.direction
         if not self._is_settled:
             direction, listed = self._settled(listed, room)
-        trail = _Trail(_checked(listed, direction, *self._left(direction)), self.position, direction)
+        trail = Trail(_checked(listed, direction, *self._left(direction)), self.position, direction)
         times = listed.times()
         moved = trail.end.time != self.position.time
         last = not listed.follows and listed.certain
@@ -234,7 +234,7 @@ class Reader:
             if not crowd.outlives(error.status_code):
                 raise
             listed = self._ask(*span, limit=crowd.rows_most)
-        trail = _Trail(_checked(listed, self.direction, *span), self.position, self.direction)
+        trail = Trail(_checked(listed, self.direction, *span), self.position, self.direction)
         if not crowd.is_over(listed, bool(trail.fresh)):
             return trail.page(last=False)
         self._crowd = None

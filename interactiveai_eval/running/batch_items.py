@@ -1,0 +1,282 @@
+"""What happens to one trace or observation: mapper, evaluators, composite, scores. Told once, in order."""
+from __future__ import annotations
+
+from _thread import allocate_lock
+
+from .._copies import private_copy
+from .._ids import derived_id
+from ..batch_model import BatchItemFailure, EvaluatorInputs
+from ..errors import ApiError, NotFoundError, TransportError
+from ..model import Evaluation
+from ..service.records import ObservationRecord, TraceRecord
+from ..service.scores import Unsendable, score_body
+from ..tracing.context import current
+from .book import Outcome
+from .calls import UserFunction, chosen
+from .engine import CANCELLED, TIMED_OUT, Call, Calls, Pause
+from .failures import Failure, cancelled_failure, failure_of, timeout_failure
+from .item_run import Failed, judged
+from .measures import EvaluatorRun
+from .outbox import Parcel
+from .recording import masked_evaluation
+from .waits import fetch_wait_seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextvars import Context
+    from typing import Any
+
+    from ..service.api import Api
+    from ..service.records import Record
+    from ..tracing.spans import Tracer
+    from .batch_plan import BatchPlan
+    from .book import Book
+    from .engine import Engine
+    from .measures import UsualSeconds
+    from .outbox import Outbox
+    from .pages import BatchWork
+    from .progress import Progress
+
+
+class BatchItems:
+    """The flows of all items of one run, and what they share."""
+
+    def __init__(
+        self,
+        plan: BatchPlan,
+        *,
+        run_id: str,
+        engine: Engine,
+        api: Api,
+        tracer: Tracer,
+        outbox: Outbox,
+        tracing_enabled: bool,
+        context: Context,
+        stop: Callable[[BaseException], None],
+        environment: str | None,
+        book: Book,
+        progress: Progress,
+        usual: UsualSeconds,
+    ) -> None:
+        """User code runs in copies of `context`."""
+        self._plan = plan
+        self._run_id = run_id
+        self._engine = engine
+        self._api = api
+        self._tracer = tracer
+        self._outbox = outbox
+        self._tracing_enabled = tracing_enabled
+        self._context = context
+        self._stop = stop
+        self._environment = environment
+        self._book = book
+        self._progress = progress
+        self._usual = usual
+        self._hook_lock = allocate_lock()
+        kinds: dict[str, type[Record]] = {"traces": TraceRecord, "observations": ObservationRecord}
+        self._record = kinds[plan.scope]
+
+    async def run(self, work: BatchWork) -> None:
+        """The flow of one item: whatever happens, one outcome comes out."""
+        outcome, began = Outcome(), self._engine.clock.monotonic()
+        bodies: list[dict[str, Any]] = []
+        try:
+            await self._go_through(work, outcome, bodies)
+        except Failed as problem:
+            self._fail(work, outcome, problem)
+        except BaseException as error:
+            # Values of the user's that run code of their own where we look at them; or, in a run that was left at
+            # once, the end of the flow itself.
+            if isinstance(error, GeneratorExit) and self._engine.stopping:
+                raise
+            stage = "item"
+            if isinstance(error, KeyboardInterrupt):
+                self._stop(error)
+                stage = "cancelled"
+            self._fail(work, outcome, Failed(stage, failure_of(error)))
+        self._usual.add(self._engine.clock.monotonic() - began)
+        self._book.ended(work, outcome)
+        self._tell(work, outcome)
+        if outcome.failure is None and bodies:
+            self._outbox.put(
+                Parcel(scores=bodies, item_id=work.id, arrived=lambda: self._book.done(work, outcome))
+            )
+        elif outcome.failure is None or outcome.failure.stage != "cancelled":
+            self._book.done(work, outcome)
+
+    def _fail(self, work: BatchWork, outcome: Outcome, problem: Failed) -> None:
+        """A failed item has no evaluations and no scores, whatever was there when it failed."""
+        failure = problem.failure
+        outcome.evaluations = []
+        outcome.scores = outcome.composite_scores = 0
+        outcome.failure = BatchItemFailure(
+            item_id=work.id,
+            stage=problem.stage,
+            error_type=failure.error_type,
+            message=failure.message,
+            traceback=failure.traceback,
+        )
+
+    def _tell(self, work: BatchWork, outcome: Outcome) -> None:
+        failed = outcome.failure is not None
+        if self._plan.on_item is not None and work.id is not None and not failed:
+            try:
+                with self._hook_lock:
+                    self._plan.on_item(work.id, list(outcome.evaluations))
+            except BaseException as error:
+                # Whoever streams evaluations to a disk that is full must not lose the rest in silence.
+                self._stop(error)
+        if self._progress.hook is not None:
+            try:
+                self._progress.item_done(failed=failed)
+            except KeyboardInterrupt as error:
+                self._stop(error)
+
+    async def _go_through(self, work: BatchWork, outcome: Outcome, bodies: list[dict[str, Any]]) -> None:
+        if work.problem:
+            raise Failed("item", Failure("MalformedItem", work.problem))
+        row = work.row
+        if row is None or self._plan.full_traces or self._plan.dataset_run is not None:
+            row = await self._fetched(work, outcome)
+        inputs = await self._inputs(row)
+        values = {
+            "input": inputs.input,
+            "output": inputs.output,
+            "expected_output": inputs.expected_output,
+            "metadata": inputs.metadata,
+        }
+        given_by: list[str] = []  # for each evaluation, which evaluator gave it
+        given_by += await self._score(work, outcome, self._plan.evaluators, 0, values)
+        of_evaluators = len(given_by)
+        if self._plan.composite is not None and outcome.evaluations:
+            values["evaluations"] = list(outcome.evaluations)
+            values["item"] = self._record(row)
+            given_by += await self._score(work, outcome, [self._plan.composite], len(self._plan.evaluators), values)
+        occurrences: dict[tuple[str, str], int] = {}
+        for number, (evaluator, evaluation) in enumerate(zip(given_by, outcome.evaluations)):
+            which = evaluator, evaluation.name
+            occurrences[which] = occurrences.get(which, -1) + 1
+            assert work.id is not None
+            score_id = derived_id(self._run_id, self._plan.scope, work.id, *which, str(occurrences[which]))[:32]
+            body = self._body(row, work.id, score_id, evaluation)
+            if body is not None:
+                bodies.append(body)
+                outcome.scores += number < of_evaluators
+                outcome.composite_scores += number >= of_evaluators
+
+    async def _fetched(self, work: BatchWork, outcome: Outcome) -> dict[str, Any]:
+        """The item by its id, after as many attempts as the plan allows. Raises Failed."""
+        assert work.id is not None
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                if self._plan.scope == "traces":
+                    return self._api.trace(work.id)
+                return self._api.observation(work.id)
+            except (TransportError, ApiError) as error:
+                outcome.gone = isinstance(error, NotFoundError)
+                if self._engine.stopping:
+                    raise Failed("cancelled", failure_of(error)) from error
+                if attempt > self._plan.max_retries or not error.retryable:
+                    raise Failed("fetch", failure_of(error)) from error
+                await Pause(fetch_wait_seconds(attempt, error))
+
+    async def _inputs(self, row: Mapping[str, Any]) -> EvaluatorInputs:
+        """What the mapper makes of the item. Raises Failed."""
+        mapper = self._plan.mapper
+        call = self._call(mapper, {"item": self._record(row)})
+        await Calls(call)
+        if call.ending == TIMED_OUT:
+            raise Failed("mapper", timeout_failure("the mapper", call))
+        if call.ending == CANCELLED:
+            raise Failed("cancelled", cancelled_failure("the mapper"))
+        if call.error is not None:
+            if isinstance(call.error, KeyboardInterrupt):
+                self._stop(call.error)
+                raise Failed("cancelled", failure_of(call.error))
+            raise Failed("mapper", failure_of(call.error))
+        try:
+            return EvaluatorInputs.of(call.value)
+        except Exception as error:
+            raise Failed("mapper", failure_of(error)) from error
+
+    async def _score(
+        self,
+        work: BatchWork,
+        outcome: Outcome,
+        functions: list[UserFunction],
+        first: int,
+        values: Mapping[str, Any],
+    ) -> list[str]:
+        """Call the functions, the first of which is the evaluator at position `first`, and take what they return.
+
+        What comes back says for each new evaluation which evaluator gave it.
+        """
+        given_by: list[str] = []
+        calls = [
+            self._call(function, {name: private_copy(value) for name, value in values.items()})
+            for function in functions
+        ]
+        await Calls(*calls)
+        for position, (function, call) in enumerate(zip(functions, calls), first):
+            if call.ending == CANCELLED:
+                raise Failed("cancelled", cancelled_failure("its evaluators"))
+            evaluations, failure = judged(function, call)
+            if isinstance(call.error, KeyboardInterrupt):
+                self._stop(call.error)
+                raise Failed("cancelled", failure_of(call.error))
+            outcome.evaluations += evaluations
+            given_by += [f"{position}:{function.name}"] * len(evaluations)
+            outcome.runs.append(EvaluatorRun(position, call.seconds, evaluations, failure))
+            if failure is not None:
+                outcome.troubles.append(
+                    BatchItemFailure(
+                        item_id=work.id,
+                        stage="evaluator",
+                        error_type=failure.error_type,
+                        message=failure.message,
+                        traceback=failure.traceback,
+                        evaluator=function.name,
+                    )
+                )
+        return given_by
+
+    def _call(self, function: UserFunction, values: Mapping[str, Any]) -> Call:
+        context = self._context.copy()
+        context.run(current.set, None)
+        arguments, keywords = chosen(function, values)
+        return Call(
+            function.function,
+            arguments,
+            keywords,
+            context=context,
+            is_coroutine=function.is_coroutine,
+            timeout_seconds=self._plan.evaluator_timeout_seconds,
+        )
+
+    def _body(self, row: Mapping[str, Any], id: str, score_id: str, evaluation: Evaluation) -> dict[str, Any] | None:
+        """The score of an evaluation, None when it is not sent; the reason is counted."""
+        counts = self._outbox.counts
+        if not self._tracing_enabled:
+            counts.problem("scores", "skipped", score_id, "tracing is off", id)
+            return None
+        own = evaluation.metadata if evaluation.metadata is not None else {}
+        if self._plan.metadata:
+            own = {**(own if isinstance(own, dict) else {"metadata": own}), **self._plan.metadata}
+            evaluation = evaluation.replaced(metadata=own)
+        observed = self._plan.scope == "observations"
+        try:
+            return score_body(
+                masked_evaluation(self._tracer, evaluation),
+                id=score_id,
+                timestamp_ns=self._engine.clock.time_ns(),
+                trace_id=row.get("traceId") if observed else id,
+                observation_id=id if observed else None,
+                environment=self._environment,
+            )
+        except Unsendable as reason:
+            if evaluation.value is not None:
+                counts.problem("scores", "skipped", score_id, f"{evaluation.name}: {reason}", id)
+            return None

@@ -1,0 +1,158 @@
+"""The arguments of a batch evaluation, checked before anything happens, in the form in which the run uses them."""
+from __future__ import annotations
+
+from ..batch_model import BatchEvaluationResumeToken
+from ..errors import ArgumentError
+from ..service.datasets import check_name
+from ..service.filters import read_filter
+from .arguments import executor, mapping, optional_text, path, positive_number, progress_hook, whole_number
+from .calls import UserFunction, bind, bind_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+SCOPES = ("traces", "observations")
+REQUIRED = ("scope", "mapper", "evaluators")
+DEFAULTS: dict[str, Any] = {
+    "filter": None,
+    "fetch_batch_size": 50,
+    "max_items": None,
+    "max_retries": 3,
+    "composite_evaluator": None,
+    "max_concurrency": 50,
+    "metadata": None,
+    "resume_from": None,
+    "verbose": False,
+    "checkpoint": None,
+    "time_budget": None,
+    "executor": None,
+    "rate_limit": None,
+    "evaluator_timeout": None,
+    "progress": False,
+    "run_id": None,
+    "shard": None,
+    "dataset_run": None,
+    "full_traces": False,
+    "keep_evaluations": True,
+    "on_item": None,
+}
+_EVALUATOR_VALUES = ("input", "output", "expected_output", "metadata")
+
+
+class BatchPlan:
+    """What a batch evaluation is to do; see `Interactive.run_batched_evaluation` for what each field means."""
+
+    __slots__ = (
+        "checkpoint",
+        "composite",
+        "conditions",
+        "dataset_run",
+        "evaluator_timeout_seconds",
+        "evaluators",
+        "executor",
+        "filter_given",
+        "full_traces",
+        "keep_evaluations",
+        "mapper",
+        "max_concurrency",
+        "max_items",
+        "max_retries",
+        "metadata",
+        "on_item",
+        "page_size",
+        "progress",
+        "rate_limit",
+        "resume_from",
+        "run_id",
+        "scope",
+        "shard",
+        "time_budget_seconds",
+    )
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        """Raises ArgumentError for what cannot be used, TypeError for names that are no arguments or are missing."""
+        unknown = [name for name in arguments if name not in DEFAULTS and name not in REQUIRED]
+        missing = [name for name in REQUIRED if name not in arguments]
+        if unknown or missing:
+            problem = f"no argument {unknown[0]!r}" if unknown else f"a missing argument: {missing[0]!r}"
+            raise TypeError(f"run_batched_evaluation has {problem}")
+        given = {**DEFAULTS, **arguments}
+        if given["scope"] not in SCOPES:
+            raise ArgumentError("scope", given["scope"], "must be 'traces' or 'observations'")
+        self.scope: str = given["scope"]
+        self.mapper: UserFunction = bind("mapper", given["mapper"], offered=("item",), sole_positional="item")
+        self.evaluators: list[UserFunction] = bind_all("evaluators", given["evaluators"], offered=_EVALUATOR_VALUES)
+        self.composite: UserFunction | None = None
+        if given["composite_evaluator"] is not None:
+            self.composite = bind(
+                "composite_evaluator", given["composite_evaluator"], offered=(*_EVALUATOR_VALUES, "evaluations", "item")
+            )
+            while self.composite.name in [function.name for function in self.evaluators]:
+                self.composite.name += "#2"
+        self.filter_given: Any = given["filter"]
+        self.conditions: list[dict[str, Any]] = read_filter(self.scope, given["filter"])
+        self.dataset_run: tuple[str, str] | None = _dataset_run(given["dataset_run"])
+        if self.dataset_run is not None and (self.scope != "traces" or self.conditions):
+            raise ArgumentError("dataset_run", self.dataset_run, "is for scope='traces' without a filter")
+        self.page_size: int = min(100, whole_number("fetch_batch_size", given["fetch_batch_size"], least=1))
+        most = given["max_items"]
+        self.max_items: int | None = None if most is None else whole_number("max_items", most, least=0)
+        self.max_retries: int = whole_number("max_retries", given["max_retries"], least=0)
+        self.max_concurrency: int = whole_number("max_concurrency", given["max_concurrency"], least=1)
+        self.metadata: dict[str, Any] = mapping("metadata", given["metadata"])
+        self.resume_from: BatchEvaluationResumeToken | None = given["resume_from"]
+        if self.resume_from is not None and not isinstance(self.resume_from, BatchEvaluationResumeToken):
+            raise ArgumentError("resume_from", self.resume_from, "must be a BatchEvaluationResumeToken")
+        self.checkpoint: str | None = path("checkpoint", given["checkpoint"])
+        if self.checkpoint is not None and self.resume_from is not None:
+            raise ArgumentError("resume_from", self.resume_from, "the checkpoint has a token of its own")
+        self.time_budget_seconds: float | None = positive_number("time_budget", given["time_budget"])
+        self.executor: Any = executor(given["executor"])
+        self.rate_limit: float | None = positive_number("rate_limit", given["rate_limit"])
+        self.evaluator_timeout_seconds: float | None = positive_number("evaluator_timeout", given["evaluator_timeout"])
+        if not isinstance(given["verbose"], bool):
+            raise ArgumentError("verbose", given["verbose"], "must be True or False")
+        self.progress: Any = progress_hook("progress", given["progress"]) or given["verbose"]
+        self.run_id: str | None = optional_text("run_id", given["run_id"])
+        self.shard: tuple[int, int] | None = _shard(given["shard"])
+        for name in ("full_traces", "keep_evaluations"):
+            if not isinstance(given[name], bool):
+                raise ArgumentError(name, given[name], "must be True or False")
+        if given["full_traces"] and self.scope != "traces":
+            raise ArgumentError("full_traces", True, "is for scope='traces'")
+        self.full_traces: bool = given["full_traces"]
+        self.keep_evaluations: bool = given["keep_evaluations"]
+        self.on_item: Callable[[str, Any], Any] | None = given["on_item"]
+        if self.on_item is not None and not callable(self.on_item):
+            raise ArgumentError("on_item", self.on_item, "must be a function of an item's id and its evaluations")
+
+    @property
+    def scoring_names(self) -> list[str]:
+        """The names of the evaluators by position, then the composite's."""
+        return [function.name for function in (*self.evaluators, *([self.composite] if self.composite else []))]
+
+    @property
+    def item_functions(self) -> list[UserFunction]:
+        """What is called for each item: the mapper, the evaluators and the composite, in order."""
+        return [self.mapper, *self.evaluators, *([self.composite] if self.composite else [])]
+
+
+def _shard(value: Any) -> tuple[int, int] | None:
+    """(k, n) with 0 <= k < n, or None."""
+    if value is None:
+        return None
+    whole = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(part) is int for part in value)
+    if not whole or not 0 <= value[0] < value[1]:
+        raise ArgumentError("shard", value, "must be (k, n): the k-th (from 0) of n parts")
+    return value[0], value[1]
+
+
+def _dataset_run(value: Any) -> tuple[str, str] | None:
+    """(data set name, run name), or None."""
+    if value is None:
+        return None
+    if not isinstance(value, (tuple, list)) or len(value) != 2 or not all(isinstance(each, str) for each in value):
+        raise ArgumentError("dataset_run", value, "must be (data set name, run name)")
+    return check_name("dataset_run", value[0]), check_name("dataset_run", value[1])

@@ -1,0 +1,263 @@
+"""What of a batch evaluation is done: every item that came through in an unbroken row from the start, and no other.
+
+An item is done when its scores have arrived, or when it failed (then the token names it). From what is done the token
+is made with which a later call goes on, so that nothing is skipped; what it repeats lands on the same score ids.
+"""
+from __future__ import annotations
+
+from _thread import allocate_lock
+from collections import deque
+
+from ..batch_model import BatchItemFailure
+from ..errors import CheckpointError
+from .measures import EvaluatorRun, StatsRow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from .._clock import Clock
+    from ..batch_model import BatchEvaluationResumeToken
+    from ..model import Evaluation, EvaluatorStats
+    from ..service.reading import Page
+    from .pages import BatchWork
+
+# How often the checkpoint is written at most; what was done since is done again after a kill. A made-up figure.
+SAVE_SECONDS = 0.25
+# How many failures are kept where evaluations are not: what is kept must not grow with the run. A made-up figure.
+FAILURES_KEPT = 10_000
+COUNTS = ("processed", "failed", "scores", "composite_scores", "evaluations_failed")
+
+
+class Outcome:
+    """What became of one item: its failure or its evaluations, and the runs of the evaluators on it."""
+
+    __slots__ = ("composite_scores", "evaluations", "failure", "gone", "runs", "scores", "troubles")
+
+    def __init__(self) -> None:
+        self.failure: BatchItemFailure | None = None
+        self.gone = False  # the server has no such item any more
+        self.evaluations: list[Evaluation] = []
+        self.runs: list[EvaluatorRun] = []
+        self.troubles: list[BatchItemFailure] = []  # of evaluators
+        self.scores = 0  # accepted for delivery, of evaluators
+        self.composite_scores = 0
+
+    def counts(self) -> dict[str, int]:
+        """What it adds to the counts of a run."""
+        failed = self.failure is not None
+        return {
+            "processed": int(not failed),
+            "failed": int(failed),
+            "scores": self.scores,
+            "composite_scores": self.composite_scores,
+            "evaluations_failed": len(self.troubles),
+        }
+
+
+class _Stretch:
+    """The rows of one page: what is done of them, and how many from the start are."""
+
+    __slots__ = ("done", "front", "number", "page")
+
+    def __init__(self, number: int, page: Page) -> None:
+        self.number = number
+        self.page: Page = page
+        self.done: list[Any] = [None] * len(page.rows)
+        self.front = 0
+
+
+class Book:
+    """Counts for the result, and the token; safe from many threads.
+
+    `save(token)` writes the checkpoint, None when there is none; an error of it goes to `stop`.
+    """
+
+    def __init__(
+        self,
+        token: BatchEvaluationResumeToken,
+        *,
+        reading: Callable[[], dict[str, Any]],
+        save: Callable[[BatchEvaluationResumeToken], None] | None,
+        stop: Callable[[BaseException], None],
+        clock: Clock,
+        evaluator_names: Sequence[str],
+        keep: bool,
+    ) -> None:
+        """`reading()` gives what a token says of the reader: `upper` and `direction`."""
+        self._token = token
+        self._reading = reading
+        self._save = save
+        self._stop = stop
+        self._clock = clock
+        self._keep = keep
+        self._rows = [StatsRow(name) for name in evaluator_names]
+        self._lock = allocate_lock()
+        self._saving = allocate_lock()
+        self._next_save = 0.0
+        self._stretches: deque[_Stretch] = deque()
+        self._opened = 0
+        # Of all calls of the run, for the token: the unbroken row of what is done.
+        self._behind: dict[str, int] = {**dict.fromkeys(COUNTS, 0), **token.counts}
+        self._failed_ids: dict[str, None] = dict.fromkeys(token.failed_ids)
+        self._last_id = token.last_processed_id
+        self._position: dict[str, Any] | None = None  # where that row ends, None: not moved in this call
+        # Of this call, for the result.
+        self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
+        self.total_fetched = 0
+        self.failed_item_ids: list[str] = []
+        self.failures: list[BatchItemFailure] = []
+        self.error_summary: dict[str, int] = {}
+        self.evaluations: dict[str, list[Evaluation]] = {}
+
+    # -- what comes ------------------------------------------------------------------------------------------------
+
+    def open(self, page: Page) -> _Stretch:
+        """The next page in reading order."""
+        with self._lock:
+            self._opened += 1
+            stretch = _Stretch(self._opened, page)
+            self._stretches.append(stretch)
+            self._advance()
+        return stretch
+
+    @staticmethod
+    def distance(first: _Stretch | None, last: _Stretch | None) -> int:
+        """How many pages lie between two stretches; None is before all of them."""
+        return (last.number if last is not None else 0) - (first.number if first is not None else 0)
+
+    def fetched(self, count: int) -> None:
+        """Count rows that are ours."""
+        with self._lock:
+            self.total_fetched += count
+
+    def pass_over(self, stretch: _Stretch, place: int) -> None:
+        """A row that is none of ours."""
+        with self._lock:
+            stretch.done[place] = _NOTHING
+            self._advance()
+
+    # -- what becomes of it ----------------------------------------------------------------------------------------
+
+    def ended(self, work: BatchWork, outcome: Outcome) -> None:
+        """Take what became of an item into the result; whether it is done is another matter."""
+        with self._lock:
+            for name, count in outcome.counts().items():
+                self.counts[name] += count
+            for run in outcome.runs:
+                self._rows[run.position].add(run)
+            failure = outcome.failure
+            if failure is not None:
+                self.error_summary[failure.error_type] = self.error_summary.get(failure.error_type, 0) + 1
+                if work.id is not None and (self._keep or len(self.failed_item_ids) < FAILURES_KEPT):
+                    self.failed_item_ids.append(work.id)
+            elif self._keep and work.id is not None:
+                self.evaluations[work.id] = outcome.evaluations
+            for each in [failure, *outcome.troubles]:
+                if each is not None and (self._keep or len(self.failures) < FAILURES_KEPT):
+                    self.failures.append(each)
+
+    def fetch_failed(self, error_type: str, message: str) -> None:
+        """Note that a page could not be read."""
+        with self._lock:
+            self.failures.append(
+                BatchItemFailure(item_id=None, stage="fetch", error_type=error_type, message=message)
+            )
+            self.error_summary[error_type] = self.error_summary.get(error_type, 0) + 1
+
+    def done(self, work: BatchWork, outcome: Outcome) -> None:
+        """Its scores have arrived, or it failed: it will not be asked for again."""
+        with self._lock:
+            if work.stretch is None:
+                self._settle(work.id, outcome)
+            else:
+                work.stretch.done[work.place] = (work.id, outcome)
+                self._advance()
+            due = self._save is not None and self._clock.monotonic() >= self._next_save
+        if due:
+            self.write()
+
+    def _settle(self, item_id: str | None, outcome: Outcome) -> None:
+        """Take an item into the token; the lock is held."""
+        for name, count in outcome.counts().items():
+            self._behind[name] = self._behind.get(name, 0) + count
+        if item_id is not None and item_id in self._failed_ids:  # tried again: it had been counted
+            self._behind["failed"] -= 1
+            if outcome.failure is None or outcome.gone:
+                del self._failed_ids[item_id]
+        elif item_id is not None and outcome.failure is not None:
+            self._failed_ids[item_id] = None
+        if item_id is not None:
+            self._last_id = item_id
+
+    def _advance(self) -> None:
+        """Follow the unbroken row of what is done; the lock is held."""
+        while self._stretches:
+            stretch = self._stretches[0]
+            while stretch.front < len(stretch.done) and stretch.done[stretch.front] is not None:
+                found = stretch.done[stretch.front]
+                if found is not _NOTHING:
+                    self._settle(*found)
+                    stretch.done[stretch.front] = _NOTHING
+                stretch.front += 1
+            if stretch.front < len(stretch.done):
+                return
+            self._position = stretch.page.position.to_dict()
+            self._stretches.popleft()
+
+    # -- the token -------------------------------------------------------------------------------------------------
+
+    @property
+    def all_done(self) -> bool:
+        """Whether nothing that was opened is still open."""
+        with self._lock:
+            return not self._stretches
+
+    def token(self) -> BatchEvaluationResumeToken:
+        """With this a later call goes on after what is done; it never moves backwards."""
+        with self._lock:
+            return self._moved()
+
+    def holds_back(self) -> bool:
+        """Whether the token has stayed behind what is done, for want of room."""
+        with self._lock:
+            return list(self._failed_ids) != self._moved().failed_ids
+
+    def _moved(self) -> BatchEvaluationResumeToken:
+        position = self._position
+        if self._stretches and self._stretches[0].front:
+            first = self._stretches[0]
+            position = first.page.after(first.front).to_dict()
+        token = self._token.replaced(**self._reading())
+        if position is None or position["time"] is None:
+            position = token.position
+        failed_ids, counts = list(self._failed_ids), dict(self._behind)
+        if position is not None:
+            known = {"last_id": self._last_id, "items_processed": counts["processed"]}
+            self._token = token.advanced(position=position, failed_ids=failed_ids, counts=counts, **known)
+        else:
+            self._token = token.replaced(failed_ids=failed_ids, counts=counts) if failed_ids else token
+        return self._token
+
+    def write(self) -> None:
+        """Write the checkpoint, unless somebody does so right now."""
+        if self._save is None or not self._saving.acquire(False):
+            return
+        try:
+            token = self.token()
+            self._save(token)
+            self._next_save = self._clock.monotonic() + SAVE_SECONDS
+        except CheckpointError as error:
+            self._save = None
+            self._stop(error)
+        finally:
+            self._saving.release()
+
+    def stats(self) -> list[EvaluatorStats]:
+        """One row an evaluator by position, then the composite's."""
+        with self._lock:
+            return [row.stats() for row in self._rows]
+
+
+_NOTHING = object()

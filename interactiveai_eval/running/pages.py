@@ -1,0 +1,164 @@
+"""Items for a batch evaluation, out of pages that are fetched ahead while earlier ones are evaluated."""
+from __future__ import annotations
+
+from _thread import allocate_lock
+from collections import deque
+
+from .._ids import sha256_hex
+from ..errors import ApiError, TransportError
+from .engine import Pause
+from .schedule import END, LATER, Source
+from .waits import fetch_wait_seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Protocol
+
+    from ..service.reading import Page
+    from .book import Book
+    from .engine import Engine
+
+    class Pages(Protocol):
+        """What `Reader` of `service.reading` does, and `RunTraces` of `service.run_traces`."""
+
+        def read(self, most: int | None = None) -> Page:
+            """The next page; blocks."""
+
+# How many fetched pages may wait while another is fetched: enough that nobody waits for the server when evaluating is
+# what takes time, little enough to hold.
+PAGES_AHEAD = 2
+
+
+class BatchWork:
+    """One row to be evaluated, at its `place` in a `stretch` of the book.
+
+    `row` is None when it must be fetched by its id first, `problem` says what is wrong with a malformed row.
+    """
+
+    __slots__ = ("id", "place", "problem", "row", "stretch")
+
+    def __init__(self, id: str | None, *, row: Any, problem: str = "", stretch: Any = None, place: int = 0) -> None:
+        self.id = id
+        self.row = row
+        self.problem = problem
+        self.stretch = stretch
+        self.place = place
+
+
+class PageSource(Source):
+    """First the items that failed before, then the rows of page after page, at most `max_items` in all.
+
+    ApiError and TransportError are met with `max_retries` more attempts after growing waits; what fails then ends the
+    source: `take` raises it, after all that was fetched before. `more()` is called when there is something to take for
+    whoever was told LATER.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        pages: Pages | None,
+        book: Book,
+        *,
+        more: Callable[[], None],
+        max_retries: int,
+        max_items: int | None,
+        shard: tuple[int, int] | None,
+        again: Sequence[str],
+    ) -> None:
+        """`pages` is None when nothing but the items of `again` is left."""
+        self._engine = engine
+        self._pages = pages
+        self._book = book
+        self._more = more
+        self._max_retries = max_retries
+        self._left = max_items
+        self._shard = shard
+        self._lock = allocate_lock()
+        self._waiting: deque[BatchWork] = deque(BatchWork(id, row=None) for id in again)
+        self._ahead = 0  # pages whose rows wait
+        self._fetching = False
+        self._ended = pages is None
+        self._error: BaseException | None = None
+        self.attempts = 0  # of the fetch that failed in the end
+
+    def take(self) -> Any:
+        with self._lock:
+            if self._left == 0:
+                return END
+            found = self._waiting.popleft() if self._waiting else END if self._ended else LATER
+            error = self._error if found is LATER else None
+            if isinstance(found, BatchWork) and self._left is not None:
+                self._left -= 1
+            fetch = self._wants_page()
+            self._fetching = self._fetching or fetch
+        if error is not None:
+            raise error
+        if fetch:
+            self._engine.start(self._fetch(), self._fetched)
+        return found
+
+    def _wants_page(self) -> bool:
+        """Whether to fetch another page now; the lock is held."""
+        if self._fetching or self._ended or self._error is not None:
+            return False
+        if self._left is not None and self._left <= len(self._waiting):
+            return False  # no more are fetched than are needed
+        return self._ahead_now() <= PAGES_AHEAD
+
+    def _ahead_now(self) -> int:
+        if not self._waiting:
+            return 0
+        first, last = self._waiting[0].stretch, self._waiting[-1].stretch
+        return self._book.distance(first, last) + 1
+
+    async def has_more(self) -> bool:
+        """Whether items are left that match; asks the server if it has not said so. Raises what the server answers."""
+        while not self._waiting and not self._ended:
+            await self._fetch(most=1)
+        return bool(self._waiting)
+
+    async def _fetch(self, most: int | None = None) -> None:
+        """The flow of one page."""
+        assert self._pages is not None
+        attempt = 0
+        while not self._engine.stopping or most is not None:
+            attempt += 1
+            try:
+                page = self._pages.read(most if most is not None else self._left)
+            except (ApiError, TransportError) as error:
+                if attempt > self._max_retries or not getattr(error, "retryable", True) or self._engine.stopping:
+                    self.attempts = attempt
+                    raise
+                await Pause(fetch_wait_seconds(attempt, error))
+            else:
+                self._add(page)
+                return
+
+    def _add(self, page: Page) -> None:
+        stretch = self._book.open(page)
+        work = []
+        for place, row in enumerate(page.rows):
+            id = row.get("id") if isinstance(row, dict) else None
+            id = id if isinstance(id, str) and id else None
+            if self._is_ours(id or repr(row)):
+                problem = page.problems.get(place, "")
+                work.append(BatchWork(id, row=row, problem=problem, stretch=stretch, place=place))
+            else:
+                self._book.pass_over(stretch, place)
+        self._book.fetched(len(work))
+        with self._lock:
+            self._waiting += work
+            self._ended = page.last
+
+    def _is_ours(self, id: str) -> bool:
+        if self._shard is None:
+            return True
+        part, parts = self._shard
+        return int(sha256_hex(id.encode("utf-8", "surrogatepass"))[:15], 16) % parts == part
+
+    def _fetched(self, error: BaseException | None) -> None:
+        with self._lock:
+            self._fetching = False
+            self._error = error
+        self._more()
