@@ -19,14 +19,22 @@ def private_copy(value: Any) -> Any:
     kind = type(value)
     if kind in IMMUTABLE:
         return value
-    if kind is dict or kind is list:
-        copy = value.copy()  # in one step: another thread may be changing the original
-        if _all_immutable(map(type, copy.values() if kind is dict else copy)):
-            return copy
     try:
+        if kind is dict or kind is list:
+            copy = value.copy()  # in one step: another thread may be changing the original
+            if not _all_immutable(map(type, copy.values() if kind is dict else copy)):
+                _copy_members(copy, {id(value): copy})
+            return copy
         return _copied(value, {})
     except RecursionError:
         return _deep_copy(value, {})
+
+
+def _copy_members(copy: Any, made: dict[int, Any]) -> None:
+    """Make a dict or list whose members are those of the original a copy of its own."""
+    for place, member in copy.items() if type(copy) is dict else enumerate(copy):
+        if type(member) not in IMMUTABLE:
+            copy[place] = _copied(member, made)
 
 
 def _copied(value: Any, made: dict[int, Any]) -> Any:
@@ -36,19 +44,10 @@ def _copied(value: Any, made: dict[int, Any]) -> Any:
         return value
     if id(value) in made:
         return made[id(value)]
-    if kind is dict:
+    if kind is dict or kind is list:
         copy = made[id(value)] = value.copy()
-        if not _all_immutable(map(type, copy.values())):
-            for key, member in copy.items():
-                if type(member) not in IMMUTABLE:
-                    copy[key] = _copied(member, made)
-        return copy
-    if kind is list:
-        copy = made[id(value)] = value.copy()
-        if not _all_immutable(map(type, copy)):
-            for place, member in enumerate(copy):
-                if type(member) not in IMMUTABLE:
-                    copy[place] = _copied(member, made)
+        if not _all_immutable(map(type, copy.values() if kind is dict else copy)):
+            _copy_members(copy, made)
         return copy
     if kind is tuple:
         if _all_immutable(map(type, value)):
