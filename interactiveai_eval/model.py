@@ -269,13 +269,22 @@ class ExperimentItemResult(Value):
         attempts: int = 1,
         evaluator_failures: list[EvaluatorFailure] | None = None,
     ) -> None:
-        failures = [] if evaluator_failures is None else evaluator_failures
-        values = (index, item_id, item, repetition, output, evaluations, failures, attempts, trace_id)
-        for put, value in zip(_result_setters, (*values, dataset_run_id, duration_seconds)):
-            put(self, value)
+        _set_index(self, index)
+        _set_item_id(self, item_id)
+        _set_item(self, item)
+        _set_repetition(self, repetition)
+        _set_output(self, output)
+        _set_evaluations(self, evaluations)
+        _set_failures(self, [] if evaluator_failures is None else evaluator_failures)
+        _set_attempts(self, attempts)
+        _set_trace_id(self, trace_id)
+        _set_dataset_run_id(self, dataset_run_id)
+        _set_duration(self, duration_seconds)
 
 
-_result_setters: list[Any] = [vars(ExperimentItemResult)[field].__set__ for field in ExperimentItemResult._fields]
+_setters = [vars(ExperimentItemResult)[field].__set__ for field in ExperimentItemResult._fields]
+_set_index, _set_item_id, _set_item, _set_repetition, _set_output, _set_evaluations, *_setters = _setters
+_set_failures, _set_attempts, _set_trace_id, _set_dataset_run_id, _set_duration = _setters
 
 
 class ItemFailure(Value):
