@@ -278,9 +278,9 @@ class ItemRuns:
             if failure is not None:
                 run.failures.append(failure)
             run.evaluations += evaluations
-            run.evaluator_runs.append(EvaluatorRun(position, call.seconds, evaluations, failure))
-            name = f"{position}:{function.name}"
-            self._recorder.end_evaluator(run.trace, span, call, name, evaluations, failure)
+            ran = EvaluatorRun(position, call.seconds, evaluations, failure)
+            run.evaluator_runs.append(ran)
+            self._recorder.end_evaluator(run.trace, span, call, function, evaluations, ran, failure)
 
     def _call(
         self,

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from ..model import EvaluatorFailure
     from ..tracing.spans import Tracer
     from .calls import UserFunction
+    from .collector import EvaluatorRun
     from .engine import Call
     from .failures import Failure
     from .items import Item
@@ -40,7 +42,7 @@ class ItemTrace:
     __slots__ = (
         "_closed",
         "_late",
-        "_span_base",
+        "_seed",
         "scores",
         "sent",
         "skipped",
@@ -58,7 +60,7 @@ class ItemTrace:
         """`seed` is 64 hexadecimal digits; `sent` is False where nothing of the item leaves the process."""
         self.trace_id = seed[:32]
         self.span_id = seed[32:48]
-        self._span_base = int(seed[48:], 16)
+        self._seed = seed
         self.sent = sent
         self.spans: list[Span] = []
         self.scores: list[dict[str, Any]] = []
@@ -70,7 +72,7 @@ class ItemTrace:
 
     def evaluator_span_id(self, position: int) -> str:
         """The id of the span of the evaluator at `position`."""
-        return f"{(self._span_base + position) & 0xFFFFFFFFFFFFFFFF:016x}"
+        return f"{(int(self._seed[48:], 16) + position) & 0xFFFFFFFFFFFFFFFF:016x}"
 
     def add_span(self, span: Span) -> None:
         if self._closed:
@@ -194,13 +196,19 @@ class Recorder:
         return span
 
     def end_evaluator(
-        self, trace: ItemTrace, span: Span, call: Call, evaluator: str, evaluations: list[Evaluation], failure: Any
+        self,
+        trace: ItemTrace,
+        span: Span,
+        call: Call,
+        function: UserFunction,
+        evaluations: list[Evaluation],
+        ran: EvaluatorRun,
+        failure: EvaluatorFailure | None,
     ) -> None:
-        """End an evaluator's span and score the item span with what it came to; `evaluator` names it by position."""
-        with_value = [(number, found) for number, found in enumerate(evaluations) if found.value is not None]
+        """End an evaluator's span and score the item span with what it came to."""
         if not trace.sent:
             trace.unsent_spans += 1
-            trace.unsent_scores += len(with_value)
+            trace.unsent_scores += ran.scores
             return
         if failure is not None:
             span.fail(failure.error_type, failure.message, traceback=failure.traceback)
@@ -210,9 +218,11 @@ class Recorder:
         if call.start_ns:
             span.start_ns = call.start_ns
         span.end(end_time=span.start_ns + int(call.seconds * 1e9))
-        for number, evaluation in with_value:
-            score_id = derived_id(trace.trace_id, evaluator, evaluation.name, str(number))[:32]
-            self._add_score(trace, evaluation, score_id)
+        for number, evaluation in enumerate(evaluations):
+            if evaluation.value is not None:
+                evaluator = f"{ran.position}:{function.name}"
+                score_id = derived_id(trace.trace_id, evaluator, evaluation.name, str(number))[:32]
+                self._add_score(trace, evaluation, score_id)
 
     def _add_score(self, trace: ItemTrace, evaluation: Evaluation, score_id: str) -> None:
         try:
