@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from ..model import EvaluatorFailure
     from ..tracing.spans import Tracer
     from .calls import UserFunction
-    from .collector import EvaluatorRun
     from .engine import Call
     from .failures import Failure
     from .items import Item
+    from .measures import EvaluatorRun
     from .outbox import Outbox
     from .plan import Plan
 

@@ -79,8 +79,8 @@ class Database:
     def close(self) -> None:
         """Close the connection; after a fork only this process's own."""
         self._closed = True
-        if os is None:  # type: ignore[unreachable]  # the interpreter ends, and takes modules and connections along
-            return  # type: ignore[unreachable]
+        if os is None:  # the interpreter ends, and takes modules and connections along
+            return
         if self._pid == os.getpid():
             with self._lock:
                 self._connection.close()
