@@ -546,6 +546,59 @@ def test_a_checkpoint_of_another_run_stays_as_it_is(tmp_path):
     assert path.read_bytes() == content
 
 
+def test_a_pipe_is_no_checkpoint(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with filled(1) as client, pytest.raises(CheckpointError, match="no regular file"):
+        run(client, checkpoint=tmp_path / "pipe")
+
+
+STOPPED = """
+    import sys, threading
+    from interactiveai_eval import BatchEvaluationResumeToken, Interactive
+
+    def mapper(item):
+        return {"input": item.input, "output": item.output}
+
+    def judge(*, input, output):
+        if input == 20:
+            print("waiting", flush=True)
+            threading.Event().wait(60)
+        return 1.0
+
+    client = Interactive.local(sys.argv[1])
+    try:
+        client.run_batched_evaluation(
+            scope="traces", mapper=mapper, evaluators=[judge], fetch_batch_size=10, max_concurrency=2
+        )
+    except (KeyboardInterrupt, SystemExit) as stop:
+        print(type(stop).__name__, flush=True)
+        open(sys.argv[2], "w").write(stop.result.resume_token.to_json())
+"""
+
+
+@pytest.mark.parametrize("number, name", [(signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, "SystemExit")])
+def test_a_run_that_is_stopped_by_a_signal_has_a_token_that_goes_on(tmp_path, number, name):
+    store, saved = tmp_path / "traces.db", tmp_path / "token.json"
+    with Interactive.local(store) as client:
+        record(client, *[trace(each, each // 3) for each in range(40)])
+    program = start(STOPPED, str(store), str(saved))
+    assert program.stdout.readline() == "waiting\n"
+    program.send_signal(number)
+    out, err = program.communicate(timeout=30)
+    assert out == f"{name}\n", err
+
+    def judge(*, input, output):
+        return 1.0
+
+    with Interactive.local(store) as client:
+        token = BatchEvaluationResumeToken.from_json(saved.read_text())
+        rest = run(client, evaluators=[judge], resume_from=token)
+        every = scored(client)
+
+    assert rest.completed and "t020" in rest.item_evaluations and rest.total_items_processed < 40
+    assert len(every) == 40 and set(every.values()) == {1}
+
+
 KILLED = """
     import sys, time
     from interactiveai_eval import Interactive

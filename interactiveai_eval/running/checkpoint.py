@@ -6,6 +6,7 @@ Lines are appended and never changed, so a kill can only tear the last one, whic
 from __future__ import annotations
 
 import os
+from heapq import heappop
 from io import FileIO
 from threading import Lock
 from weakref import WeakSet
@@ -37,10 +38,11 @@ class Finished:
 class _Equal:
     """The finished runs of equal items, by number, that nobody has taken over yet."""
 
-    __slots__ = ("changed", "runs")
+    __slots__ = ("_lowest_first", "changed", "runs")
 
     def __init__(self) -> None:
-        self.runs: dict[int, Finished] = {}
+        self.runs: dict[int, Finished] = {}  # all there will be, once the first is taken
+        self._lowest_first: list[int] | None = None  # a heap of their numbers, with some that are taken already
         self.changed: dict[int, int] = {}  # the numbers of items whose own one went to another
 
     def take(self, index: int) -> tuple[int, Finished | None]:
@@ -50,7 +52,11 @@ class _Equal:
         number = self.changed.pop(index, index)
         if not self.runs:
             return number, None
-        taken = min(self.runs)
+        if self._lowest_first is None:
+            self._lowest_first = sorted(self.runs)
+        taken = heappop(self._lowest_first)
+        while taken not in self.runs:
+            taken = heappop(self._lowest_first)
         self.changed[taken] = number
         return taken, self.runs.pop(taken)
 

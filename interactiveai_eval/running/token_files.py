@@ -10,6 +10,8 @@ from ..reporting.files import write_atomically
 
 def read_token(path: str) -> BatchEvaluationResumeToken | None:
     """The token in a checkpoint file; None when there is no file yet. Raises CheckpointError."""
+    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe would wait for ever
+        raise CheckpointError(f"checkpoint {path!r} cannot be used: it is no regular file; name another")
     try:
         with open(path, "rb") as file:
             text = file.read()
