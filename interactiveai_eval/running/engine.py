@@ -169,7 +169,6 @@ class Engine:
         self._alarms: list[Alarm] = []
         self._alarms_set = 0
         self._requests: deque[Callable[[], None]] = deque()
-        self._begun: list[tuple[Call, Any]] = []  # on the loop, since its last `_look_after`
         self._lock = allocate_lock()
         self._stopping = False
 
@@ -414,17 +413,7 @@ class Engine:
         self._set_timeout(call)  # type: ignore[arg-type]
         task = self.lane.start(self._await(call, awaitable), call.context)  # type: ignore[union-attr, arg-type]
         call._task = task  # type: ignore[union-attr]
-        if not self._begun:
-            task.get_loop().call_soon(self._look_after)  # behind the first steps of all that are begun until then
-        self._begun.append((call, awaitable))  # type: ignore[arg-type]
-
-    def _look_after(self) -> None:
-        """Have an eye on the tasks that their first step has not brought to their end; most need no more than that."""
-        begun, self._begun = self._begun, []
-        for call, awaitable in begun:
-            task = call._task
-            if self.lane.has(task):
-                task.add_done_callback(partial(self._task_ended, call, awaitable))
+        task.add_done_callback(partial(self._task_ended, call, awaitable))  # type: ignore[arg-type]
 
     def _task_ended(self, call: Call, awaitable: Any, task: Any) -> None:
         """See to a task that somebody cancelled before its first step, so that `_await` never ran."""
