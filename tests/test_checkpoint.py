@@ -434,8 +434,9 @@ def test_very_long_integers_and_names_that_are_no_text_come_back(client, tmp_pat
     assert [evaluation.value for evaluation in result.item_results[0].evaluations] == values
 
 
-def test_a_process_that_the_run_leaves_behind_does_not_keep_the_checkpoint(tmp_path):
-    """A fork copies the file with its lock."""
+@pytest.mark.parametrize("where", ["task", "slow start"])
+def test_a_process_that_the_run_leaves_behind_does_not_keep_the_checkpoint(tmp_path, where):
+    """A fork copies the file with its lock; a child may be slow to get as far as letting go of it."""
     program = start(
         """
         import os, sys, time
@@ -443,12 +444,18 @@ def test_a_process_that_the_run_leaves_behind_does_not_keep_the_checkpoint(tmp_p
 
         here, there = os.pipe()
 
+        def wait():
+            os.close(there)
+            os.close(1)
+            os.read(here, 1)  # until the parent has gone
+            os._exit(0)
+
+        if sys.argv[2] == "slow start":
+            os.register_at_fork(after_in_child=wait)
+
         def task(*, item):
             if os.fork() == 0:
-                os.close(there)
-                os.close(1)
-                os.read(here, 1)  # until the parent has gone
-                os._exit(0)
+                wait()
             return 1
 
         run = lambda: Interactive.local().run_experiment(
@@ -458,6 +465,7 @@ def test_a_process_that_the_run_leaves_behind_does_not_keep_the_checkpoint(tmp_p
         print(len(run().item_results), flush=True)
         """,
         str(tmp_path / "run.checkpoint"),
+        where,
         PYTHONWARNINGS="ignore",  # that a process with threads forks
     )
 

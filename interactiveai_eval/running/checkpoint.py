@@ -116,6 +116,7 @@ class Checkpoint:
         """Close the file; what was written stays. Never raises, as the result of the run is on its way out."""
         with self._lock:
             try:
+                self._unlock_file()
                 self._file.close()
             except OSError as error:  # a network disk that finds out only now
                 warn(f"checkpoint {self._path!r} cannot be closed: {error.strerror}")
@@ -163,6 +164,15 @@ class Checkpoint:
             raise CheckpointError(
                 f"checkpoint {self._path!r} is in use by another process; wait for it or name another file"
             ) from None
+
+    def _unlock_file(self) -> None:
+        """Let go of the lock, also where a child that was forked a moment ago still has its copy of the file."""
+        try:
+            import fcntl
+        except ImportError:
+            return
+        if not self._file.closed:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _read(self, fixed: Mapping[str, Any], drawn: Mapping[str, Any]) -> dict[str, Any]:
         """Read what is there, drop a torn last line, and leave the file ready for appending."""
