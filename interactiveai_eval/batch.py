@@ -61,7 +61,6 @@ class _Run:
         # Two threads more than the items: one takes, one fetches the next page.
         self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 2, remote=self._remote)
         self._schedule: Schedule | None = None
-        self._book: Book | None = None
         self._context = copy_context()  # the caller's
 
     async def go(self) -> BatchEvaluationResult:
@@ -73,7 +72,7 @@ class _Run:
         if not self._services.tracing_enabled:
             self._services.warn_of_silence()
         pages = self._pages(begun)
-        book = self._book = self._open_book(begun, pages)
+        book = self._open_book(begun, pages)
         usual = UsualSeconds()
         progress = Progress(plan.progress, name=f"evaluating {plan.scope}", total=plan.max_items, clock=self._clock)
         source = PageSource(
@@ -173,7 +172,7 @@ class _Run:
     def _prepare(self, begun: BatchEvaluationResumeToken) -> None:
         """Ask the executor and write the checkpoint for the first time, either of which may take its time."""
         if self._remote is not None:
-            self._remote.check(self._plan.item_functions)
+            self._remote.check([self._plan.mapper, *self._plan.scoring_functions])
         if self._plan.checkpoint is not None:
             # Before the first score: whoever goes on after a kill derives the same ids for it.
             write_token(self._plan.checkpoint, begun)
@@ -207,7 +206,7 @@ class _Run:
         path = self._plan.checkpoint
         return Book(
             begun,
-            reading=lambda: {} if pages is None else {"upper": pages.upper, "direction": pages.direction},
+            upper=lambda: begun.upper if pages is None else pages.upper,
             save=None if path is None else lambda token: write_token(path, token),
             stop=self.driver.stop,
             clock=self._clock,
@@ -244,18 +243,22 @@ class _Run:
         """Deliver what is left, in bounded time, and put result and token together."""
         schedule, plan = self._schedule, self._plan
         assert schedule is not None
-        completed = schedule.exhausted and not schedule.halted and schedule.source_error is None
         error = schedule.source_error
+        completed = source.gave_all and book.attempted == source.taken
         if isinstance(error, (ApiError, TransportError)):
-            reason = f"{error_text(error)} (after {source.attempts} attempts)"
+            times = "1 attempt" if source.attempts == 1 else f"{source.attempts} attempts"
+            reason = f"{error_text(error)} (after {times})"
             book.fetch_failed(type(error).__name__, reason)
             warn(f"batch evaluation: reading {plan.scope} ended early: {reason}; go on with the result's resume_token")
-        has_more = await self._has_more(source) if completed else True
+        has_more = await self._has_more(source) if completed else not source.is_empty
         delivery = await self.driver.deliver()
-        await self.driver.in_thread(book.write)
+        await self.driver.in_thread(book.close)
+        if self.driver.hurried:  # then nobody waits for an errand; one small file is written before the process ends
+            book.close()
         token = book.token()
-        nothing_done = plan.max_items == 0 and plan.resume_from is None
-        remains = (has_more or not book.all_done) and not nothing_done
+        has_more = has_more or (not completed and not book.all_done)  # what was cancelled is left, too
+        untouched = plan.max_items == 0 and plan.resume_from is not None  # nothing was asked for: the token still holds
+        remains = has_more or not book.all_done or untouched
         retry = None
         if not remains and token.failed_ids:
             retry = token if book.holds_back() else token.replaced(only_failed=True)

@@ -23,7 +23,8 @@ class BatchEvaluationResult(Value):
     `total_items_processed` and `total_items_failed` add up to the items that were attempted. The two totals of scores
     count what was accepted for delivery, `delivery` says what arrived. `total_evaluations_failed` counts evaluators
     and the composite. `evaluator_stats` has a row for each evaluator by position, then one for the composite.
-    `resume_token` is None when nothing remains. `error_summary` counts failed items by error type.
+    `resume_token` is None when nothing remains. `error_summary` counts failed items by error type,
+    and the page that could not be read.
     `has_more_items`: whether items are left that match. `item_evaluations` maps item ids to evaluations, the
     composite's last; `item_failures` says why items and evaluators failed. `retry` is for `retry_token`.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, NoReturn
 
+    from .batch_result import BatchEvaluationResult
     from .client import Interactive
     from .result import ExperimentResult
 
@@ -219,8 +220,7 @@ def _run(options: argparse.Namespace) -> int:
 
     for path in options.output:
         _check_output(path)
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())  # python -I and -P leave it out
+    _look_here_too()
     # What the user's code prints must not mix with the document.
     with redirect_stdout(sys.stderr if options.json else sys.stdout):
         task = load_target("TARGET", options.target)
@@ -239,7 +239,7 @@ def _run(options: argparse.Namespace) -> int:
             "progress": not options.json and sys.stderr is not None and sys.stderr.isatty(),
         }
         with _client(options.store) as client:
-            result = _run_to_result(client, settings)
+            result: ExperimentResult = _as_far_as_it_comes(client.run_experiment, settings)
     if options.json:
         from .reporting.documents import record_to_json
 
@@ -253,17 +253,23 @@ def _run(options: argparse.Namespace) -> int:
     return _exit_code([result])
 
 
-def _run_to_result(client: Interactive, settings: dict[str, Any]) -> ExperimentResult:
-    """The result of the run, or as much of it as there is when the run is stopped."""
+def _look_here_too() -> None:
+    """Have modules found in the current folder, which python -I and -P leave out."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def _as_far_as_it_comes(run: Callable[..., Any], settings: dict[str, Any]) -> Any:
+    """The result of `run(**settings)`, or as much of it as there is when the run is stopped."""
     try:
-        return client.run_experiment(**settings)
+        return run(**settings)
     except (KeyboardInterrupt, SystemExit, RunStopped) as stop:
-        result: ExperimentResult | None = getattr(stop, "result", None)
+        result = getattr(stop, "result", None)
         if result is None:
             raise
         reason = "SIGTERM" if isinstance(stop, SystemExit) else str(stop) or type(stop).__name__
         _say(f"error: the run was stopped ({reason}); this is what it has until then")
-        return result.replaced(completed=False)  # type: ignore[no-any-return]
+        return result.replaced(completed=False)
 
 
 def _exit_code(results: Iterable[ExperimentResult]) -> int:
@@ -386,8 +392,7 @@ def _batch(options: argparse.Namespace) -> int:
         _check_place(path)
     if options.store is not None and not os.path.isfile(options.store):
         raise ArgumentError("--store", options.store, "there is no such file")
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())  # python -I and -P leave it out
+    _look_here_too()
     with redirect_stdout(sys.stderr if options.json else sys.stdout):
         settings = {
             "scope": options.scope,
@@ -403,13 +408,7 @@ def _batch(options: argparse.Namespace) -> int:
             "progress": not options.json and sys.stderr is not None and sys.stderr.isatty(),
         }
         with _client(options.store) as client:
-            try:
-                result = client.run_batched_evaluation(**settings)
-            except (KeyboardInterrupt, SystemExit) as stop:
-                if getattr(stop, "result", None) is None:
-                    raise
-                result = stop.result  # type: ignore[union-attr]
-                _say("error: the run was stopped; this is what it has until then")
+            result: BatchEvaluationResult = _as_far_as_it_comes(client.run_batched_evaluation, settings)
     if options.json:
         _print_json(result.to_dict())
         options.json = False  # the one document is out; what fails from here on is a line on stderr alone

@@ -409,17 +409,12 @@ class Interactive(StartsSpans):
 
     def get_dataset_run(self, *, dataset_name: str, run_name: str) -> DatasetRunWithItems:
         """One run of a data set with its `dataset_run_items`. NotFoundError when there is none."""
-        from .service.datasets import DatasetRunItem, DatasetRunWithItems, all_pages, check_name
+        from .service.datasets import DatasetRunItem, DatasetRunWithItems, check_name, run_item_rows
 
         self._check_open()
         check_name("dataset_name", dataset_name)
         raw = self.api.dataset_run(dataset_name, check_name("run_name", run_name))
-        rows = raw.get("datasetRunItems")
-        if rows is None:
-            dataset_id = raw.get("datasetId") or raw.get("dataset_id") or ""
-            rows = all_pages(
-                lambda page: self.api.dataset_run_items(dataset_id, dataset_name, run_name, page=page, limit=100)
-            )
+        rows = run_item_rows(self.api, raw, dataset_name, run_name)
         return DatasetRunWithItems(raw, dataset_run_items=[DatasetRunItem(row) for row in rows])
 
     def delete_dataset_run(self, *, dataset_name: str, run_name: str) -> DeletedRun:

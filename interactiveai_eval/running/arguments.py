@@ -5,10 +5,22 @@ import os
 import sys
 
 from ..errors import ArgumentError
+from .calls import is_coroutine_function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any
+
+
+def known(function: str, arguments: Mapping[str, Any], required: Sequence[str], defaults: Mapping[str, Any]) -> Any:
+    """The arguments with the defaults of those that are not given. Raises TypeError as a call by keyword would."""
+    unknown = [name for name in arguments if name not in defaults and name not in required]
+    missing = [name for name in required if name not in arguments]
+    if unknown or missing:
+        problem = f"no argument {unknown[0]!r}" if unknown else f"a missing argument: {missing[0]!r}"
+        raise TypeError(f"{function} has {problem}")
+    return {**defaults, **arguments}
 
 
 def text(argument: str, value: Any) -> str:
@@ -75,8 +87,26 @@ def executor(value: Any) -> Any:
     return value
 
 
+def flag(argument: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise ArgumentError(argument, value, "must be True or False")
+    return value
+
+
 def progress_hook(argument: str, value: Any) -> Any:
-    """True, False, or a function of one `ProgressDetails`."""
-    if not isinstance(value, bool) and not callable(value):
+    """True, False, or a plain function of one `ProgressDetails`."""
+    if value is None:
         raise ArgumentError(argument, value, "must be True, False or a function of one details object")
+    return value if isinstance(value, bool) else hook(argument, value, "one details object, or True or False")
+
+
+def hook(argument: str, value: Any, takes: str) -> Any:
+    """A plain function of what `takes` says, or None. What is async is refused: nobody would await it."""
+    if value is None:
+        return None
+    if not callable(value):
+        raise ArgumentError(argument, value, f"must be a function of {takes}")
+    if is_coroutine_function(value):
+        raise ArgumentError(argument, value, "must be a plain function: what is async would not be awaited")
     return value

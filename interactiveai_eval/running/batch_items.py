@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 
-from .._copies import private_copy
 from .._ids import derived_id
 from ..batch_model import BatchItemFailure, EvaluatorInputs
 from ..errors import ApiError, NotFoundError, TransportError
@@ -12,7 +11,7 @@ from ..service.records import ObservationRecord, TraceRecord
 from ..service.scores import Unsendable, score_body
 from ..tracing.context import current
 from .book import Outcome
-from .calls import UserFunction, chosen
+from .calls import UserFunction, own_arguments
 from .engine import CANCELLED, TIMED_OUT, Call, Calls, Pause
 from .failures import Failure, cancelled_failure, failure_of, timeout_failure
 from .item_run import Failed, judged
@@ -96,7 +95,7 @@ class BatchItems:
                 stage = "cancelled"
             self._fail(work, outcome, Failed(stage, failure_of(error)))
         self._usual.add(self._engine.clock.monotonic() - began)
-        self._book.ended(work, outcome)
+        ends_stretch = self._book.ended(work, outcome)
         self._tell(work, outcome)
         if outcome.failure is None and bodies:
             self._outbox.put(
@@ -104,12 +103,16 @@ class BatchItems:
             )
         elif outcome.failure is None or outcome.failure.stage != "cancelled":
             self._book.done(work, outcome)
+        if ends_stretch:
+            self._outbox.send_soon()
 
     def _fail(self, work: BatchWork, outcome: Outcome, problem: Failed) -> None:
         """A failed item has no evaluations and no scores, whatever was there when it failed."""
         failure = problem.failure
         outcome.evaluations = []
         outcome.scores = outcome.composite_scores = 0
+        for run in outcome.runs:
+            run.scores = 0
         outcome.failure = BatchItemFailure(
             item_id=work.id,
             stage=problem.stage,
@@ -146,24 +149,33 @@ class BatchItems:
             "expected_output": inputs.expected_output,
             "metadata": inputs.metadata,
         }
-        given_by: list[str] = []  # for each evaluation, which evaluator gave it
-        given_by += await self._score(work, outcome, self._plan.evaluators, 0, values)
-        of_evaluators = len(given_by)
+        await self._score(work, outcome, self._plan.evaluators, values)
         if self._plan.composite is not None and outcome.evaluations:
             values["evaluations"] = list(outcome.evaluations)
             values["item"] = self._record(row)
-            given_by += await self._score(work, outcome, [self._plan.composite], len(self._plan.evaluators), values)
+            await self._score(work, outcome, [self._plan.composite], values)
+        bodies += self._bodies(row, work.id, outcome)
+
+    def _bodies(self, row: Mapping[str, Any], item_id: str | None, outcome: Outcome) -> list[dict[str, Any]]:
+        """The scores to send; counts them for whoever gave them."""
+        assert item_id is not None
+        bodies = []
+        names = [function.name for function in self._plan.scoring_functions]
         occurrences: dict[tuple[str, str], int] = {}
-        for number, (evaluator, evaluation) in enumerate(zip(given_by, outcome.evaluations)):
-            which = evaluator, evaluation.name
+        for run, evaluation in zip(outcome.given_by, outcome.evaluations):
+            which = f"{run.position}:{names[run.position]}", evaluation.name
             occurrences[which] = occurrences.get(which, -1) + 1
-            assert work.id is not None
-            score_id = derived_id(self._run_id, self._plan.scope, work.id, *which, str(occurrences[which]))[:32]
-            body = self._body(row, work.id, score_id, evaluation)
-            if body is not None:
-                bodies.append(body)
-                outcome.scores += number < of_evaluators
-                outcome.composite_scores += number >= of_evaluators
+            score_id = derived_id(self._run_id, self._plan.scope, item_id, *which, str(occurrences[which]))[:32]
+            body = self._body(row, item_id, score_id, evaluation)
+            if body is None:
+                run.scores -= evaluation.value is not None  # not counted by it as one that was made
+                continue
+            bodies.append(body)
+            if run.position < len(self._plan.evaluators):
+                outcome.scores += 1
+            else:
+                outcome.composite_scores += 1
+        return bodies
 
     async def _fetched(self, work: BatchWork, outcome: Outcome) -> dict[str, Any]:
         """The item by its id, after as many attempts as the plan allows. Raises Failed."""
@@ -172,16 +184,19 @@ class BatchItems:
         while True:
             attempt += 1
             try:
-                if self._plan.scope == "traces":
-                    return self._api.trace(work.id)
-                return self._api.observation(work.id)
+                of_traces = self._plan.scope == "traces"
+                row = self._api.trace(work.id) if of_traces else self._api.observation(work.id)
             except (TransportError, ApiError) as error:
-                outcome.gone = isinstance(error, NotFoundError)
+                # Some servers have no endpoint for one observation: there, "not found" says nothing about it.
+                outcome.gone = of_traces and isinstance(error, NotFoundError)
                 if self._engine.stopping:
                     raise Failed("cancelled", failure_of(error)) from error
                 if attempt > self._plan.max_retries or not error.retryable:
                     raise Failed("fetch", failure_of(error)) from error
                 await Pause(fetch_wait_seconds(attempt, error))
+            else:
+                self._book.fetched(int(work.row is None))
+                return row
 
     async def _inputs(self, row: Mapping[str, Any]) -> EvaluatorInputs:
         """What the mapper makes of the item. Raises Failed."""
@@ -203,33 +218,22 @@ class BatchItems:
             raise Failed("mapper", failure_of(error)) from error
 
     async def _score(
-        self,
-        work: BatchWork,
-        outcome: Outcome,
-        functions: list[UserFunction],
-        first: int,
-        values: Mapping[str, Any],
-    ) -> list[str]:
-        """Call the functions, the first of which is the evaluator at position `first`, and take what they return.
-
-        What comes back says for each new evaluation which evaluator gave it.
-        """
-        given_by: list[str] = []
-        calls = [
-            self._call(function, {name: private_copy(value) for name, value in values.items()})
-            for function in functions
-        ]
+        self, work: BatchWork, outcome: Outcome, functions: list[UserFunction], values: Mapping[str, Any]
+    ) -> None:
+        """Call functions side by side, those after the ones that have run, and take what they return."""
+        calls = [self._call(function, values) for function in functions]
         await Calls(*calls)
-        for position, (function, call) in enumerate(zip(functions, calls), first):
+        for function, call in zip(functions, calls):
             if call.ending == CANCELLED:
                 raise Failed("cancelled", cancelled_failure("its evaluators"))
             evaluations, failure = judged(function, call)
             if isinstance(call.error, KeyboardInterrupt):
                 self._stop(call.error)
                 raise Failed("cancelled", failure_of(call.error))
+            run = EvaluatorRun(len(outcome.runs), call.seconds, evaluations, failure)
+            outcome.runs.append(run)
             outcome.evaluations += evaluations
-            given_by += [f"{position}:{function.name}"] * len(evaluations)
-            outcome.runs.append(EvaluatorRun(position, call.seconds, evaluations, failure))
+            outcome.given_by += [run] * len(evaluations)
             if failure is not None:
                 outcome.troubles.append(
                     BatchItemFailure(
@@ -241,16 +245,14 @@ class BatchItems:
                         evaluator=function.name,
                     )
                 )
-        return given_by
 
     def _call(self, function: UserFunction, values: Mapping[str, Any]) -> Call:
+        """A call with copies of its own, in a context of its own without a current span."""
         context = self._context.copy()
         context.run(current.set, None)
-        arguments, keywords = chosen(function, values)
         return Call(
             function.function,
-            arguments,
-            keywords,
+            *own_arguments(function, values),
             context=context,
             is_coroutine=function.is_coroutine,
             timeout_seconds=self._plan.evaluator_timeout_seconds,

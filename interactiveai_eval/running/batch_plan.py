@@ -5,8 +5,19 @@ from ..batch_model import BatchEvaluationResumeToken
 from ..errors import ArgumentError
 from ..service.datasets import check_name
 from ..service.filters import read_filter
-from .arguments import executor, mapping, optional_text, path, positive_number, progress_hook, whole_number
-from .calls import UserFunction, bind, bind_all
+from .arguments import (
+    executor,
+    flag,
+    hook,
+    known,
+    mapping,
+    optional_text,
+    path,
+    positive_number,
+    progress_hook,
+    whole_number,
+)
+from .calls import UserFunction, bind, bind_all, bind_composite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,24 +84,15 @@ class BatchPlan:
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         """Raises ArgumentError for what cannot be used, TypeError for names that are no arguments or are missing."""
-        unknown = [name for name in arguments if name not in DEFAULTS and name not in REQUIRED]
-        missing = [name for name in REQUIRED if name not in arguments]
-        if unknown or missing:
-            problem = f"no argument {unknown[0]!r}" if unknown else f"a missing argument: {missing[0]!r}"
-            raise TypeError(f"run_batched_evaluation has {problem}")
-        given = {**DEFAULTS, **arguments}
+        given = known("run_batched_evaluation", arguments, REQUIRED, DEFAULTS)
         if given["scope"] not in SCOPES:
             raise ArgumentError("scope", given["scope"], "must be 'traces' or 'observations'")
         self.scope: str = given["scope"]
         self.mapper: UserFunction = bind("mapper", given["mapper"], offered=("item",), sole_positional="item")
         self.evaluators: list[UserFunction] = bind_all("evaluators", given["evaluators"], offered=_EVALUATOR_VALUES)
-        self.composite: UserFunction | None = None
-        if given["composite_evaluator"] is not None:
-            self.composite = bind(
-                "composite_evaluator", given["composite_evaluator"], offered=(*_EVALUATOR_VALUES, "evaluations", "item")
-            )
-            while self.composite.name in [function.name for function in self.evaluators]:
-                self.composite.name += "#2"
+        self.composite: UserFunction | None = bind_composite(
+            given["composite_evaluator"], self.evaluators, offered=(*_EVALUATOR_VALUES, "evaluations", "item")
+        )
         self.filter_given: Any = given["filter"]
         self.conditions: list[dict[str, Any]] = read_filter(self.scope, given["filter"])
         self.dataset_run: tuple[str, str] | None = _dataset_run(given["dataset_run"])
@@ -112,31 +114,26 @@ class BatchPlan:
         self.executor: Any = executor(given["executor"])
         self.rate_limit: float | None = positive_number("rate_limit", given["rate_limit"])
         self.evaluator_timeout_seconds: float | None = positive_number("evaluator_timeout", given["evaluator_timeout"])
-        if not isinstance(given["verbose"], bool):
-            raise ArgumentError("verbose", given["verbose"], "must be True or False")
-        self.progress: Any = progress_hook("progress", given["progress"]) or given["verbose"]
+        self.progress: Any = progress_hook("progress", given["progress"]) or flag("verbose", given["verbose"])
         self.run_id: str | None = optional_text("run_id", given["run_id"])
         self.shard: tuple[int, int] | None = _shard(given["shard"])
-        for name in ("full_traces", "keep_evaluations"):
-            if not isinstance(given[name], bool):
-                raise ArgumentError(name, given[name], "must be True or False")
-        if given["full_traces"] and self.scope != "traces":
+        self.full_traces: bool = flag("full_traces", given["full_traces"])
+        if self.full_traces and self.scope != "traces":
             raise ArgumentError("full_traces", True, "is for scope='traces'")
-        self.full_traces: bool = given["full_traces"]
-        self.keep_evaluations: bool = given["keep_evaluations"]
-        self.on_item: Callable[[str, Any], Any] | None = given["on_item"]
-        if self.on_item is not None and not callable(self.on_item):
-            raise ArgumentError("on_item", self.on_item, "must be a function of an item's id and its evaluations")
+        self.keep_evaluations: bool = flag("keep_evaluations", given["keep_evaluations"])
+        self.on_item: Callable[[str, Any], Any] | None = hook(
+            "on_item", given["on_item"], "an item's id and its evaluations"
+        )
 
     @property
     def scoring_names(self) -> list[str]:
         """The names of the evaluators by position, then the composite's."""
-        return [function.name for function in (*self.evaluators, *([self.composite] if self.composite else []))]
+        return [function.name for function in self.scoring_functions]
 
     @property
-    def item_functions(self) -> list[UserFunction]:
-        """What is called for each item: the mapper, the evaluators and the composite, in order."""
-        return [self.mapper, *self.evaluators, *([self.composite] if self.composite else [])]
+    def scoring_functions(self) -> list[UserFunction]:
+        """The evaluators by position, then the composite."""
+        return [*self.evaluators, *([self.composite] if self.composite else [])]
 
 
 def _shard(value: Any) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from collections import deque
 
 from ..batch_model import BatchItemFailure
 from ..errors import CheckpointError
+from ..service.reading import Position
 from .measures import EvaluatorRun, StatsRow
 
 TYPE_CHECKING = False
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
     from ..service.reading import Page
     from .pages import BatchWork
 
-# How often the checkpoint is written at most; what was done since is done again after a kill. A made-up figure.
-SAVE_SECONDS = 0.25
+# What was done since the checkpoint was written is done again after a kill; so it is written again and again, but
+# takes a twentieth of the time at most, however slow the disk is, and is no older than some seconds. Made-up figures.
+SAVE_SHARE = 0.05
+SAVE_SECONDS_LEAST, SAVE_SECONDS_MOST = 0.02, 5.0
+# More failed ids than a token can hold (2 KB, four bytes each at least), even when those that it came with succeed.
+FAILED_IDS_KEPT = 1_100
 # How many failures are kept where evaluations are not: what is kept must not grow with the run. A made-up figure.
 FAILURES_KEPT = 10_000
 COUNTS = ("processed", "failed", "scores", "composite_scores", "evaluations_failed")
@@ -33,13 +38,14 @@ COUNTS = ("processed", "failed", "scores", "composite_scores", "evaluations_fail
 class Outcome:
     """What became of one item: its failure or its evaluations, and the runs of the evaluators on it."""
 
-    __slots__ = ("composite_scores", "evaluations", "failure", "gone", "runs", "scores", "troubles")
+    __slots__ = ("composite_scores", "evaluations", "failure", "given_by", "gone", "runs", "scores", "troubles")
 
     def __init__(self) -> None:
         self.failure: BatchItemFailure | None = None
         self.gone = False  # the server has no such item any more
         self.evaluations: list[Evaluation] = []
         self.runs: list[EvaluatorRun] = []
+        self.given_by: list[EvaluatorRun] = []  # for each evaluation, the run that gave it
         self.troubles: list[BatchItemFailure] = []  # of evaluators
         self.scores = 0  # accepted for delivery, of evaluators
         self.composite_scores = 0
@@ -59,12 +65,13 @@ class Outcome:
 class _Stretch:
     """The rows of one page: what is done of them, and how many from the start are."""
 
-    __slots__ = ("done", "front", "number", "page")
+    __slots__ = ("done", "front", "number", "open", "page")
 
     def __init__(self, number: int, page: Page) -> None:
         self.number = number
         self.page: Page = page
         self.done: list[Any] = [None] * len(page.rows)
+        self.open = len(page.rows)  # rows that have not ended, whether done or not
         self.front = 0
 
 
@@ -78,16 +85,16 @@ class Book:
         self,
         token: BatchEvaluationResumeToken,
         *,
-        reading: Callable[[], dict[str, Any]],
+        upper: Callable[[], str | None],
         save: Callable[[BatchEvaluationResumeToken], None] | None,
         stop: Callable[[BaseException], None],
         clock: Clock,
         evaluator_names: Sequence[str],
         keep: bool,
     ) -> None:
-        """`reading()` gives what a token says of the reader: `upper` and `direction`."""
+        """`upper()` is the reader's upper bound, once that is settled."""
         self._token = token
-        self._reading = reading
+        self._upper = upper
         self._save = save
         self._stop = stop
         self._clock = clock
@@ -101,10 +108,13 @@ class Book:
         # Of all calls of the run, for the token: the unbroken row of what is done.
         self._behind: dict[str, int] = {**dict.fromkeys(COUNTS, 0), **token.counts}
         self._failed_ids: dict[str, None] = dict.fromkeys(token.failed_ids)
+        self._overflows = False  # more have failed than a token can ever hold: it stays where it is
         self._last_id = token.last_processed_id
-        self._position: dict[str, Any] | None = None  # where that row ends, None: not moved in this call
+        # Where that row ends: the last page that is done, None as long as the first of this call is not.
+        self._behind_page: Page | None = None
         # Of this call, for the result.
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
+        self.attempted = 0  # items that came to their end, and were not cancelled
         self.total_fetched = 0
         self.failed_item_ids: list[str] = []
         self.failures: list[BatchItemFailure] = []
@@ -136,18 +146,25 @@ class Book:
         """A row that is none of ours."""
         with self._lock:
             stretch.done[place] = _NOTHING
+            stretch.open -= 1
             self._advance()
 
     # -- what becomes of it ----------------------------------------------------------------------------------------
 
-    def ended(self, work: BatchWork, outcome: Outcome) -> None:
-        """Take what became of an item into the result; whether it is done is another matter."""
+    def ended(self, work: BatchWork, outcome: Outcome) -> bool:
+        """Take what became of an item into the result; whether it is done is another matter.
+
+        True when a checkpoint could be written, were the scores of this item and those before it there.
+        """
         with self._lock:
+            if work.stretch is not None:
+                work.stretch.open -= 1
             for name, count in outcome.counts().items():
                 self.counts[name] += count
             for run in outcome.runs:
                 self._rows[run.position].add(run)
             failure = outcome.failure
+            self.attempted += failure is None or failure.stage != "cancelled"
             if failure is not None:
                 self.error_summary[failure.error_type] = self.error_summary.get(failure.error_type, 0) + 1
                 if work.id is not None and (self._keep or len(self.failed_item_ids) < FAILURES_KEPT):
@@ -157,9 +174,10 @@ class Book:
             for each in [failure, *outcome.troubles]:
                 if each is not None and (self._keep or len(self.failures) < FAILURES_KEPT):
                     self.failures.append(each)
+            return self._save is not None and (work.stretch is None or not work.stretch.open)
 
     def fetch_failed(self, error_type: str, message: str) -> None:
-        """Note that a page could not be read."""
+        """Note that a page could not be read, which ends the run."""
         with self._lock:
             self.failures.append(
                 BatchItemFailure(item_id=None, stage="fetch", error_type=error_type, message=message)
@@ -176,7 +194,7 @@ class Book:
                 self._advance()
             due = self._save is not None and self._clock.monotonic() >= self._next_save
         if due:
-            self.write()
+            self._write()
 
     def _settle(self, item_id: str | None, outcome: Outcome) -> None:
         """Take an item into the token; the lock is held."""
@@ -187,7 +205,9 @@ class Book:
             if outcome.failure is None or outcome.gone:
                 del self._failed_ids[item_id]
         elif item_id is not None and outcome.failure is not None:
-            self._failed_ids[item_id] = None
+            self._overflows = self._overflows or len(self._failed_ids) >= FAILED_IDS_KEPT
+            if not self._overflows:
+                self._failed_ids[item_id] = None
         if item_id is not None:
             self._last_id = item_id
 
@@ -203,7 +223,7 @@ class Book:
                 stretch.front += 1
             if stretch.front < len(stretch.done):
                 return
-            self._position = stretch.page.position.to_dict()
+            self._behind_page = stretch.page
             self._stretches.popleft()
 
     # -- the token -------------------------------------------------------------------------------------------------
@@ -222,37 +242,64 @@ class Book:
     def holds_back(self) -> bool:
         """Whether the token has stayed behind what is done, for want of room."""
         with self._lock:
-            return list(self._failed_ids) != self._moved().failed_ids
+            return self._overflows or list(self._failed_ids) != self._moved().failed_ids
 
     def _moved(self) -> BatchEvaluationResumeToken:
-        position = self._position
-        if self._stretches and self._stretches[0].front:
-            first = self._stretches[0]
-            position = first.page.after(first.front).to_dict()
-        token = self._token.replaced(**self._reading())
-        if position is None or position["time"] is None:
-            position = token.position
+        """The token, moved on as far as it can be; the lock is held."""
+        if self._overflows:
+            return self._token
+        token = self._token.replaced(upper=self._upper())
         failed_ids, counts = list(self._failed_ids), dict(self._behind)
-        if position is not None:
-            known = {"last_id": self._last_id, "items_processed": counts["processed"]}
-            self._token = token.advanced(position=position, failed_ids=failed_ids, counts=counts, **known)
+        position, direction = self._place()
+        if position.time is not None:
+            self._token = token.replaced(direction=direction).advanced(
+                position=position.to_dict(),
+                last_id=self._last_id,
+                items_processed=counts["processed"],
+                failed_ids=failed_ids,
+                counts=counts,
+            )
         else:
-            self._token = token.replaced(failed_ids=failed_ids, counts=counts) if failed_ids else token
+            moved = token.replaced(failed_ids=failed_ids, counts=counts)
+            self._token = moved if moved.fits() else token
         return self._token
 
-    def write(self) -> None:
+    def _place(self) -> tuple[Position, str | None]:
+        """Where the unbroken row ends in this call, and in which direction to go on from there; the lock is held."""
+        if self._stretches and self._stretches[0].front:
+            first = self._stretches[0]
+            return first.page.after(first.front), first.page.direction
+        if self._behind_page is not None:
+            return self._behind_page.position, self._behind_page.direction
+        return Position(), None
+
+    def _write(self) -> None:
         """Write the checkpoint, unless somebody does so right now."""
-        if self._save is None or not self._saving.acquire(False):
+        if self._saving.acquire(False):
+            try:
+                self._write_now()
+            finally:
+                self._saving.release()
+
+    def _write_now(self) -> None:
+        """Write the checkpoint; `_saving` is held."""
+        if self._save is None:
             return
         try:
-            token = self.token()
-            self._save(token)
-            self._next_save = self._clock.monotonic() + SAVE_SECONDS
+            began = self._clock.monotonic()
+            self._save(self.token())
+            ended = self._clock.monotonic()
+            wait = (ended - began) / SAVE_SHARE
+            self._next_save = ended + min(max(wait, SAVE_SECONDS_LEAST), SAVE_SECONDS_MOST)
         except CheckpointError as error:
             self._save = None
             self._stop(error)
-        finally:
-            self._saving.release()
+
+    def close(self) -> None:
+        """Write the checkpoint a last time: what ends later must not touch a file that may be another run's by then."""
+        with self._saving:
+            self._write_now()
+            self._save = None
 
     def stats(self) -> list[EvaluatorStats]:
         """One row an evaluator by position, then the composite's."""

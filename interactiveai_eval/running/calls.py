@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from .._copies import IMMUTABLE, private_copy
 from ..errors import ArgumentError
 
 TYPE_CHECKING = False
@@ -123,6 +124,25 @@ def bind_all(role: str, functions: Any, **how: Any) -> list[UserFunction]:
         taken.add(name)
         function.name = name
     return bound
+
+
+def bind_composite(function: Any, evaluators: Sequence[UserFunction], **how: Any) -> UserFunction | None:
+    """`bind` for the composite evaluator, if there is one; its name is none of the evaluators'."""
+    if function is None:
+        return None
+    composite = bind("composite_evaluator", function, **how)
+    while composite.name in [evaluator.name for evaluator in evaluators]:
+        composite.name += "#2"
+    return composite
+
+
+def own_arguments(function: UserFunction, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of one call, as copies of its own."""
+    by_keyword = {}
+    for name in function.by_keyword:
+        value = values[name]
+        by_keyword[name] = value if type(value) in IMMUTABLE else private_copy(value)
+    return [private_copy(values[name]) for name in function.by_position] if function.by_position else [], by_keyword
 
 
 def chosen(function: UserFunction, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -168,7 +168,7 @@ class Driver:
             self._schedule.give_up()
 
     async def flow(self, flow: Flow) -> None:
-        """Return when one flow has ended; raises its error."""
+        """Return when one flow has ended, or patience with it has; raises its error."""
         ended: list[BaseException | None] = []
 
         def flow_ended(error: BaseException | None) -> None:
@@ -176,14 +176,14 @@ class Driver:
             self.engine.lane.wake()
 
         self.engine.start(flow, flow_ended)
-        await self.wait_until(lambda: ended)
+        await self.wait_until(lambda: ended or self._impatient)
         if ended and ended[0] is not None:
             raise ended[0]
 
     async def in_thread(self, function: Callable[[], Any], late: Callable[[Any], None] | None = None) -> Any:
         """The value of a function that may block, from a pool thread, or what it raises.
 
-        None when nobody waits any more: the run is hurried, or the time of `end_by` is over.
+        None when nobody waits any more: the run is hurried, or its time budget is over.
 
         A value that comes when nobody waits for it any more goes to `late`.
         """
@@ -220,7 +220,7 @@ class Driver:
     async def close(self) -> None:
         """Let go of threads and loop. What stops the run even now is heard, and raises nothing here."""
         try:
-            self.engine.threads.close(0.0 if self.at_once or self._impatient else THREADS_SECONDS)
+            self.engine.threads.close(self._closing_seconds())
         except BaseException as error:
             self.leave(error)
         try:
@@ -228,6 +228,15 @@ class Driver:
         except BaseException as error:
             self.leave(error)
         self.engine.hear()
+
+
+    def _closing_seconds(self) -> float:
+        """How long threads that are still in something may be waited for."""
+        if self.at_once or self._impatient:
+            return 0.0
+        if self._latest is None:
+            return THREADS_SECONDS
+        return min(THREADS_SECONDS, max(0.0, self._latest - self.clock.monotonic()))
 
 
 class _Errand:

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 
-from .._copies import IMMUTABLE, private_copy
 from .._log import warn
 from ..errors import ApiError, CheckpointError, TransportError, error_text
 from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailure
 from ..tracing.context import current
 from ..tracing.spans import Span
-from .calls import UserFunction
+from .calls import UserFunction, own_arguments
 from .checkpoint import Finished, entry_to_result, result_to_entry
 from .engine import CANCELLED, RETURNED, TIMED_OUT, Call, Calls, Pause
 from .failures import Failure, cancelled_failure, failure_of, timeout_failure
@@ -199,7 +198,7 @@ class ItemRuns:
         plan, span = self._plan, run.trace.span
         while True:
             run.attempts += 1
-            arguments = _arguments(plan.task, {"item": run.work.item.given})
+            arguments = own_arguments(plan.task, {"item": run.work.item.given})
             call = self._call(run, plan.task, arguments, span, plan.task_timeout_seconds)
             await Calls(call)
             if run.attempts == 1 and call.start_ns:
@@ -265,7 +264,7 @@ class ItemRuns:
         timeout = self._plan.evaluator_timeout_seconds
         spans = [self._recorder.open_evaluator(run.trace, f, position) for position, f in enumerate(functions, first)]
         calls = [
-            self._call(run, function, _arguments(function, values), span, timeout)
+            self._call(run, function, own_arguments(function, values), span, timeout)
             for function, span in zip(functions, spans)
         ]
         await Calls(*calls)
@@ -448,12 +447,3 @@ def judged(function: UserFunction, call: Call) -> tuple[list[Evaluation], Evalua
         message=failure.message,
         traceback=failure.traceback,
     )
-
-
-def _arguments(function: UserFunction, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of one call, as copies of its own."""
-    by_keyword = {}
-    for name in function.by_keyword:
-        value = values[name]
-        by_keyword[name] = value if type(value) in IMMUTABLE else private_copy(value)
-    return [private_copy(values[name]) for name in function.by_position] if function.by_position else [], by_keyword

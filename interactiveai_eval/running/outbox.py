@@ -150,6 +150,7 @@ class Outbox:
         self._bytes = 0
         self._parked: list[tuple[Parcel, str]] = []  # tried in vain; tried again at flush
         self._hurry = False
+        self._soon = False  # what waits is wanted there before the batch is full
         self._flights: list[_Flight] = []  # batches that are on their way right now
         self._sender: Thread | None = None
         self._threads = True
@@ -169,6 +170,14 @@ class Outbox:
             if self._threads and may_wait:
                 self._state.wait_for(self._has_room)
         if full and not self._threads:
+            self._send_waiting(None)
+
+    def send_soon(self) -> None:
+        """Have what waits sent without waiting for more; does not block where there are threads."""
+        with self._state:
+            self._soon = bool(self._queue)
+            self._state.notify_all()
+        if not self._threads:
             self._send_waiting(None)
 
     def flush(self, deadline: float | None = None) -> DeliveryReport:
@@ -248,10 +257,13 @@ class Outbox:
                     self._sender = None
                     self._state.notify_all()
                     return
-                if not (self._is_full() or self._hurry or self._closed):
-                    self._state.wait_for(lambda: self._is_full() or self._hurry or self._closed, self._flush_interval)
+                if not self._is_due():
+                    self._state.wait_for(self._is_due, self._flush_interval)
                 flight = self._take_batch()
             self._deliver(flight)
+
+    def _is_due(self) -> bool:
+        return self._is_full() or self._soon or self._hurry or self._closed
 
     def _is_full(self) -> bool:
         return self._events >= self._flush_at or self._bytes >= self._max_bytes
@@ -267,6 +279,7 @@ class Outbox:
             size += parcel.bytes
         self._events -= events
         self._bytes -= size
+        self._soon = self._soon and bool(self._queue)
         flight = _Flight(batch)
         if batch:
             self._flights.append(flight)

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
         def read(self, most: int | None = None) -> Page:
             """The next page; blocks."""
 
-# How many fetched pages may wait while another is fetched: enough that nobody waits for the server when evaluating is
-# what takes time, little enough to hold.
+
+# How many whole pages may wait behind the one that is being taken: enough that nobody waits for the server when
+# evaluating is what takes time, little enough to hold.
 PAGES_AHEAD = 2
 
 
@@ -76,11 +77,11 @@ class PageSource(Source):
         self._shard = shard
         self._lock = allocate_lock()
         self._waiting: deque[BatchWork] = deque(BatchWork(id, row=None) for id in again)
-        self._ahead = 0  # pages whose rows wait
         self._fetching = False
         self._ended = pages is None
         self._error: BaseException | None = None
         self.attempts = 0  # of the fetch that failed in the end
+        self.taken = 0
 
     def take(self) -> Any:
         with self._lock:
@@ -88,8 +89,10 @@ class PageSource(Source):
                 return END
             found = self._waiting.popleft() if self._waiting else END if self._ended else LATER
             error = self._error if found is LATER else None
-            if isinstance(found, BatchWork) and self._left is not None:
-                self._left -= 1
+            if isinstance(found, BatchWork):
+                self.taken += 1
+                if self._left is not None:
+                    self._left -= 1
             fetch = self._wants_page()
             self._fetching = self._fetching or fetch
         if error is not None:
@@ -104,38 +107,53 @@ class PageSource(Source):
             return False
         if self._left is not None and self._left <= len(self._waiting):
             return False  # no more are fetched than are needed
-        return self._ahead_now() <= PAGES_AHEAD
+        waiting = self._waiting
+        return not waiting or self._book.distance(waiting[0].stretch, waiting[-1].stretch) < PAGES_AHEAD
 
-    def _ahead_now(self) -> int:
-        if not self._waiting:
-            return 0
-        first, last = self._waiting[0].stretch, self._waiting[-1].stretch
-        return self._book.distance(first, last) + 1
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that match were taken, as far as the server has said by now."""
+        with self._lock:
+            return self._ended and not self._waiting
+
+    @property
+    def gave_all(self) -> bool:
+        """Whether all that match, or as many of them as are wanted, were taken."""
+        return self._left == 0 or self.is_empty
 
     async def has_more(self) -> bool:
-        """Whether items are left that match; asks the server if it has not said so. Raises what the server answers."""
-        while not self._waiting and not self._ended:
-            await self._fetch(most=1)
-        return bool(self._waiting)
+        """Whether items are left that match; asks the server if it has not said so. Raises what the server answers.
 
-    async def _fetch(self, most: int | None = None) -> None:
+        For when `take` has ended. What is found here will not be evaluated, and is not counted as fetched.
+        """
+        while not self._waiting and not self._ended and not self._engine.stopping:
+            await self._read(most=1)
+        return not self.is_empty
+
+    async def _fetch(self) -> None:
         """The flow of one page."""
+        with self._lock:
+            most = None if self._left is None else self._left - len(self._waiting)
+        self._book.fetched(await self._read(most))
+
+    async def _read(self, most: int | None) -> int:
+        """Have the next page wait, after as many attempts as allowed; how many rows of it are ours."""
         assert self._pages is not None
         attempt = 0
-        while not self._engine.stopping or most is not None:
+        while not self._engine.stopping:
             attempt += 1
             try:
-                page = self._pages.read(most if most is not None else self._left)
+                page = self._pages.read(most)
             except (ApiError, TransportError) as error:
-                if attempt > self._max_retries or not getattr(error, "retryable", True) or self._engine.stopping:
+                if attempt > self._max_retries or not error.retryable:
                     self.attempts = attempt
                     raise
                 await Pause(fetch_wait_seconds(attempt, error))
             else:
-                self._add(page)
-                return
+                return self._add(page)
+        return 0
 
-    def _add(self, page: Page) -> None:
+    def _add(self, page: Page) -> int:
         stretch = self._book.open(page)
         work = []
         for place, row in enumerate(page.rows):
@@ -146,10 +164,10 @@ class PageSource(Source):
                 work.append(BatchWork(id, row=row, problem=problem, stretch=stretch, place=place))
             else:
                 self._book.pass_over(stretch, place)
-        self._book.fetched(len(work))
         with self._lock:
             self._waiting += work
             self._ended = page.last
+        return len(work)
 
     def _is_ours(self, id: str) -> bool:
         if self._shard is None:

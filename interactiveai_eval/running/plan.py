@@ -3,8 +3,20 @@ from __future__ import annotations
 
 from ..errors import ArgumentError
 from ..service.datasets import check_name
-from .arguments import executor, mapping, optional_text, path, positive_number, progress_hook, text, whole_number
-from .calls import UserFunction, bind, bind_all
+from .arguments import (
+    executor,
+    flag,
+    hook,
+    known,
+    mapping,
+    optional_text,
+    path,
+    positive_number,
+    progress_hook,
+    text,
+    whole_number,
+)
+from .calls import UserFunction, bind, bind_all, bind_composite
 from .items import check_data, length_of
 from .remote import RemoteError
 
@@ -75,12 +87,7 @@ class Plan:
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         """Raises ArgumentError for what cannot be used, TypeError for names that are no arguments or are missing."""
-        unknown = [name for name in arguments if name not in DEFAULTS and name not in REQUIRED]
-        missing = [name for name in REQUIRED if name not in arguments]
-        if unknown or missing:
-            problem = f"no argument {unknown[0]!r}" if unknown else f"a missing argument: {missing[0]!r}"
-            raise TypeError(f"run_experiment has {problem}")
-        given = {**DEFAULTS, **arguments}
+        given = known("run_experiment", arguments, REQUIRED, DEFAULTS)
         self.name: str = text("name", given["name"])
         run_name = given["run_name"]
         self.run_name: str | None = None if run_name is None else check_name("run_name", run_name)
@@ -96,15 +103,9 @@ class Plan:
         self.evaluators: list[UserFunction] = bind_all(
             "evaluators", given["evaluators"], offered=_EVALUATOR_VALUES, only_if_named=_EVALUATOR_MORE
         )
-        self.composite: UserFunction | None = None
-        if given["composite_evaluator"] is not None:
-            self.composite = bind(
-                "composite_evaluator",
-                given["composite_evaluator"],
-                offered=(*_EVALUATOR_VALUES, "evaluations", "item"),
-            )
-            while self.composite.name in [function.name for function in self.evaluators]:
-                self.composite.name += "#2"
+        self.composite: UserFunction | None = bind_composite(
+            given["composite_evaluator"], self.evaluators, offered=(*_EVALUATOR_VALUES, "evaluations", "item")
+        )
         self.run_evaluators: list[UserFunction] = bind_all(
             "run_evaluators", given["run_evaluators"], offered=("item_results",), only_if_named=("item_failures",)
         )
@@ -119,12 +120,10 @@ class Plan:
         self.executor: Any = executor(given["executor"])
         self.progress: Any = progress_hook("progress", given["progress"])
         self.experiment_id: str | None = optional_text("experiment_id", given["experiment_id"])
-        if not isinstance(given["keep_results"], bool):
-            raise ArgumentError("keep_results", given["keep_results"], "must be True or False")
-        self.keep_results: bool = given["keep_results"]
-        self.on_result: Callable[[Any], Any] | None = given["on_result"]
-        if self.on_result is not None and not callable(self.on_result):
-            raise ArgumentError("on_result", self.on_result, "must be a function of one item result or item failure")
+        self.keep_results: bool = flag("keep_results", given["keep_results"])
+        self.on_result: Callable[[Any], Any] | None = hook(
+            "on_result", given["on_result"], "one item result or item failure"
+        )
         if not self.keep_results and self.run_evaluators:
             raise ArgumentError("keep_results", False, "run evaluators need kept results; use one or the other")
 

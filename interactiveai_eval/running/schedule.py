@@ -74,6 +74,7 @@ class Schedule:
         self._taking = False
         self._given_up = False
         self._more_came = False  # since the last LATER was asked for
+        self._is_left = False
         self._left_alone = False  # the thread that takes hangs in the source and is no longer waited for
         self.exhausted = False
         self.halted = False
@@ -97,8 +98,9 @@ class Schedule:
         self._engine.lane.wake()
 
     def leave(self) -> None:
-        """Wait no longer for a thread that hangs in the source."""
+        """Wait no longer for the source, in which a thread may hang; what it still raises is nobody's business."""
         with self._lock:
+            self._is_left = True
             self._left_alone = self._taking and isinstance(self._source, Source)
         if self._left_alone:
             self._engine.threads.abandon()
@@ -133,8 +135,8 @@ class Schedule:
         return self._left_alone or None
 
     def _source_failed(self, error: BaseException) -> None:
-        if self.halted and type(error).__name__ == "CancelledError":
-            return  # the run has ended, and with it the wait for the data
+        if self._is_left:
+            return  # nobody waits for the source any more, which may be cancelled now
         self.source_error = error
         if isinstance(error, KeyboardInterrupt) and self._interrupted is not None:
             self._interrupted(error)

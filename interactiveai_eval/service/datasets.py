@@ -9,12 +9,13 @@ from .dialects import snake_case
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
     from typing import Any
 
     from ..result import ExperimentResult
     from ..tracing.spans import CurrentSpan
+    from .api import Api
 
 PAGES_MOST = 1_000_000  # a made-up bound against servers that never say "last page"
 
@@ -273,3 +274,12 @@ def all_pages(fetch: Callable[[int], dict[str, Any]]) -> Iterator[dict[str, Any]
             raise ApiError(f"page {page} does not say how many pages there are", status_code=200, body=found["meta"])
         if page >= last or not found["data"]:
             return
+
+
+def run_item_rows(api: Api, run: Mapping[str, Any], dataset_name: str, run_name: str) -> Iterable[dict[str, Any]]:
+    """The items of a data set run: some servers send them with the run, others list them apart."""
+    rows = run.get("datasetRunItems")
+    if rows is not None:
+        return list(rows)
+    dataset_id = run.get("datasetId") or run.get("dataset_id") or ""
+    return all_pages(lambda page: api.dataset_run_items(dataset_id, dataset_name, run_name, page=page, limit=100))

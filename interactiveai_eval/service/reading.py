@@ -75,21 +75,39 @@ class Page(Value):
 
     `problems` says what is wrong with malformed rows, by their place in `rows`: no object, no id, no time. Rows without
     an id are told apart by what they hold, so equal ones count once. `position` is the reader's once all rows of this
-    page and of those before are done; `last` says that nothing follows.
+    page and of those before are done; `last` says that nothing follows. `direction` belongs to this page's positions:
+    in which to read on from them, None as long as the server has not shown its order.
     """
 
-    __slots__ = ("rows", "problems", "position", "last", "_trail")
+    __slots__ = ("rows", "problems", "position", "last", "direction", "_trail")
 
     rows: list[Any]
     problems: dict[int, str]
     position: Position
     last: bool
+    direction: str | None
     _trail: Trail
 
     def __init__(
-        self, *, rows: list[Any], problems: dict[int, str], position: Position, last: bool, trail: Trail
+        self,
+        *,
+        rows: list[Any],
+        problems: dict[int, str],
+        position: Position,
+        last: bool,
+        direction: str | None,
+        trail: Trail,
     ) -> None:
-        self._fill({"rows": rows, "problems": problems, "position": position, "last": last, "_trail": trail})
+        self._fill(
+            {
+                "rows": rows,
+                "problems": problems,
+                "position": position,
+                "last": last,
+                "direction": direction,
+                "_trail": trail,
+            }
+        )
 
     def after(self, count: int) -> Position:
         """The position once the first `count` rows of this page are done."""
@@ -99,13 +117,15 @@ class Page(Value):
 class Trail:
     """The way that one page leads from a position: `fresh` are its new rows, known ones lie between them."""
 
-    def __init__(self, rows: Iterable[Row], before: Position, direction: str) -> None:
+    def __init__(
+        self, rows: Iterable[Row], before: Position, direction: str, also_known: Iterable[str] = ()
+    ) -> None:
         self._before = before
         self._direction = direction
         self._steps: list[tuple[int | None, str]] = []
         self._ends = [0]  # how many steps the first 0, 1, 2 ... new rows are
         self.fresh: list[Row] = []
-        known = set(before.ids)
+        known = {*before.ids, *also_known}
         for row in rows:
             self._steps.append((row.ms, row.key))
             if row.key not in known:
@@ -117,13 +137,14 @@ class Trail:
     def after(self, count: int) -> Position:
         return self._before.advanced(self._steps[: self._ends[count]], self._direction)
 
-    def page(self, *, last: bool, position: Position | None = None) -> Page:
+    def page(self, *, last: bool, is_settled: bool = True, position: Position | None = None) -> Page:
         """The page, which leads to its own end or, if it is given, to `position`."""
         return Page(
             rows=[row.value for row in self.fresh],
             problems={place: row.problem for place, row in enumerate(self.fresh) if row.problem},
             position=self.end if position is None else position,
             last=last,
+            direction=self._direction if is_settled else None,
             trail=self,
         )
 
@@ -135,9 +156,11 @@ class Reader:
     given exactly once. Only the ids of one moment are held; a row whose time is changed may come again, or not at all.
 
     Traces are read oldest first; observations, for which servers take no order, newest first. A server that lists them
-    the other way round whatever it is asked is read in its own way: `direction` says so after the first page, and
-    belongs to a position as `upper` does, the last time that is read (ISO text). That one is settled at the first read:
-    the time of the newest row or `now()` (nanoseconds), whichever is later, since servers' clocks may be ahead.
+    the other way round whatever it is asked is read in its own way, as soon as it has listed two times and so shown
+    it; until then all that was read is of one time, and reading begins anew at the other end, without those rows.
+    The direction belongs to a position as `upper` does, the last time that is read (ISO text). That one is settled at
+    the first read: the time of the newest row or `now()` (nanoseconds), whichever is later, since servers' clocks may
+    be ahead.
 
     Not for several threads at once.
     """
@@ -165,8 +188,8 @@ class Reader:
         self.upper = None if upper is None else ms_to_time(upper_ms)
         self.position = Position() if position is None else position
         self.direction = direction or (ASCENDING if scope == "traces" else DESCENDING)
-        # Until a page has shown the server's order, and unless something was read already, the direction may turn.
-        self._is_settled = direction is not None or self.position.time is not None
+        self._is_settled = direction is not None  # the server has shown its order
+        self._read_before_turn: frozenset[str] = frozenset()
         self._at: int | str | None = None
         self._empty_pages = 0
         self._crowd: Crowd | None = None
@@ -182,7 +205,7 @@ class Reader:
             self._upper_ms = self._newest_ms()
             self.upper = ms_to_time(self._upper_ms)
         if self._is_over or self._is_beyond(time_to_ms(self.position.time)):
-            return Trail((), self.position, self.direction).page(last=True)
+            return Trail((), self.position, self.direction).page(last=True, is_settled=self._is_settled)
         size = max(1, min(LARGEST_PAGE, self._page_size, self._page_size if most is None else most))
         page = self._onward(size) if self._crowd is None else self._through(self._crowd)
         self.position, self._is_over = page.position, page.last
@@ -202,15 +225,23 @@ class Reader:
         """One page from the position on. Known rows come first on it, so there is room for some."""
         room = min(LARGEST_PAGE, size + min(size, len(self.position.ids)))
         listed = self._ask(*self._left(self.direction), limit=room, at=self._at)
-        direction = self.direction
-        if not self._is_settled:
-            direction, listed = self._settled(listed, room)
-        trail = Trail(_checked(listed, direction, *self._left(direction)), self.position, direction)
+        direction, position, is_settled = self.direction, self.position, self._is_settled
+        if not is_settled:
+            direction, listed, is_settled = self._settled(listed, room)
+        turns = direction != self.direction
+        read_before_turn = self._read_before_turn
+        if turns:
+            read_before_turn |= position.ids
+            position = Position()
+        rows = _checked(listed, direction, *self._left(direction, position))
+        trail = Trail(rows, position, direction, read_before_turn)
         times = listed.times()
-        moved = trail.end.time != self.position.time
+        moved = trail.end.time != position.time
         last = not listed.follows and listed.certain
         at, empty_pages = None, 0
-        if not moved and not trail.fresh and times:
+        if turns and self.position.time is not None:
+            last = False  # what lies beyond the old position was not asked for
+        elif not moved and not trail.fresh and times:
             self._crowd = None if last else Crowd(times[0], min(LARGEST_PAGE, 2 * size))
         elif not moved and (self._at is not None or not trail.fresh):
             # No row tells a time to go on from: the page is empty, or all that is new on it is malformed.
@@ -218,12 +249,11 @@ class Reader:
             empty_pages = 0 if trail.fresh else self._empty_pages + 1
             last = last or empty_pages > EMPTY_PAGES
         self._at, self._empty_pages = at, empty_pages
-        if direction != self.direction:
+        if turns:
             order = "ascending" if direction == ASCENDING else "descending"
             warn(f"the server lists {self._scope} in {order} order of time whatever it is asked, and is read so")
-        self.direction = direction
-        self._is_settled = self._is_settled or bool(times)
-        return trail.page(last=last)
+        self.direction, self._is_settled, self._read_before_turn = direction, is_settled, read_before_turn
+        return trail.page(last=last, is_settled=is_settled)
 
     def _through(self, crowd: Crowd) -> Page:
         """One page inside a crowded millisecond; the position leaves it when no row can have been missed."""
@@ -234,23 +264,26 @@ class Reader:
             if not crowd.outlives(error.status_code):
                 raise
             listed = self._ask(*span, limit=crowd.rows_most)
-        trail = Trail(_checked(listed, self.direction, *span), self.position, self.direction)
+        rows = _checked(listed, self.direction, *span)
+        trail = Trail(rows, self.position, self.direction, self._read_before_turn)
+        is_settled = self._is_settled
         if not crowd.is_over(listed, bool(trail.fresh)):
-            return trail.page(last=False)
+            return trail.page(last=False, is_settled=is_settled)
         self._crowd = None
         beyond = crowd.ms + (1 if self.direction == ASCENDING else -1)
         if self._is_beyond(beyond):
-            return trail.page(last=True)
-        return trail.page(last=False, position=Position(time=ms_to_time(beyond), ids=crowd.rest(trail.end.ids)))
+            return trail.page(last=True, is_settled=is_settled)
+        position = Position(time=ms_to_time(beyond), ids=crowd.rest(trail.end.ids))
+        return trail.page(last=False, is_settled=is_settled, position=position)
 
     # -- what is asked ---------------------------------------------------------------------------------------------
 
     def _ask(self, start_ms: int | None, end_ms: int | None, *, limit: int, at: int | str | None = None) -> Listed:
         return self._lists.ask(start_ms, end_ms, limit=limit, ascending=self.direction == ASCENDING, at=at)
 
-    def _left(self, direction: str) -> tuple[int | None, int]:
-        """What is left to read: from (inclusive) and to (exclusive), in milliseconds."""
-        ms = time_to_ms(self.position.time)
+    def _left(self, direction: str, position: Position | None = None) -> tuple[int | None, int]:
+        """What is left to read from a position on: from (inclusive) and to (exclusive), in milliseconds."""
+        ms = time_to_ms((self.position if position is None else position).time)
         if direction == ASCENDING:
             return ms, self._upper_ms + 1
         return None, (self._upper_ms if ms is None else min(ms, self._upper_ms)) + 1
@@ -261,27 +294,29 @@ class Reader:
 
     # -- servers that do as they like ------------------------------------------------------------------------------
 
-    def _settled(self, listed: Listed, limit: int) -> tuple[str, Listed]:
-        """The direction in which the server lists, as its first page shows, and that page."""
+    def _settled(self, listed: Listed, limit: int) -> tuple[str, Listed, bool]:
+        """The direction in which the server lists, as far as this page shows it; that page; and whether it does."""
         for _ in range(SETTLING_ROUNDS):
             times = listed.times()
             if times and times[0] != times[-1]:
-                return (ASCENDING if times[0] < times[-1] else DESCENDING), listed
+                return (ASCENDING if times[0] < times[-1] else DESCENDING), listed, True
             if not times or (not listed.follows and listed.certain):
-                return self.direction, listed
+                return self.direction, listed, False
             # A page of one moment shows no order. If a row comes before it, now and after the page was given once more,
             # the server began at the other end.
             before = self._keys_before(times[0])
             if not before:
-                return self.direction, listed
+                return self.direction, listed, False
             here = times[0]
             listed = self._ask(*self._left(self.direction), limit=limit)
             if set(listed.times()) == {here} and before & self._keys_before(here):
-                return (DESCENDING if self.direction == ASCENDING else ASCENDING), listed
+                return (DESCENDING if self.direction == ASCENDING else ASCENDING), listed, True
         raise unusable("changes its first page again and again, so that its order cannot be made out")
 
     def _keys_before(self, ms: int) -> set[str]:
-        span = (None, ms) if self.direction == ASCENDING else (ms + 1, self._upper_ms + 1)
+        """The key of a row that is left to read and comes before `ms` in the direction, if there is one."""
+        start_ms, end_ms = self._left(self.direction)
+        span = (start_ms, ms) if self.direction == ASCENDING else (ms + 1, end_ms)
         return {row.key for row in _checked(self._ask(*span, limit=1), self.direction, *span)}
 
 

@@ -1,8 +1,8 @@
 """The traces of a data set run, a page at a time, in the order in which they were linked."""
 from __future__ import annotations
 
-from .datasets import all_pages
-from .lists import LARGEST_PAGE, Row, time_to_ms
+from .datasets import run_item_rows
+from .lists import Row, time_to_ms
 from .reading import ASCENDING, Page, Position, Trail
 
 TYPE_CHECKING = False
@@ -16,7 +16,6 @@ class RunTraces:
     `upper` is what a reader has; a run is read as it stands at the first `read`.
     """
 
-    direction = ASCENDING
     upper: str | None = None
 
     def __init__(self, api: Api, dataset_name: str, run_name: str, *, page_size: int, position: Position) -> None:
@@ -32,7 +31,7 @@ class RunTraces:
             self._rows = self._all_rows()
         size = self._page_size if most is None else max(1, min(most, self._page_size))
         rows, self._rows = self._rows[:size], self._rows[size:]
-        page = Trail(rows, self.position, self.direction).page(last=not self._rows)
+        page = Trail(rows, self.position, ASCENDING).page(last=not self._rows)
         self.position = page.position
         return page
 
@@ -40,14 +39,7 @@ class RunTraces:
         """A row for each trace that is left, by time and then by key."""
         dataset_name, run_name = self._names
         run = self._api.dataset_run(dataset_name, run_name)
-        items = run.get("datasetRunItems")
-        if items is None:
-            dataset_id = run.get("datasetId") or ""
-            items = all_pages(
-                lambda page: self._api.dataset_run_items(
-                    dataset_id, dataset_name, run_name, page=page, limit=LARGEST_PAGE
-                )
-            )
+        items = run_item_rows(self._api, run, dataset_name, run_name)
         rows: dict[str, Row] = {}
         for item in items:
             row = Row.of({"id": item.get("traceId")}, ms=time_to_ms(item.get("createdAt")) or 0)
