@@ -253,15 +253,12 @@ class _Run:
         has_more = await self._has_more(source) if completed else not source.is_empty
         delivery = await self.driver.deliver()
         await self.driver.in_thread(book.close)
-        if self.driver.hurried:  # then nobody waits for an errand; one small file is written before the process ends
+        if not book.is_closed:  # nobody waits for errands any more; one small file is written all the same
             book.close()
         token = book.token()
         has_more = has_more or (not completed and not book.all_done)  # what was cancelled is left, too
         untouched = plan.max_items == 0 and plan.resume_from is not None  # nothing was asked for: the token still holds
         remains = has_more or not book.all_done or untouched
-        retry = None
-        if not remains and token.failed_ids:
-            retry = token if book.holds_back() else token.replaced(only_failed=True)
         if book.counts["failed"]:
             attempted = book.counts["processed"] + book.counts["failed"]
             warn(f"batch evaluation: {book.counts['failed']} of {attempted} items failed; see result.item_failures")
@@ -282,7 +279,7 @@ class _Run:
             item_evaluations=book.evaluations,
             item_failures=book.failures,
             delivery=delivery,
-            retry=retry,
+            retry=None if remains else book.retry(),
         )
 
     async def _has_more(self, source: PageSource) -> bool:

@@ -22,6 +22,7 @@ from interactiveai_eval import (
     CheckpointError,
     EvaluatorInputs,
     Interactive,
+    NotFoundError,
     Request,
     Response,
     TransportError,
@@ -29,6 +30,7 @@ from interactiveai_eval import (
 from interactiveai_eval.cli import main
 from interactiveai_eval.demo.gsm8k import accuracy
 from interactiveai_eval.demo.gsm8k_sample import MODELS
+from interactiveai_eval.testing import ManualClock
 from interactiveai_eval.transports.local import LocalTransport
 
 from .programs import start
@@ -256,6 +258,46 @@ def test_failed_items_are_tried_again_first_and_alone():
     assert len(every) == 8 and set(every.values()) == {1}
 
 
+def test_more_failures_than_a_token_can_name_are_found_again_by_reading_on():
+    """It stays before the first that it cannot name, at 4 KB, and keeps no list that grows with the run."""
+    broken = [True]
+
+    def mapping(item):
+        if broken[0]:
+            raise ValueError("not today")
+        return mapper(item)
+
+    with filled(1300) as client:
+        first = run(client, mapper=mapping, keep_evaluations=False, fetch_batch_size=100)
+        token = first.retry_token()
+        assert (first.total_items_failed, first.completed, first.resume_token) == (1300, True, None)
+        assert len(token.to_json()) <= 4096 and 100 < len(token.failed_ids) < 1000
+        broken[0] = False
+        second = run(client, mapper=mapping, resume_from=token)
+        every = scored(client)
+
+    assert second.total_items_processed == second.total_items_fetched == 1300 and second.retry_token() is None
+    assert len(every) == 1300 and set(every.values()) == {1}
+
+
+def test_a_call_that_wants_nothing_keeps_the_token():
+    with filled(6) as client:
+        token = run(client, max_items=2).resume_token
+
+        assert run(client, max_items=0, resume_from=token).resume_token == token
+
+
+def test_what_cannot_be_sent_is_counted_nowhere_as_a_score():
+    def odd(*, input, output):
+        return [float("nan"), None, {"name": "fine", "value": 1}]
+
+    with filled(2) as client:
+        result = run(client, evaluators=[odd])
+
+    assert result.total_scores_created == result.evaluator_stats[0].total_scores_created == 2
+    assert (result.delivery.acknowledged, result.delivery.skipped) == (2, 2)
+
+
 def test_a_token_is_authoritative():
     """TRAPS D07, D08, D18."""
     with filled(6) as client:
@@ -349,6 +391,28 @@ def test_a_fetch_that_fails_once_is_tried_again(problem):
     assert result.completed and result.total_items_processed == 6
 
 
+@pytest.mark.parametrize("asked_for, waits", [(None, [1, 2, 4]), ("3", [3, 3, 4])])
+def test_fetches_are_tried_again_after_1_2_4_seconds_or_what_the_server_asks_for(asked_for, waits):
+    """Jitter goes downwards only, at most 10 %; the clock is the run's."""
+    clock = ManualClock(jumps=True)
+    at = []
+
+    class Unwilling(LocalTransport):
+        def send(self, request):
+            if request.method == "GET" and request.path.endswith("/traces"):
+                at.append(clock.monotonic())
+                headers = {} if asked_for is None else {"retry-after": asked_for}
+                return Response(503, headers=headers, body=b"{}")
+            return super().send(request)
+
+    with Interactive(transport=Unwilling(), dialect="public", clock=clock) as client:
+        result = run(client)
+
+    waited = [later - earlier for earlier, later in zip(at, at[1:])]
+    assert len(waited) == 3 and not result.completed and "after 4 attempts" in result.item_failures[0].message
+    assert all(0.9 * wait <= found <= wait + 0.001 for found, wait in zip(waited, waits)), waited
+
+
 def test_a_request_that_the_server_refuses_at_once_is_an_error():
     with filled(3, Failing(lambda number: 400)) as client, pytest.raises(ApiError) as refused:
         run(client)
@@ -416,6 +480,8 @@ def test_failures_are_counted_where_they_belong():
         ({"time_budget": 0}, "time_budget"),
         ({"rate_limit": -1}, "rate_limit"),
         ({"on_item": 5}, "on_item"),
+        ({"on_item": asyncio.sleep}, "on_item.*plain function"),
+        ({"progress": asyncio.sleep}, "progress.*plain function"),
         ({"keep_evaluations": 1}, "keep_evaluations"),
         ({"verbose": "yes"}, "verbose"),
         ({"dataset_run": "run"}, "dataset_run"),
@@ -505,6 +571,12 @@ def test_the_traces_of_a_data_set_run_are_evaluated(client):
     assert [part.has_more_items for part in parts] == [True, True, False] and token is None
 
 
+def test_a_data_set_run_that_is_not_there_is_an_error(client):
+    client.create_dataset(name="d")
+    with pytest.raises(NotFoundError):
+        run(client, dataset_run=("d", "nobody"))
+
+
 def test_a_time_budget_ends_the_run_with_a_token():
     released = threading.Event()
 
@@ -563,6 +635,32 @@ def test_a_checkpoint_of_another_run_stays_as_it_is(tmp_path):
         with pytest.raises(CheckpointError, match="folder"):
             run(client, checkpoint=tmp_path / "none" / "eval.json")
 
+    assert path.read_bytes() == content
+
+
+def test_an_answer_that_comes_after_the_run_does_not_touch_its_checkpoint(tmp_path):
+    """The file may be another run's by then."""
+    path = tmp_path / "eval.json"
+    released = threading.Event()
+
+    class Slow(LocalTransport):
+        def send(self, request):
+            if self.is_slow and request.method == "POST":
+                released.wait(20)
+            return super().send(request)
+
+    server = Slow()
+    server.is_slow = False
+    with filled(3, server) as client:
+        server.is_slow = True
+        result = run(client, checkpoint=path, time_budget=0.5)
+        content = path.read_bytes()
+        released.set()
+        for thread in threading.enumerate():
+            if thread.name == "interactiveai_eval-sender":
+                thread.join(20)
+
+    assert result.delivery.pending == 3 and result.resume_token.position is None
     assert path.read_bytes() == content
 
 

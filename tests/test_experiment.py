@@ -973,6 +973,8 @@ def takes_nothing():
         ({"executor": "pool"}, "executor='pool': must be a concurrent.futures.Executor"),
         ({"progress": 1}, "progress=1: must be True, False or a function"),
         ({"on_result": "x"}, "on_result='x': must be a function"),
+        ({"on_result": asyncio.sleep}, "must be a plain function: what is async would not be awaited"),
+        ({"progress": asyncio.sleep}, "must be a plain function: what is async would not be awaited"),
         ({"keep_results": False, "run_evaluators": [lambda *, item_results: 1]}, "run evaluators need kept results"),
     ],
 )

@@ -96,9 +96,11 @@ def flag(argument: str, value: Any) -> bool:
 
 def progress_hook(argument: str, value: Any) -> Any:
     """True, False, or a plain function of one `ProgressDetails`."""
-    if value is None:
+    if isinstance(value, bool):
+        return value
+    if not callable(value):
         raise ArgumentError(argument, value, "must be True, False or a function of one details object")
-    return value if isinstance(value, bool) else hook(argument, value, "one details object, or True or False")
+    return hook(argument, value, "one details object")
 
 
 def hook(argument: str, value: Any, takes: str) -> Any:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # takes a twentieth of the time at most, however slow the disk is, and is no older than some seconds. Made-up figures.
 SAVE_SHARE = 0.05
 SAVE_SECONDS_LEAST, SAVE_SECONDS_MOST = 0.02, 5.0
+# How long the last writer waits for the one before.
+CLOSE_SECONDS = 1.0
 # More failed ids than a token can hold (2 KB, four bytes each at least), even when those that it came with succeed.
 FAILED_IDS_KEPT = 1_100
 # How many failures are kept where evaluations are not: what is kept must not grow with the run. A made-up figure.
@@ -225,6 +227,7 @@ class Book:
                 return
             self._behind_page = stretch.page
             self._stretches.popleft()
+            self._moved()  # page by page, so that a token which will not fit later has come as far as it can
 
     # -- the token -------------------------------------------------------------------------------------------------
 
@@ -239,10 +242,19 @@ class Book:
         with self._lock:
             return self._moved()
 
-    def holds_back(self) -> bool:
-        """Whether the token has stayed behind what is done, for want of room."""
+    def retry(self) -> BatchEvaluationResumeToken | None:
+        """With this a later call runs the failed items again; None when there are none that have an id.
+
+        Those alone, or, when the token could not name them all, all that follows the last that it names.
+        """
         with self._lock:
-            return self._overflows or list(self._failed_ids) != self._moved().failed_ids
+            token = self._moved()
+            if not self._failed_ids:
+                return None
+            if self._overflows or list(self._failed_ids) != token.failed_ids:
+                return token
+            only_failed: BatchEvaluationResumeToken = token.replaced(only_failed=True)
+            return only_failed
 
     def _moved(self) -> BatchEvaluationResumeToken:
         """The token, moved on as far as it can be; the lock is held."""
@@ -297,9 +309,17 @@ class Book:
 
     def close(self) -> None:
         """Write the checkpoint a last time: what ends later must not touch a file that may be another run's by then."""
-        with self._saving:
-            self._write_now()
-            self._save = None
+        if self._saving.acquire(True, CLOSE_SECONDS):  # else somebody writes, on a disk that hangs
+            try:
+                self._write_now()
+            finally:
+                self._saving.release()
+        self._save = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing will be written any more."""
+        return self._save is None
 
     def stats(self) -> list[EvaluatorStats]:
         """One row an evaluator by position, then the composite's."""
