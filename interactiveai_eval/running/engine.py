@@ -164,6 +164,7 @@ class Engine:
         self.threads = threads
         self.lane = lane
         self.clock = lane.clock
+        threads.remind = lane.remind
         self._remote = remote
         self._flows: set[_RunningFlow] = set()
         self._alarms: list[Alarm] = []
@@ -286,7 +287,11 @@ class Engine:
         mine = None
         for call in calls:
             if call.is_coroutine:
-                self.lane.post(self._begin, call)
+                self.lane.post_unheard(self._begin, call)
+                # While more jobs wait, they may have coroutines to begin as well; each switch of threads costs as
+                # much as an item. Asked after the post: who stops watching looks at what was posted afterwards.
+                if not self.threads.is_watched:
+                    self.lane.remind()
             elif self._remote is not None and not call.stays_here:
                 self._remote.begin(call, self._set_timeout, self._end_and_advance)
             elif mine is None:

@@ -51,7 +51,15 @@ class Lane:
     def post(self, function: Callable[[Any], None], argument: Any) -> None:
         """Have `function(argument)` called on the loop's thread, soon and in order; it must not raise."""
         self._inbox.append((function, argument))
-        if not self._posted:
+        self.remind()
+
+    def post_unheard(self, function: Callable[[Any], None], argument: Any) -> None:
+        """Like `post`, but the loop's thread is called only with the next `remind`: one call for many posts."""
+        self._inbox.append((function, argument))
+
+    def remind(self) -> None:
+        """Call the loop's thread if anything waits for it."""
+        if self._inbox and not self._posted:
             self._posted = True
             self._call_owner()
 
