@@ -250,24 +250,32 @@ class ItemRuns:
             "trace_id": run.trace.trace_id,
             "duration_seconds": run.seconds,
         }
-        await self._score(run, plan.evaluators, 0, values)
-        if plan.composite is not None and run.evaluations:
+        functions, first = plan.evaluators, 0
+        while functions:
+            calls, spans = self._scoring(run, functions, first, values)
+            await Calls(*calls)
+            self._judge(run, functions, first, calls, spans)
+            if plan.composite is None or first or not run.evaluations:
+                return
             values["evaluations"] = list(run.evaluations)
-            await self._score(run, [plan.composite], len(plan.evaluators), values)
+            functions, first = [plan.composite], len(plan.evaluators)
 
-    async def _score(
+    def _scoring(
         self, run: _OneRun, functions: list[UserFunction], first: int, values: Mapping[str, Any]
-    ) -> None:
-        """Call the functions, the first of which is the evaluator at position `first`, and take what they return."""
-        if not functions:
-            return
+    ) -> tuple[list[Call], list[Span]]:
+        """The calls of some evaluators, the first of which is at position `first`, and their spans."""
         timeout = self._plan.evaluator_timeout_seconds
         spans = [self._recorder.open_evaluator(run.trace, f, position) for position, f in enumerate(functions, first)]
         calls = [
             self._call(run, function, own_arguments(function, values), span, timeout)
             for function, span in zip(functions, spans)
         ]
-        await Calls(*calls)
+        return calls, spans
+
+    def _judge(
+        self, run: _OneRun, functions: list[UserFunction], first: int, calls: list[Call], spans: list[Span]
+    ) -> None:
+        """Take what the calls of `_scoring` returned. Raises Failed when the run was stopped meanwhile."""
         for position, (function, call, span) in enumerate(zip(functions, calls, spans), first):
             if call.ending == CANCELLED:
                 raise Failed("cancelled", cancelled_failure("its evaluators"))

@@ -89,10 +89,6 @@ class Lane:
         self._tasks.add(task)
         return task
 
-    def has(self, task: asyncio.Task[Any]) -> bool:
-        """Whether a task of `start` has not been `ended` yet."""
-        return task in self._tasks
-
     def ended(self, task: asyncio.Task[Any]) -> None:
         """Forget a task of `start`; called by its coroutine at its very end, which is cheaper than a callback."""
         self._tasks.discard(task)
