@@ -35,8 +35,15 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def timeout_failure(what: str, call: Call) -> Failure:
-    """The failure of a call that took too long."""
+    """The failure of a call that took too long, or that an executor had no worker for."""
+    if never_began(call):
+        return Failure("NoWorkerFree", f"no worker was free: {what} was not called, as all workers are in other calls")
     return Failure("TimeoutError", f"{what} did not finish within {call.timeout_seconds:g} s")
+
+
+def never_began(call: Call) -> bool:
+    """Whether a call that was given up only waited for a worker of the executor."""
+    return not call.start_ns and not call.is_coroutine
 
 
 def cancelled_failure(what: str) -> Failure:

@@ -14,7 +14,7 @@ from ..tracing.spans import Span
 from .calls import UserFunction, own_arguments
 from .checkpoint import Finished, entry_to_result, result_to_entry
 from .engine import CANCELLED, RETURNED, TIMED_OUT, Call, Calls, Pause
-from .failures import Failure, cancelled_failure, failure_of, timeout_failure
+from .failures import Failure, cancelled_failure, failure_of, never_began, timeout_failure
 from .measures import EvaluatorRun
 from .outbox import Parcel
 from .scoring import evaluations_from
@@ -208,6 +208,9 @@ class ItemRuns:
                 run.task_end_ns = call.start_ns + int(call.seconds * 1e9)
                 return call.value
             failed = self._failed_call(call)
+            if call.ending == TIMED_OUT and never_began(call):
+                run.attempts, run.seconds = run.attempts - 1, 0.0
+                raise failed
             if failed.stage == "cancelled" or run.attempts > plan.task_retries or not self._may_retry(call):
                 raise failed
             span.note_error(failed.failure.error_type, failed.failure.message, traceback=failed.failure.traceback)
@@ -215,7 +218,7 @@ class ItemRuns:
 
     def _failed_call(self, call: Call) -> Failed:
         if call.ending == TIMED_OUT:
-            return Failed("timeout", timeout_failure("the task", call))
+            return Failed("task" if never_began(call) else "timeout", timeout_failure("the task", call))
         if call.ending == CANCELLED:
             return Failed("cancelled", cancelled_failure("the task"))
         error = call.error
