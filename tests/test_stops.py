@@ -572,16 +572,96 @@ def test_tasks_that_user_code_leaves_on_the_runs_loop_are_cancelled():
     assert run(program).splitlines() == ["cancelled", "over"]
 
 
-def test_an_exception_that_takes_no_attributes_ends_the_run_as_run_stopped(client):
-    class Frozen(Exception):
-        def __setattr__(self, name, value):
-            raise AttributeError(name)
+class Frozen(Exception):
+    def __setattr__(self, name, value):
+        raise AttributeError(name)
 
+
+class Silent(Exception):
+    def __setattr__(self, name, value):
+        pass
+
+
+class Leaving(Exception):
+    def __setattr__(self, name, value):
+        raise SystemExit(name)
+
+
+class Fixed(Exception):
+    result = property(lambda self: None)
+
+
+class FrozenInterrupt(KeyboardInterrupt):
+    result = property(lambda self: None)
+
+
+@pytest.mark.parametrize("kind", [Frozen, Silent, Leaving, Fixed, FrozenInterrupt])
+def test_an_exception_that_takes_no_attributes_is_the_cause_of_one_that_has_the_result(client, kind):
     def on_result(outcome):
-        raise Frozen
+        raise kind
 
-    with pytest.raises(RunStopped, match="Frozen") as stopped:
+    ending = KeyboardInterrupt if issubclass(kind, KeyboardInterrupt) else RunStopped
+    with pytest.raises(ending, match=f"the run ended in {kind.__name__}") as stopped:
         client.run_experiment(name="frozen", data=[{"input": 1}], task=lambda *, item: 1, on_result=on_result)
 
     assert len(stopped.value.result.item_results) == 1
-    assert isinstance(stopped.value.__cause__, Frozen)
+    assert isinstance(stopped.value.__cause__, kind)
+
+
+def test_a_system_exit_in_a_task_of_a_coroutine_is_for_those_that_await_it(client, caplog):
+    """asyncio keeps it in the task and lets it end the loop too."""
+    left = []
+
+    async def leaves():
+        raise SystemExit(4)
+
+    async def leaves_when_cancelled():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise SystemExit(5) from None
+
+    async def task(*, item):
+        left.append(asyncio.ensure_future(leaves_when_cancelled()))
+        exiting = asyncio.ensure_future(leaves())
+        if item["input"] == 1:
+            await exiting
+        await asyncio.sleep(0)
+        return exiting.done() and type(exiting.exception()).__name__
+
+    result = client.run_experiment(name="exit", data=[{"input": number} for number in range(3)], task=task)
+
+    assert [item.output for item in result.item_results] == ["SystemExit"] * 2 and result.completed
+    (failure,) = result.item_failures
+    assert (failure.index, failure.stage, failure.error_type, failure.message) == (1, "task", "SystemExit", "4")
+    assert [type(one.exception()) for one in left] == [SystemExit] * 3
+
+
+EXITING_HANDLER = """
+    import asyncio, os, signal, sys
+    from interactiveai_eval import Interactive
+
+    def handler(number, frame):
+        sys.exit(9)
+
+    async def blocks():
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(10_000_000):
+            pass
+
+    async def task(*, item):
+        try:
+            await asyncio.ensure_future(blocks())
+        except SystemExit:
+            return "swallowed"
+
+    signal.signal(signal.SIGTERM, handler)
+    try:
+        Interactive.local().run_experiment(name="exit", data=[{"input": 1}], task=task)
+    except SystemExit as stop:
+        print(stop.code, stop.result.item_results)
+"""
+
+
+def test_a_handler_of_the_application_that_exits_in_a_task_of_a_coroutine_ends_the_run():
+    assert run(EXITING_HANDLER) == "9 []\n"
