@@ -365,6 +365,9 @@ def with_result(stopped: BaseException, result: Any) -> BaseException:
             if isinstance(refusal, KeyboardInterrupt):  # asked again: nobody waits
                 raise
     text = f"the run ended in {type(stopped).__name__}"
-    problem: Any = KeyboardInterrupt(text) if isinstance(stopped, KeyboardInterrupt) else RunStopped(text, result=result)
-    problem.result, problem.__cause__ = result, stopped
+    problem: Any = RunStopped(text, result=result)
+    if isinstance(stopped, KeyboardInterrupt):
+        problem = KeyboardInterrupt(text)
+        problem.result = result
+    problem.__cause__ = stopped
     return problem  # type: ignore[no-any-return]

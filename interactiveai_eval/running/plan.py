@@ -162,5 +162,6 @@ def _retry_rule(value: Any) -> Callable[[BaseException], bool]:
             type(error) is RemoteError and not names.isdisjoint(error.type_names)
         )
     if callable(value) and not isinstance(value, type):
-        return lambda error: bool(value(error))
+        says = hook("retry_on", value, "the exception")
+        return lambda error: bool(says(error))
     raise ArgumentError("retry_on", value, "must be exception types or a function of the exception")
