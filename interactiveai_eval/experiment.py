@@ -28,6 +28,7 @@ from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, masked_evaluati
 from .running.remote import RemoteLane
 from .running.schedule import Schedule
 from .running.scoring import create_evaluator_from_autoevals
+from .running.waits import Rhythm
 from .service.scores import Unsendable, score_body
 from .tracing.context import current
 
@@ -117,13 +118,14 @@ class _Run:
             progress = Progress(plan.progress, name=plan.name, total=plan.total, clock=self._clock)
             collector = Collector(plan, progress, stop=stop, failed=self._failed)
             recorder = self._recorder()
-            items = self._item_runs(recorder, collector)
+            rhythm = None if plan.rate_limit is None else Rhythm(self._clock, plan.rate_limit)
+            items = self._item_runs(recorder, collector, rhythm)
             self._schedule = Schedule(
                 self._engine,
                 item_source(plan.data, plan.repetitions, self._context),
                 items.run,
                 limit=plan.max_concurrency,
-                rate_limit=plan.rate_limit,
+                rhythm=rhythm,
                 may_start=None if deadline is None else lambda: self._is_time_for(collector, deadline),
                 total=plan.total,
                 interrupted=stop,
@@ -166,7 +168,7 @@ class _Run:
             is_sent=lambda trace_id: services.tracing_enabled and services.is_sampled(trace_id),
         )
 
-    def _item_runs(self, recorder: Recorder, collector: Collector) -> ItemRuns:
+    def _item_runs(self, recorder: Recorder, collector: Collector, rhythm: Rhythm | None) -> ItemRuns:
         plan = self._plan
         return ItemRuns(
             plan,
@@ -175,6 +177,7 @@ class _Run:
             outbox=self._outbox,
             collector=collector,
             checkpoint=self._checkpoint,
+            rhythm=rhythm,
             link=self._services.api.create_dataset_run_item,
             link_body={
                 "runName": self._run_name,

@@ -834,6 +834,7 @@ def test_an_evaluator_that_hangs_is_a_failure_of_that_evaluator():
 
 def test_the_rate_limit_spaces_the_starts():
     clock = ManualClock(jumps=True)
+    clock.advance(100)
     starts = []
 
     with Interactive.local(clock=clock) as client:
@@ -842,6 +843,32 @@ def test_the_rate_limit_spaces_the_starts():
         )
 
     assert [round(start - starts[0], 6) for start in starts] == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def test_the_rate_limit_counts_retries():
+    clock = ManualClock(jumps=True)
+    tried = set()
+
+    def task(*, item):
+        if item["input"] not in tried:
+            tried.add(item["input"])
+            raise ConnectionError("again")
+
+    with Interactive.local(clock=clock) as client:
+        client.run_experiment(name="slow", data=numbers(6), task=task, rate_limit=1, task_retries=1)
+
+    assert 11 <= clock.monotonic() <= 14  # twelve attempts; six items and a retry are over after 5.5 s
+
+
+def test_items_out_of_a_checkpoint_do_not_wait_for_the_rate_limit(tmp_path):
+    def run(items):
+        clock = ManualClock(jumps=True)
+        settings = {"name": "slow", "task": doubled, "rate_limit": 1, "checkpoint": tmp_path / "journal"}
+        with Interactive.local(clock=clock) as client:
+            return len(client.run_experiment(data=numbers(items), **settings).item_results), clock.monotonic() <= 2
+
+    assert run(5) == (5, False)
+    assert run(7) == (7, True)
 
 
 def test_a_time_budget_ends_the_run_with_what_there_is():

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .outbox import Outbox
     from .plan import Plan
     from .recording import ItemTrace, Recorder
+    from .waits import Rhythm
 
 LINK_ATTEMPTS = 3
 
@@ -58,6 +59,7 @@ class ItemRuns:
         outbox: Outbox,
         collector: Collector,
         checkpoint: Checkpoint | None,
+        rhythm: Rhythm | None,
         link: Callable[[dict[str, Any]], str],
         link_body: Mapping[str, Any],
         base_context: Context,
@@ -65,7 +67,8 @@ class ItemRuns:
     ) -> None:
         """`link(body)` links a data set item to its trace and returns the data set run's id.
 
-        `link_body` is what all links say of the run. User code runs in copies of `base_context`.
+        `link_body` is what all links say of the run. User code runs in copies of `base_context`. The first attempt of
+        an item has the turn of `rhythm` that its start took; others take one.
         """
         self._plan = plan
         self._engine = engine
@@ -74,6 +77,7 @@ class ItemRuns:
         self._outbox = outbox
         self._collector = collector
         self._checkpoint = checkpoint
+        self._rhythm = rhythm
         self._link_item = link
         self._link_body = link_body
         self._context = base_context
@@ -128,6 +132,8 @@ class ItemRuns:
             run.number, finished = self._checkpoint.take(run.key, work.repetition, work.index)
             run.trace = self._recorder.begin(f"{run.number}:{work.repetition}:{run.key}")
             if finished is not None:
+                if self._rhythm is not None:
+                    self._rhythm.give_back()
                 await self._restore(run, finished)
                 return
         began = self._clock.monotonic()
@@ -215,6 +221,8 @@ class ItemRuns:
                 raise failed
             span.note_error(failed.failure.error_type, failed.failure.message, traceback=failed.failure.traceback)
             await Pause(wait_seconds(run.attempts))
+            if self._rhythm is not None:
+                await Pause(self._rhythm.take_turn())
 
     def _failed_call(self, call: Call) -> Failed:
         if call.ending == TIMED_OUT:
