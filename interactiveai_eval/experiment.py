@@ -15,7 +15,7 @@ from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, 
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .result import ExperimentResult
 from .running.calls import chosen
-from .running.checkpoint import Checkpoint
+from .running.checkpoint import Checkpoint, known_as
 from .running.collector import Collector
 from .running.driver import Driver, run_here, run_on_loop, with_result
 from .running.engine import Call, Calls
@@ -153,6 +153,8 @@ class _Run:
             "run_name": plan.run_name,
             "experiment_id": plan.experiment_id,
             "evaluators": plan.scoring_names,
+            "task": known_as(plan.task.function),
+            "evaluator_functions": [known_as(function.function) for function in plan.item_functions[1:]],
         }
         return Checkpoint(plan.checkpoint, fixed, {"run_name": self._run_name, "experiment_id": self._experiment_id})
 
