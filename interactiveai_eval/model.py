@@ -419,8 +419,8 @@ class DeliveryReport(Value):
     """What became of everything that was handed in for delivery.
 
     `acknowledged` (the server took it), `pending` (kept, not yet taken), `rejected` (refused for good) and `skipped`
-    (left out on purpose) add up to what was handed in. `by_kind` splits the four by "scores", "spans" and "links";
-    `problems` lists everything that is not acknowledged.
+    (left out on purpose) add up to what was handed in. `by_kind` splits the four by "scores", "spans" and "links" (one
+    for each repetition of an item; of these a data set run keeps the last); `problems` lists everything that is not acknowledged.
     """
 
     __slots__ = ("acknowledged", "pending", "rejected", "skipped", "by_kind", "problems")

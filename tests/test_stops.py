@@ -665,3 +665,33 @@ EXITING_HANDLER = """
 
 def test_a_handler_of_the_application_that_exits_in_a_task_of_a_coroutine_ends_the_run():
     assert run(EXITING_HANDLER) == "9 []\n"
+
+
+UNDER_ASYNCIO_RUN = """
+    import asyncio, os, signal, threading
+    from interactiveai_eval import Interactive
+
+    async def task(*, item):
+        if item["input"] == 2:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+            await asyncio.sleep(30)
+        return item["input"]
+
+    async def main():
+        data = [{"input": number} for number in range(5)]
+        try:
+            await Interactive.local().run_experiment_async(name="stop", data=data, task=task, max_concurrency=1)
+        except asyncio.CancelledError as stop:
+            print([item.output for item in stop.result.item_results])
+            raise
+
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt as stop:
+        print(hasattr(stop, "result"))
+"""
+
+
+def test_an_interrupt_under_asyncio_run_has_its_result_where_the_run_is_awaited():
+    """The README says so: what leaves `asyncio.run` is an exception of its own."""
+    assert run(UNDER_ASYNCIO_RUN) == "[0, 1]\nFalse\n"
