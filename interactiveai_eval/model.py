@@ -420,7 +420,7 @@ class DeliveryReport(Value):
 
     `acknowledged` (the server took it), `pending` (kept, not yet taken), `rejected` (refused for good) and `skipped`
     (left out on purpose) add up to what was handed in. `by_kind` splits the four by "scores", "spans" and "links" (one
-    for each repetition of an item; of these a data set run keeps the last); `problems` lists everything that is not acknowledged.
+    a repetition of an item; a data set run keeps the last); `problems` lists everything that is not acknowledged.
     """
 
     __slots__ = ("acknowledged", "pending", "rejected", "skipped", "by_kind", "problems")
