@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -423,14 +424,32 @@ def test_an_empty_file_imports_nothing(folder):
     assert (done.returncode, done.stdout) == (0, "imported nothing\n")
 
 
-def test_a_store_that_is_none_gives_exit_code_3_and_keeps_the_old_export(traces):
-    (traces / "old.jsonl").write_text("old")
+EVERY_STORE_USER = [
+    ("run", "tasks:shout", "--data", "good.jsonl"),
+    ("batch", "tasks:shout", "--evaluator", "tasks:shout"),
+    ("demo", "--limit", "1"),
+    ("import", "t.jsonl"),
+    ("export", "--output", "old.jsonl"),
+]
 
-    for arguments in (("import", "t.jsonl"), ("export", "--output", "old.jsonl")):
-        done = command(traces, *arguments, "--store", "tasks.py")
-        assert (done.returncode, done.stdout) == (3, "")
-        assert done.stderr.startswith("error: store 'tasks.py': it is not an SQLite database")
+
+@pytest.mark.parametrize("arguments", EVERY_STORE_USER)
+def test_a_store_that_cannot_be_opened_gives_exit_code_2_with_every_command(traces, arguments):
+    """Nothing was run: what the help says of 2."""
+    (traces / "old.jsonl").write_text("old")
+    (traces / "folder").mkdir()
+
+    for store, reason in (("tasks.py", "store 'tasks.py': it is not an SQLite database"), ("folder", ".*is a")):
+        message = refused(traces, *arguments, "--store", store)
+        assert re.match(f"error: --store='{store}': {reason}", message)
     assert (traces / "old.jsonl").read_text() == "old"
+
+
+def test_a_store_of_the_environment_that_cannot_be_opened_gives_exit_code_2(folder):
+    environment = {"INTERACTIVEAI_BASE_URL": "local:tasks.py"}
+    done = command(folder, "run", "tasks:shout", "--data", "good.jsonl", environment=environment)
+
+    assert done.returncode == 2 and "store 'tasks.py': it is not an SQLite database" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["run", "demo", "import", "export"])
