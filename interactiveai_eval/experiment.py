@@ -199,7 +199,8 @@ class _Run:
         limit, total = self._plan.fail_on_error, self._plan.total
         if limit is None or self.driver.stopped is not None:
             return
-        if (limit >= 1 and failed >= limit) or (limit < 1 and total is not None and failed >= limit * total):
+        is_share = isinstance(limit, float)
+        if (not is_share and failed >= limit) or (is_share and total is not None and failed >= limit * total):
             self.driver.stop(_too_many(failed, limit))
 
     # -- the way back ----------------------------------------------------------------------------------------------
@@ -342,7 +343,7 @@ class _Run:
                 result=result,
             ) from source_error
         limit = self._plan.fail_on_error
-        if stopped is None and limit is not None and limit < 1:
+        if stopped is None and isinstance(limit, float):
             given, failed = self._counted
             stopped = _too_many(failed, limit) if failed and failed >= limit * given else None
         if stopped is None:
@@ -368,7 +369,7 @@ def _own_copy(result: ExperimentItemResult) -> ExperimentItemResult:
 
 
 def _too_many(failed: int, limit: float) -> TooManyFailuresError:
-    bound = f"a share of {limit!r}" if limit < 1 else f"{limit:g}"
+    bound = f"a share of {limit!r}" if isinstance(limit, float) else str(limit)
     return TooManyFailuresError(f"{failed} of the items failed; fail_on_error ends the run at {bound}", result=None)
 
 

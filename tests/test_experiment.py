@@ -316,7 +316,13 @@ def test_fail_on_error_true_stops_at_the_first_failure(client):
     assert len(stopped.value.result.item_failures) == 1 and not stopped.value.result.completed
 
 
-@pytest.mark.parametrize("limit, failing, stops", [(3, 2, False), (3, 3, True), (0.5, 4, False), (0.5, 5, True)])
+@pytest.mark.parametrize(
+    "limit, failing, stops",
+    [
+        (3, 2, False), (3, 3, True), (0.5, 4, False), (0.5, 5, True),
+        (1, 1, True), (1.0, 9, False), (1.0, 10, True), (False, 10, False),
+    ],
+)  # fmt: skip
 def test_fail_on_error_as_count_and_as_share(client, limit, failing, stops):
     def task(*, item):
         if item["input"] < failing:
@@ -993,8 +999,11 @@ def takes_nothing():
         ({"task_retries": -1}, "task_retries=-1: must be a whole number of at least 0"),
         ({"retry_on": "ValueError"}, "retry_on='ValueError': must be exception types or a function"),
         ({"rate_limit": 0}, "rate_limit=0: must be a number above 0"),
-        ({"fail_on_error": -1}, "fail_on_error=-1: must be True, a share between 0 and 1, or a whole number"),
-        ({"fail_on_error": 1.5}, "fail_on_error=1.5: must be True, a share"),
+        ({"fail_on_error": -1}, "fail_on_error=-1: must be True (the first failure), a whole number of failures, or a sha"),
+        ({"fail_on_error": 1.5}, "fail_on_error=1.5: must be True"),
+        ({"fail_on_error": 2.0}, "or a share of the items above 0.0 and up to 1.0"),
+        ({"fail_on_error": 0}, "fail_on_error=0: must be True"),
+        ({"fail_on_error": 0.0}, "fail_on_error=0.0: must be True"),
         ({"checkpoint": 5}, "checkpoint=5: must be a path"),
         ({"time_budget": float("nan")}, "time_budget=nan: must be a number above 0"),
         ({"executor": "pool"}, "executor='pool': must be a concurrent.futures.Executor"),
