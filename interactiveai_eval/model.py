@@ -9,7 +9,7 @@ from .errors import ArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from .tally import RunTally
@@ -56,6 +56,9 @@ class Value:
         if key in self._fields:
             return getattr(self, key)
         raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)  # as a dict does, which it can be read like
 
     def __contains__(self, key: object) -> bool:
         return key in self._fields

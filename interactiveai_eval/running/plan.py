@@ -144,7 +144,7 @@ def _failure_limit(value: Any) -> float | None:
         return None
     if (isinstance(value, int) and value >= 1) or (isinstance(value, float) and 0.0 < value <= 1.0):
         return int(value) if isinstance(value, int) else float(value)
-    fix = "must be True (the first failure), a whole number of failures, or a share of the items above 0.0 and up to 1.0"
+    fix = "must be True (the first failure), a whole number of failures, or a share of the items up to 1.0 (of all)"
     raise ArgumentError("fail_on_error", value, fix)
 
 
