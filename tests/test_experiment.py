@@ -5,6 +5,7 @@ import asyncio
 import functools
 import json
 import threading
+import time
 
 import pytest
 
@@ -836,6 +837,30 @@ def test_an_evaluator_that_hangs_is_a_failure_of_that_evaluator():
 
     assert [e.name for e in result.item_results[0].evaluations] == ["exact"]
     assert result.item_results[0].evaluator_failures[0].message == "<lambda> did not finish within 5 s"
+
+
+@pytest.mark.parametrize("form", ["plain form", "awaitable form"])
+def test_a_coroutine_that_blocks_past_its_timeout_has_timed_out(client, form):
+    """Nobody could end it, since it held the loop; that its value came in the end makes it no success."""
+
+    async def blocks(*, item):
+        time.sleep(0.2 if item["input"] else 0.0)
+        return item["input"]
+
+    async def judge(*, output):
+        time.sleep(0.2)
+
+    settings = {"name": "block", "data": numbers(2), "task": blocks, "evaluators": [judge], "max_concurrency": 1}
+    settings |= {"task_timeout": 0.15, "evaluator_timeout": 0.15}
+    if form == "plain form":
+        result = client.run_experiment(**settings)
+    else:
+        result = asyncio.run(client.run_experiment_async(**settings))
+
+    (failure,) = result.item_failures
+    assert (failure.index, failure.stage, failure.message) == (1, "timeout", "the task did not finish within 0.15 s")
+    (missed,) = result.item_results[0].evaluator_failures
+    assert (missed.error_type, missed.message) == ("TimeoutError", "judge did not finish within 0.15 s")
 
 
 def test_the_rate_limit_spaces_the_starts():

@@ -14,7 +14,7 @@ from ..tracing.spans import Span
 from .calls import UserFunction, own_arguments
 from .checkpoint import Finished, entry_to_result, result_to_entry
 from .engine import CANCELLED, RETURNED, TIMED_OUT, Call, Calls, Pause
-from .failures import Failure, cancelled_failure, failure_of, never_began, timeout_failure
+from .failures import Failure, cancelled_failure, failure_of, never_began, overran, timeout_failure
 from .measures import EvaluatorRun
 from .outbox import Parcel
 from .scoring import evaluations_from
@@ -210,7 +210,7 @@ class ItemRuns:
             if run.attempts == 1 and call.start_ns:
                 span.start_ns = call.start_ns
             run.seconds = call.seconds if call.ending == RETURNED else plan.task_timeout_seconds or 0.0
-            if call.ending == RETURNED and call.error is None:
+            if call.ending == RETURNED and call.error is None and not overran(call):
                 run.task_end_ns = call.start_ns + int(call.seconds * 1e9)
                 return call.value
             failed = self._failed_call(call)
@@ -225,7 +225,7 @@ class ItemRuns:
                 await Pause(self._rhythm.take_turn())
 
     def _failed_call(self, call: Call) -> Failed:
-        if call.ending == TIMED_OUT:
+        if overran(call):
             return Failed("task" if never_began(call) else "timeout", timeout_failure("the task", call))
         if call.ending == CANCELLED:
             return Failed("cancelled", cancelled_failure("the task"))
@@ -439,7 +439,7 @@ class _OneRun:
 
 def judged(function: UserFunction, call: Call) -> tuple[list[Evaluation], EvaluatorFailure | None]:
     """What a finished call of an evaluator amounts to: evaluations, or the failure of that evaluator."""
-    if call.ending == TIMED_OUT:
+    if overran(call):
         failure = timeout_failure(function.name, call)
     elif call.ending == CANCELLED:
         failure = cancelled_failure(function.name)

@@ -1,6 +1,7 @@
 """`@observe`: every call of a function becomes a span, with its arguments as input and its result as output."""
 from __future__ import annotations
 
+import sys
 from functools import wraps
 
 from .._log import warn
@@ -203,7 +204,8 @@ class _StreamSpan:
         self._observed._end_stream(self.span, self._items, error)
 
     def __del__(self) -> None:
-        if not self._begun:  # the stream was dropped before its first step: nothing of it ran, and it was called
+        # The stream was dropped before its first step: nothing of it ran, but it was called.
+        if not self._begun and not sys.is_finalizing():
             self.span.end()
 
 
