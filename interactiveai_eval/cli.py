@@ -57,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Raises SystemExit where argparse does: for --help, --version and arguments that cannot be parsed.
     """
-    options, unknown = _parser().parse_known_args(arguments)
-    if unknown:
-        options.parser.error(_unknown_text(options.parser, unknown[0]))
     try:
+        options, unknown = _parser().parse_known_args(arguments)
+        if unknown:
+            options.parser.error(_unknown_text(options.parser, unknown[0]))
         return _carry_out(options)
     except BrokenPipeError:
         _turn_off_stdout()  # whoever read our output has left
@@ -194,7 +194,7 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
         from . import __version__
 
-        print(__version__)
+        _print(__version__, sys.stdout)
         parser.exit()
 
 
@@ -243,7 +243,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         from .reporting.documents import record_to_json
 
-        sys.stdout.writelines(record_to_json(result))
+        with _writing():
+            if sys.stdout is not None:
+                sys.stdout.writelines(record_to_json(result))
         options.json = False  # the one document is out; what fails from here on is a line on stderr alone
     else:
         _print(result.format(), sys.stdout)

@@ -403,6 +403,19 @@ def test_machines_get_counts_of_import_and_export(traces):
     assert (both.returncode, both.stderr) == (2, "error: --output='-': --json takes stdout; name a file\n")
 
 
+def test_a_run_without_any_stdout_is_no_error(folder):
+    ends_without = "import sys; sys.stdout = None; from interactiveai_eval.cli import main; sys.exit(main(sys.argv[1:]))"
+    for option in ([], ["--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", ends_without, "run", "tasks:shout", "--data", "good.jsonl", *option],
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT,
+            cwd=folder,
+        )
+        assert (done.returncode, done.stdout) == (0, "") and "error" not in done.stderr.lower()
+
+
 def test_a_bad_line_of_traces_makes_no_store(traces):
     bad = (traces / "t.jsonl").read_text() + '{"id": "t9"}\n'
     (traces / "bad.jsonl").write_text(bad)
@@ -524,15 +537,24 @@ def test_the_demonstration_can_be_short_kept_and_read_by_machines(folder):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_under_the_output_is_one_line_and_exit_code_3(tmp_path):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("demo", "--json", "--limit", "1"),
+        ("run", "tasks:shout", "--data", "good.jsonl"),
+        ("run", "tasks:shout", "--data", "good.jsonl", "--json"),
+        ("--version",),
+    ],
+)
+def test_a_full_disk_under_the_output_is_one_line_and_exit_code_3(folder, arguments):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "interactiveai_eval", "demo", "--json", "--limit", "1"],
+            [sys.executable, "-u", "-m", "interactiveai_eval", *arguments],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             env=ENVIRONMENT,
-            cwd=tmp_path,
+            cwd=folder,
         )
 
     assert (done.returncode, done.stderr) == (3, "error: the output cannot be written: No space left on device\n")

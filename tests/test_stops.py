@@ -419,31 +419,40 @@ def test_a_time_budget_ends_run_evaluators_too(client):
     assert not result.completed and len(result.item_results) == 1
 
 
+HANGING_HOOK = """
+    import os, sys, time
+    from interactiveai_eval import Interactive
+
+    def hook(_):
+        print("hanging", flush=True)
+        time.sleep(60)
+
+    def task(*, item):
+        if sys.argv[1] == "retry_on":
+            raise ValueError
+        return 1
+
+    try:
+        Interactive.local().run_experiment(
+            name="hook", data=[{"input": 1}] * 3, task=task, task_retries=1, max_concurrency=1, **{sys.argv[1]: hook}
+        )
+    except KeyboardInterrupt as stop:
+        result = stop.result
+        print(len(result.item_results), len(result.item_failures), result.completed, flush=True)
+        os._exit(0)  # threads in user code are daemons, but the interpreter's end may wait for its output
+"""
+
+
 def test_an_interrupt_during_a_hook_that_hangs_ends_the_run_with_its_result():
-    program = start(
-        """
-        import os, time
-        from interactiveai_eval import Interactive
+    hooks = {"on_result": "1 0 False\n", "progress": "1 0 False\n", "retry_on": "0 1 False\n"}
+    programs = {hook: start(HANGING_HOOK, hook) for hook in hooks}
+    for program in programs.values():
+        assert program.stdout.readline() == "hanging\n"
+        program.send_signal(signal.SIGINT)
 
-        def hook(outcome):
-            print("hanging", flush=True)
-            time.sleep(60)
+    ends = {hook: program.communicate(timeout=20) for hook, program in programs.items()}
 
-        try:
-            Interactive.local().run_experiment(
-                name="hook", data=[{"input": 1}] * 3, task=lambda *, item: 1, on_result=hook
-            )
-        except KeyboardInterrupt as stop:
-            print(len(stop.result.item_results) > 0, stop.result.completed, flush=True)
-            os._exit(0)  # threads in user code are daemons, but the interpreter's end may wait for its output
-        """
-    )
-    assert program.stdout.readline() == "hanging\n"
-    program.send_signal(signal.SIGINT)
-
-    out, err = program.communicate(timeout=20)
-
-    assert out == "True False\n", err
+    assert {hook: out for hook, (out, _) in ends.items()} == hooks, ends
 
 
 def test_a_time_budget_ends_the_wait_for_async_data(client):
