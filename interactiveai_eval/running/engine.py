@@ -29,10 +29,13 @@ if TYPE_CHECKING:
         def begin(
             self,
             call: Call,
-            started: Callable[[Call], None],
+            end_within: Callable[[Call, float | None], None],
             done: Callable[[Call, Any, BaseException | None, float], None],
         ) -> None:
-            """Start a call; `started(call)`, then `done(call, value, error, seconds)`, each once, on any thread."""
+            """Start a call; `done(call, value, error, seconds)` is called once, on any thread.
+
+            Until then `end_within(call, seconds)` may say when to give it up, again and again (None: not).
+            """
 
         def cancel(self, call: Call) -> None:
             """Nobody waits for this call any more."""
@@ -290,7 +293,7 @@ class Engine:
                 if not self.threads.is_watched:
                     self.lane.remind()
             elif self._remote is not None and not call.stays_here:
-                self._remote.begin(call, self._set_timeout, self._end_and_advance)
+                self._remote.begin(call, self._end_within, self._end_and_advance)
             elif mine is None:
                 mine = call
             else:
@@ -303,6 +306,14 @@ class Engine:
             call._alarm = self.alarm(
                 self.clock.monotonic() + call.timeout_seconds, partial(self._end_early, call, TIMED_OUT)
             )
+
+    def _end_within(self, call: Call, seconds: float | None) -> None:
+        """Have the call ended as TIMED_OUT so many seconds from now, whatever was said of it before; None: never."""
+        if call._alarm is not None:
+            call._alarm.cancel()
+            call._alarm = None
+        if seconds is not None and call.ending is None:
+            call._alarm = self.alarm(self.clock.monotonic() + seconds, partial(self._end_early, call, TIMED_OUT))
 
     def _run_plain(self, call: Call) -> _RunningFlow | bool | None:
         """Run a plain function here. Its flow when that may go on on this thread, else what a job returns."""
