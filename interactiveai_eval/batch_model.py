@@ -114,7 +114,9 @@ class BatchEvaluationResumeToken(Value):
     - `direction`: the order in which rows are read, "asc" or "desc"; None: not known yet.
     - `position`: {"time": ISO 8601 text, "ids": [`item_digest` of every item at that time that is done]}; all items
       before that time (in `direction`) are done. None: nothing is done.
-    - `failed_ids`: done items that failed, to be tried again first. `only_failed`: nothing but those is left.
+    - `failed_ids`: done items that failed, to be tried again before all others; but the last `failed_again` of them,
+      which failed when they were tried again, after all others: else those that never succeed could take up all that
+      a call may attempt. `only_failed`: nothing but those is left.
     - `counts`: cumulative counts by name. `evaluators_fingerprint`: a short text that changes with the evaluators.
     - `shard`: (k, n). `dataset_run`: (data set name, run name).
 
@@ -133,6 +135,7 @@ class BatchEvaluationResumeToken(Value):
         "direction",
         "position",
         "failed_ids",
+        "failed_again",
         "only_failed",
         "counts",
         "evaluators_fingerprint",
@@ -151,6 +154,7 @@ class BatchEvaluationResumeToken(Value):
     direction: str | None
     position: dict[str, Any] | None
     failed_ids: list[str]
+    failed_again: int
     only_failed: bool
     counts: dict[str, int]
     evaluators_fingerprint: str | None
@@ -171,6 +175,7 @@ class BatchEvaluationResumeToken(Value):
         direction: str | None = None,
         position: Mapping[str, Any] | None = None,
         failed_ids: Sequence[str] = (),
+        failed_again: int = 0,
         only_failed: bool = False,
         counts: Mapping[str, int] | None = None,
         evaluators_fingerprint: str | None = None,
@@ -185,6 +190,7 @@ class BatchEvaluationResumeToken(Value):
             "direction": direction,
             "position": position,
             "failed_ids": failed_ids,
+            "failed_again": failed_again,
             "only_failed": only_failed,
             "counts": {} if counts is None else counts,
             "evaluators_fingerprint": evaluators_fingerprint,
@@ -214,6 +220,7 @@ class BatchEvaluationResumeToken(Value):
         items_processed: int,
         failed_ids: Sequence[str],
         counts: Mapping[str, int],
+        failed_again: int = 0,
     ) -> BatchEvaluationResumeToken:
         """The token moved on to `position`, or this very token when the one moved on would not fit.
 
@@ -235,9 +242,15 @@ class BatchEvaluationResumeToken(Value):
             last_processed_id=last_id,
             items_processed=items_processed,
             failed_ids=failed_ids,
+            failed_again=failed_again,
             counts=counts,
         )
         return moved if moved.fits() else self
+
+    def by_tries(self) -> tuple[list[str], list[str]]:
+        """The failed ids that were tried once, and those that were tried again in vain, the least recent first."""
+        once = max(0, len(self.failed_ids) - self.failed_again)
+        return self.failed_ids[:once], self.failed_ids[once:]
 
     def fits(self) -> bool:
         """Whether the token keeps to its 4 KB, and its failed ids to their share of them.
@@ -357,6 +370,12 @@ def _texts(name: str, value: Any) -> list[str]:
     raise ArgumentError(name, value, "must be a list of texts")
 
 
+def _count(name: str, value: Any) -> int:
+    if type(value) is int and value >= 0:
+        return value
+    raise ArgumentError(name, value, "must be a whole number from 0")
+
+
 def _position(name: str, value: Any) -> dict[str, Any] | None:
     if value is None:
         return None
@@ -399,6 +418,7 @@ _OURS: dict[str, Callable[[str, Any], Any]] = {
     "direction": _direction,
     "position": _position,
     "failed_ids": _texts,
+    "failed_again": _count,
     "only_failed": _flag,
     "counts": _counts,
     "evaluators_fingerprint": _text,

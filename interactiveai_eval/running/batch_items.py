@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
+from functools import partial
 
 from .._ids import derived_id
 from ..batch_model import BatchItemFailure, EvaluatorInputs
@@ -95,14 +96,16 @@ class BatchItems:
                 stage = "cancelled"
             self._fail(work, outcome, Failed(stage, failure_of(error)))
         self._usual.add(self._engine.clock.monotonic() - began)
-        ends_stretch = self._book.ended(work, outcome)
+        work.row = None  # thousands may wait for their scores to arrive; what is large has been used
+        ending = outcome.ending()
+        ends_stretch = self._book.ended(work, outcome, ending)
         self._tell(work, outcome)
         if outcome.failure is None and bodies:
             self._outbox.put(
-                Parcel(scores=bodies, item_id=work.id, arrived=lambda: self._book.done(work, outcome))
+                Parcel(scores=bodies, item_id=work.id, arrived=partial(self._book.done, work, ending))
             )
         elif outcome.failure is None or outcome.failure.stage != "cancelled":
-            self._book.done(work, outcome)
+            self._book.done(work, ending)
         if ends_stretch:
             self._outbox.send_soon()
 

@@ -48,7 +48,7 @@ class BatchWork:
 
 
 class PageSource(Source):
-    """First the items that failed before, then the rows of page after page, at most `max_items` in all.
+    """Items that failed before, the rows of page after page, items that failed again; at most `max_items` in all.
 
     ApiError and TransportError are met with `max_retries` more attempts after growing waits; what fails then ends the
     source: `take` raises it, after all that was fetched before. `more()` is called when there is something to take for
@@ -65,9 +65,10 @@ class PageSource(Source):
         max_retries: int,
         max_items: int | None,
         shard: tuple[int, int] | None,
-        again: Sequence[str],
+        first: Sequence[str],
+        last: Sequence[str],
     ) -> None:
-        """`pages` is None when nothing but the items of `again` is left."""
+        """`first` and `last` are ids that failed before; `pages` is None when there is nothing between them."""
         self._engine = engine
         self._pages = pages
         self._book = book
@@ -76,7 +77,8 @@ class PageSource(Source):
         self._left = max_items
         self._shard = shard
         self._lock = allocate_lock()
-        self._waiting: deque[BatchWork] = deque(BatchWork(id, row=None) for id in again)
+        self._waiting: deque[BatchWork] = deque(BatchWork(id, row=None) for id in first)
+        self._last: deque[BatchWork] = deque(BatchWork(id, row=None) for id in last)
         self._fetching = False
         self._ended = pages is None
         self._error: BaseException | None = None
@@ -87,7 +89,8 @@ class PageSource(Source):
         with self._lock:
             if self._left == 0:
                 return END
-            found = self._waiting.popleft() if self._waiting else END if self._ended else LATER
+            waiting = self._waiting or (self._last if self._ended else ())
+            found = waiting.popleft() if waiting else END if self._ended else LATER
             error = self._error if found is LATER else None
             if isinstance(found, BatchWork):
                 self.taken += 1
@@ -112,7 +115,7 @@ class PageSource(Source):
 
     @property
     def is_empty(self) -> bool:
-        """Whether all that match were taken, as far as the server has said by now."""
+        """Whether all that match were taken, as far as the server has said by now; what failed again counts as that."""
         with self._lock:
             return self._ended and not self._waiting
 
