@@ -29,7 +29,6 @@ from interactiveai_eval import (
     Response,
     TransportError,
 )
-from interactiveai_eval.cli import main
 from interactiveai_eval.demo.gsm8k import accuracy
 from interactiveai_eval.demo.gsm8k_sample import MODELS
 from interactiveai_eval.testing import ManualClock
@@ -925,39 +924,6 @@ def test_runs_that_are_killed_again_and_again_end_with_the_scores_of_an_undistur
     with Interactive.local(store) as client:
         found = stored_scores(client)
     assert found == undisturbed and len(found) == ITEMS
-
-
-# -- the command line --------------------------------------------------------------------------------------------------
-
-
-def test_the_command_evaluates_a_store_and_goes_on_from_a_saved_result(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    with Interactive.local("traces.db") as client:
-        record(client, *[trace(number, tags=["a"] if number < 4 else []) for number in range(6)])
-    Path("judge.py").write_text(
-        "def inputs(item):\n    return {'input': item.input, 'output': item.output}\n"
-        "def long(*, output):\n    return len(str(output))\n"
-    )
-    known = ["batch", "judge.py:inputs", "--evaluator", "judge.py:long", "--store", "traces.db"]
-
-    assert main([*known, "--filter", '{"tags": ["a"]}', "--max-items", "3", "--output", "first.json"]) == 0
-    assert "Items processed: 3" in capsys.readouterr().out
-    assert main([*known, "--resume", "first.json", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["total_items_processed"] == 1
-    with Interactive.local("traces.db") as client:
-        assert len(scored(client)) == 4
-
-    Path("nothing.json").write_text("{}")
-    for wrong in (
-        ["--resume", "nothing.json"],
-        ["--resume", "none.json"],
-        ["--filter", "{"],
-        ["--store", "none.db"],
-        ["--output", "result.html"],
-        ["--evaluator", "judge.py:nobody"],
-    ):
-        assert main([*known, *wrong]) == 2, wrong
-        assert capsys.readouterr().err.startswith("error: ")
 
 
 # -- the model ---------------------------------------------------------------------------------------------------------
