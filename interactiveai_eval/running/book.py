@@ -157,7 +157,7 @@ class Book:
     def ended(self, work: BatchWork, outcome: Outcome, ending: Ending) -> bool:
         """Take what became of an item into the result; whether it is done is another matter.
 
-        True when a checkpoint could be written, were the scores of this item and those before it there.
+        True when its page is through: its scores are wanted there soon, for the checkpoint, and so that the end is near.
         """
         with self._lock:
             if work.stretch is not None:
@@ -177,7 +177,9 @@ class Book:
             for each in [failure, *outcome.troubles]:
                 if each is not None and (self._keep or len(self.failures) < FAILURES_KEPT):
                     self.failures.append(each)
-            return self._save is not None and (work.stretch is None or not work.stretch.open)
+            if work.stretch is None:
+                return self._save is not None
+            return not work.stretch.open
 
     def fetch_failed(self, error_type: str, message: str) -> None:
         """Note that a page could not be read, which ends the run."""
