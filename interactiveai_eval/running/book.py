@@ -157,7 +157,7 @@ class Book:
     def ended(self, work: BatchWork, outcome: Outcome, ending: Ending) -> bool:
         """Take what became of an item into the result; whether it is done is another matter.
 
-        True when its page is through: its scores are wanted there soon, for the checkpoint, and so that the end is near.
+        True when its page is through: its scores are wanted there soon, for the checkpoint and for a quick end.
         """
         with self._lock:
             if work.stretch is not None:
