@@ -10,13 +10,11 @@ from ..errors import ApiError, NotFoundError, TransportError
 from ..model import Evaluation
 from ..service.records import ObservationRecord, TraceRecord
 from ..service.scores import Unsendable, score_body
-from ..tracing.context import current
 from .book import Outcome
-from .calls import UserFunction, own_arguments
-from .engine import CANCELLED, TIMED_OUT, Call, Calls, Pause
+from .engine import CANCELLED, TIMED_OUT, Calls, Pause
 from .failures import Failure, cancelled_failure, failure_of, timeout_failure
-from .item_run import Failed, judged
-from .measures import EvaluatorRun
+from .item_run import Failed
+from .judging import Judges
 from .outbox import Parcel
 from .recording import masked_evaluation
 from .waits import fetch_wait_seconds
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from ..tracing.spans import Tracer
     from .batch_plan import BatchPlan
     from .book import Book
+    from .calls import UserFunction
     from .engine import Engine
     from .measures import UsualSeconds
     from .outbox import Outbox
@@ -67,7 +66,7 @@ class BatchItems:
         self._tracer = tracer
         self._outbox = outbox
         self._tracing_enabled = tracing_enabled
-        self._context = context
+        self._judges = Judges(context, stop=stop, timeout_seconds=plan.evaluator_timeout_seconds)
         self._stop = stop
         self._environment = environment
         self._book = book
@@ -204,7 +203,7 @@ class BatchItems:
     async def _inputs(self, row: Mapping[str, Any]) -> EvaluatorInputs:
         """What the mapper makes of the item. Raises Failed."""
         mapper = self._plan.mapper
-        call = self._call(mapper, {"item": self._record(row)})
+        call = self._judges.call(mapper, {"item": self._record(row)})
         await Calls(call)
         if call.ending == TIMED_OUT:
             raise Failed("mapper", timeout_failure("the mapper", call))
@@ -224,16 +223,9 @@ class BatchItems:
         self, work: BatchWork, outcome: Outcome, functions: list[UserFunction], values: Mapping[str, Any]
     ) -> None:
         """Call functions side by side, those after the ones that have run, and take what they return."""
-        calls = [self._call(function, values) for function in functions]
-        await Calls(*calls)
-        for function, call in zip(functions, calls):
-            if call.ending == CANCELLED:
-                raise Failed("cancelled", cancelled_failure("its evaluators"))
-            evaluations, failure = judged(function, call)
-            if isinstance(call.error, KeyboardInterrupt):
-                self._stop(call.error)
-                raise Failed("cancelled", failure_of(call.error))
-            run = EvaluatorRun(len(outcome.runs), call.seconds, evaluations, failure)
+        calls = [(function, self._judges.call(function, values)) for function in functions]
+        judgements = await self._judges.ask(calls, first=len(outcome.runs))
+        for run, evaluations, failure in judgements:
             outcome.runs.append(run)
             outcome.evaluations += evaluations
             outcome.given_by += [run] * len(evaluations)
@@ -245,21 +237,9 @@ class BatchItems:
                         error_type=failure.error_type,
                         message=failure.message,
                         traceback=failure.traceback,
-                        evaluator=function.name,
+                        evaluator=failure.evaluator,
                     )
                 )
-
-    def _call(self, function: UserFunction, values: Mapping[str, Any]) -> Call:
-        """A call with copies of its own, in a context of its own without a current span."""
-        context = self._context.copy()
-        context.run(current.set, None)
-        return Call(
-            function.function,
-            *own_arguments(function, values),
-            context=context,
-            is_coroutine=function.is_coroutine,
-            timeout_seconds=self._plan.evaluator_timeout_seconds,
-        )
 
     def _body(self, row: Mapping[str, Any], id: str, score_id: str, evaluation: Evaluation) -> dict[str, Any] | None:
         """The score of an evaluation, None when it is not sent; the reason is counted."""
