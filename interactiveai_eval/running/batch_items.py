@@ -141,7 +141,7 @@ class BatchItems:
     async def _go_through(self, work: BatchWork, outcome: Outcome, bodies: list[dict[str, Any]]) -> None:
         if work.problem:
             raise Failed("item", Failure("MalformedItem", work.problem))
-        row = work.row
+        observed, row = self._plan.scope == "observations", work.row
         if row is None or self._plan.full_traces or self._plan.dataset_run is not None:
             row = await self._fetched(work, outcome)
         inputs = await self._inputs(row)
@@ -150,11 +150,13 @@ class BatchItems:
             "output": inputs.output,
             "expected_output": inputs.expected_output,
             "metadata": inputs.metadata,
+            "item": self._record(row),
+            "trace_id": row.get("traceId") if observed else work.id,
+            "duration_seconds": row.get("latency"),
         }
         await self._score(work, outcome, self._plan.evaluators, values)
         if self._plan.composite is not None and outcome.evaluations:
             values["evaluations"] = list(outcome.evaluations)
-            values["item"] = self._record(row)
             await self._score(work, outcome, [self._plan.composite], values)
         bodies += self._bodies(row, work.id, outcome)
 
