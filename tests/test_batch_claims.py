@@ -409,10 +409,12 @@ def test_a_server_with_cursors_only_is_read_by_them_and_asked_for_input_and_outp
             return Response(207, body=json.dumps({"successes": [{"id": e["id"], "status": 201} for e in events], "errors": []}).encode())
         if not request.path.endswith("/v2/observations"):
             return Response(404, body=b'{"message": "no such endpoint"}')
+        asked = json.loads(query.get("filter", "[]"))
         found = [
             row
             for row in reversed(rows)
-            if query.get("fromStartTime", "") <= row["startTime"] and row["startTime"] < query.get("toStartTime", "9")
+            if all(row["id"] == each["value"] for each in asked if each["column"] == "id")
+            and query.get("fromStartTime", "") <= row["startTime"] and row["startTime"] < query.get("toStartTime", "9")
         ]
         start = int(query.get("cursor", 0))
         end = start + int(query["limit"])
@@ -421,11 +423,24 @@ def test_a_server_with_cursors_only_is_read_by_them_and_asked_for_input_and_outp
         meta = {"cursor": str(end) if end < len(found) else None}
         return Response(200, body=json.dumps({"data": data, "meta": meta}).encode())
 
-    with Interactive(transport=FakeTransport(handler), dialect="public") as client:
-        first = run(client, scope="observations", fetch_batch_size=page, max_items=4)
-        second = run(client, scope="observations", fetch_batch_size=page, resume_from=first.resume_token)
+    broken = {2, 7, 8}
 
-    assert first.total_items_processed == 4 and second.completed and second.total_items_processed == 5
+    def mapping(item):
+        if item.input in broken:
+            raise ValueError("not today")
+        return mapper(item)
+
+    with Interactive(transport=FakeTransport(handler), dialect="public") as client:
+        settings = {"scope": "observations", "fetch_batch_size": page, "mapper": mapping}
+        first = run(client, max_items=4, **settings)
+        broken.discard(7)
+        second = run(client, resume_from=first.resume_token, **settings)
+        broken.clear()
+        rows.remove(next(row for row in rows if row["id"] == "o8"))  # and that one is gone meanwhile
+        third = run(client, resume_from=second.retry_token(), **settings)
+
+    assert first.failed_item_ids == ["o8", "o7"] and second.failed_item_ids == ["o8", "o2"]
+    assert (third.total_items_processed, third.failed_item_ids, third.retry_token()) == (1, ["o8"], None)
     assert Counter(score["observationId"] for score in stored) == Counter(row["id"] for row in rows)
     assert all(score["value"] == 1.0 and score["traceId"] == "t" + score["observationId"][1:] for score in stored)
 

@@ -8,6 +8,7 @@ from .._ids import derived_id
 from ..batch_model import BatchItemFailure, EvaluatorInputs
 from ..errors import ApiError, NotFoundError, TransportError
 from ..model import Evaluation
+from ..service.lists import find
 from ..service.records import ObservationRecord, TraceRecord
 from ..service.scores import Unsendable, score_body
 from .book import Outcome
@@ -188,11 +189,9 @@ class BatchItems:
         while True:
             attempt += 1
             try:
-                of_traces = self._plan.scope == "traces"
-                row = self._api.trace(work.id) if of_traces else self._api.observation(work.id)
+                row = find(self._api, self._plan.scope, work.id)
             except (TransportError, ApiError) as error:
-                # Some servers have no endpoint for one observation: there, "not found" says nothing about it.
-                outcome.gone = of_traces and isinstance(error, NotFoundError)
+                outcome.gone = isinstance(error, NotFoundError)
                 if self._engine.stopping:
                     raise Failed("cancelled", failure_of(error)) from error
                 if attempt > self._plan.max_retries or not error.retryable:
