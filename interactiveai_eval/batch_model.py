@@ -1,6 +1,6 @@
-"""The nouns of a batch evaluation: what a mapper returns, what failed, and the token from which a later call goes on.
+"""The nouns of a batch evaluation: what a mapper returns, what failed, the token that goes on, and what all comes to.
 
-`EvaluatorInputs` is made by users, the others by the run; `batch_result` has what a run returns.
+`EvaluatorInputs` is made by users, the others by the run.
 """
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import json
 from ._ids import DIGEST_LENGTH, sha256_hex
 from ._strict_json import JSONError, from_json, to_json, to_plain
 from .errors import ArgumentError, DataError, short_repr
-from .model import Value
+from .model import DeliveryReport, Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
+
+    from .model import Evaluation, EvaluatorStats
 
 SCHEMA = "interactiveai_eval/resume-token"
 SCHEMA_VERSION = 1
@@ -311,6 +313,102 @@ class BatchEvaluationResumeToken(Value):
     def __repr__(self) -> str:
         fields = [(name, value) for name, value in self.items() if name in _REFERENCE or value not in _EMPTY]
         return f"BatchEvaluationResumeToken({', '.join(f'{name}={value!r}' for name, value in fields)})"
+
+
+class BatchEvaluationRecord(Value):
+    """All that a batch evaluation leaves behind, as plain fields.
+
+    `batch_result.BatchEvaluationResult` adds what can be done with it.
+
+    `total_items_processed` and `total_items_failed` add up to the items that were attempted. The two totals of scores
+    count what was accepted for delivery, `delivery` says what arrived. `total_evaluations_failed` counts evaluators
+    and the composite. `evaluator_stats` has a row for each evaluator by position, then one for the composite.
+    `resume_token` is None when nothing remains. `error_summary` counts failed items by error type,
+    and the page that could not be read.
+    `has_more_items`: whether items are left that match. `item_evaluations` maps item ids to evaluations, the
+    composite's last; `item_failures` says why items and evaluators failed. `retry` is for `retry_token`.
+    """
+
+    __slots__ = (
+        "total_items_fetched",
+        "total_items_processed",
+        "total_items_failed",
+        "total_scores_created",
+        "total_composite_scores_created",
+        "total_evaluations_failed",
+        "evaluator_stats",
+        "resume_token",
+        "completed",
+        "duration_seconds",
+        "failed_item_ids",
+        "error_summary",
+        "has_more_items",
+        "item_evaluations",
+        "item_failures",
+        "delivery",
+        "retry",
+    )
+
+    total_items_fetched: int
+    total_items_processed: int
+    total_items_failed: int
+    total_scores_created: int
+    total_composite_scores_created: int
+    total_evaluations_failed: int
+    evaluator_stats: list[EvaluatorStats]
+    resume_token: BatchEvaluationResumeToken | None
+    completed: bool
+    duration_seconds: float
+    failed_item_ids: list[str]
+    error_summary: dict[str, int]
+    has_more_items: bool
+    item_evaluations: dict[str, list[Evaluation]]
+    item_failures: list[BatchItemFailure]
+    delivery: DeliveryReport
+    retry: BatchEvaluationResumeToken | None
+
+    def __init__(
+        self,
+        *,
+        total_items_fetched: int,
+        total_items_processed: int,
+        total_items_failed: int,
+        total_scores_created: int,
+        total_composite_scores_created: int,
+        total_evaluations_failed: int,
+        evaluator_stats: list[EvaluatorStats],
+        resume_token: BatchEvaluationResumeToken | None,
+        completed: bool,
+        duration_seconds: float,
+        failed_item_ids: list[str],
+        error_summary: dict[str, int],
+        has_more_items: bool,
+        item_evaluations: dict[str, list[Evaluation]],
+        item_failures: list[BatchItemFailure] | None = None,
+        delivery: DeliveryReport | None = None,
+        retry: BatchEvaluationResumeToken | None = None,
+    ) -> None:
+        self._fill(
+            {
+                "total_items_fetched": total_items_fetched,
+                "total_items_processed": total_items_processed,
+                "total_items_failed": total_items_failed,
+                "total_scores_created": total_scores_created,
+                "total_composite_scores_created": total_composite_scores_created,
+                "total_evaluations_failed": total_evaluations_failed,
+                "evaluator_stats": evaluator_stats,
+                "resume_token": resume_token,
+                "completed": completed,
+                "duration_seconds": duration_seconds,
+                "failed_item_ids": failed_item_ids,
+                "error_summary": error_summary,
+                "has_more_items": has_more_items,
+                "item_evaluations": item_evaluations,
+                "item_failures": [] if item_failures is None else item_failures,
+                "delivery": DeliveryReport() if delivery is None else delivery,
+                "retry": retry,
+            }
+        )
 
 
 _REFERENCE = BatchEvaluationResumeToken._fields[:5]

@@ -30,12 +30,11 @@ if TYPE_CHECKING:
     from ..service.records import Record
     from ..tracing.spans import Tracer
     from .batch_plan import BatchPlan
-    from .book import Book
+    from .book import BatchWork, Book
     from .calls import UserFunction
     from .engine import Engine
     from .measures import UsualSeconds
     from .outbox import Outbox
-    from .pages import BatchWork
     from .progress import Progress
 
 

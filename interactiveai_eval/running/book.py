@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..batch_model import BatchEvaluationResumeToken
     from ..model import Evaluation, EvaluatorStats
     from ..service.reading import Page, Way
-    from .pages import BatchWork
 
 # What was done since the checkpoint was written is done again after a kill; so it is written again and again, but
 # takes a twentieth of the time at most, however slow the disk is, and is no older than some seconds. Made-up figures.
@@ -35,6 +34,22 @@ FAILED_IDS_KEPT = 1_100
 # How many failures are kept where evaluations are not: what is kept must not grow with the run. A made-up figure.
 FAILURES_KEPT = 10_000
 COUNTS = ("processed", "failed", "scores", "composite_scores", "evaluations_failed")
+
+
+class BatchWork:
+    """One row to be evaluated, at its `place` in a `stretch` of the book.
+
+    `row` is None when it must be fetched by its id first, `problem` says what is wrong with a malformed row.
+    """
+
+    __slots__ = ("id", "place", "problem", "row", "stretch")
+
+    def __init__(self, id: str | None, *, row: Any, problem: str = "", stretch: Any = None, place: int = 0) -> None:
+        self.id = id
+        self.row = row
+        self.problem = problem
+        self.stretch = stretch
+        self.place = place
 
 
 class Outcome:

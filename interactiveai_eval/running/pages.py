@@ -6,6 +6,7 @@ from collections import deque
 
 from .._ids import sha256_hex
 from ..errors import ApiError, TransportError
+from .book import BatchWork
 from .engine import Pause
 from .schedule import END, LATER, Source
 from .waits import fetch_wait_seconds
@@ -29,22 +30,6 @@ if TYPE_CHECKING:
 # How many whole pages may wait behind the one that is being taken: enough that nobody waits for the server when
 # evaluating is what takes time, little enough to hold.
 PAGES_AHEAD = 2
-
-
-class BatchWork:
-    """One row to be evaluated, at its `place` in a `stretch` of the book.
-
-    `row` is None when it must be fetched by its id first, `problem` says what is wrong with a malformed row.
-    """
-
-    __slots__ = ("id", "place", "problem", "row", "stretch")
-
-    def __init__(self, id: str | None, *, row: Any, problem: str = "", stretch: Any = None, place: int = 0) -> None:
-        self.id = id
-        self.row = row
-        self.problem = problem
-        self.stretch = stretch
-        self.place = place
 
 
 class PageSource(Source):
