@@ -708,6 +708,20 @@ def test_a_checkpoint_of_another_run_stays_as_it_is(tmp_path):
     assert path.read_bytes() == content
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everything")
+def test_a_checkpoint_that_may_only_be_read_is_refused_before_any_score(tmp_path):
+    path = tmp_path / "eval.json"
+    with filled(3) as client:
+        run(client, checkpoint=path, max_items=1)
+        content = path.read_bytes()
+        path.chmod(0o400)
+        with pytest.raises(CheckpointError, match="read-only"):
+            run(client, checkpoint=path)
+        assert len(scored(client)) == 1
+
+    assert path.read_bytes() == content
+
+
 def test_an_answer_that_comes_after_the_run_does_not_touch_its_checkpoint(tmp_path):
     """The file may be another run's by then."""
     path = tmp_path / "eval.json"
@@ -864,6 +878,52 @@ def test_a_run_that_is_stopped_by_a_signal_has_a_token_that_goes_on(tmp_path, nu
 
     assert rest.completed and "t020" in rest.item_evaluations and rest.total_items_processed < 40
     assert len(every) == 40 and set(every.values()) == {1}
+
+
+AWAITED = """
+    import asyncio, sys
+    from interactiveai_eval import Interactive
+
+    async def judge(*, input, output):
+        if input == 5:
+            print("waiting", flush=True)
+            await asyncio.sleep(60)
+        return 1.0
+
+    async def main(client):
+        try:
+            await client.run_batched_evaluation_async(
+                scope="traces", mapper=lambda item: {"input": item.input, "output": item.output}, evaluators=[judge],
+                max_concurrency=2, checkpoint=sys.argv[2],
+            )
+        except (asyncio.CancelledError, SystemExit) as stop:
+            print(stop.result.resume_token.items_processed, flush=True)
+            raise
+
+    asyncio.run(main(Interactive.local(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_awaited_run_that_is_stopped_has_its_checkpoint_and_its_result(tmp_path, number):
+    store, path = tmp_path / "traces.db", tmp_path / "eval.json"
+    with Interactive.local(store) as client:
+        record(client, *[trace(each) for each in range(8)])
+    program = start(AWAITED, str(store), str(path))
+    assert program.stdout.readline() == "waiting\n"
+    program.send_signal(number)
+    out, err = program.communicate(timeout=30)
+
+    assert program.returncode != 0 and out, err
+    assert BatchEvaluationResumeToken.from_json(path.read_bytes()).items_processed == int(out) < 8
+
+    def judge(*, input, output):
+        return 1.0
+
+    with Interactive.local(store) as client:
+        assert run(client, evaluators=[judge], checkpoint=path).completed
+        every = scored(client)
+    assert len(every) == 8 and set(every.values()) == {1}
 
 
 KILLED = """

@@ -2,6 +2,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ import pytest
 from interactiveai_eval import BatchEvaluationResult, BatchEvaluationResumeToken, Interactive
 from interactiveai_eval.cli import main
 
+from . import programs
 from .test_batch import record, scored, stored_scores, trace
 
 JUDGE = """
@@ -29,6 +34,7 @@ def ill(*, output):
 
 def slow(*, input, output):
     if "HURRY" not in os.environ and input > 2:
+        open(os.environ.get("READY", os.devnull), "w").close()
         time.sleep(20)
     return 1.0
 
@@ -162,3 +168,28 @@ def test_going_on_from_a_saved_result_and_what_cannot_be_used(capsys):
 def test_nothing_left_to_do_is_said():
     assert batch("--output", "all.json") == 0
     assert batch("--resume", "all.json") == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_a_signal_stops_saves_a_result_that_goes_on(number):
+    command = [
+        sys.executable, "-m", "interactiveai_eval", "batch", "--mapper", "judge.py:inputs", "--evaluator", "judge.py:slow",
+        "--store", "traces.db", "--max-concurrency", "2", "--checkpoint", "eval.json", "--output", "early.json", "--json",
+    ]  # fmt: skip
+    environment = programs.environment(READY="ready")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as program:
+        while not Path("ready").exists():
+            assert program.poll() is None, program.communicate()
+            time.sleep(0.01)
+        program.send_signal(number)
+        out, err = program.communicate(timeout=30)
+
+    assert program.returncode == 3, err
+    early = BatchEvaluationResult.load("early.json")
+    assert json.loads(out)["total_items_processed"] == early.total_items_processed < 8 and "stopped" in err
+    Path("judge.py").write_text(JUDGE.replace("time.sleep(20)", "pass"))
+    for more in (["--checkpoint", "eval.json"], ["--resume", "early.json"]):
+        assert batch(*more, evaluator="slow") == 0
+    with Interactive.local("traces.db") as client:
+        every = scored(client)
+    assert len(every) == 8 and set(every.values()) == {1}  # both went on in the same run
