@@ -5,9 +5,11 @@ nothing at all is a `Transport`. Behaviour is added by wrapping one transport in
 """
 from __future__ import annotations
 
+from ..errors import TransportError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
 
@@ -15,10 +17,11 @@ class Request:
     """One HTTP request as a plain value.
 
     `path` is absolute and percent-encoded, without query; `query` holds decoded (name, value) pairs in order;
-    header names are lower case.
+    header names are lower case. `deadline` is when the answer is of no more use, on the clock that the transport was
+    given (`Clock.monotonic`); None leaves it to the transport how long it takes.
     """
 
-    __slots__ = ("body", "headers", "method", "path", "query")
+    __slots__ = ("body", "deadline", "headers", "method", "path", "query")
 
     def __init__(
         self,
@@ -28,12 +31,14 @@ class Request:
         query: tuple[tuple[str, str], ...] = (),
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        deadline: float | None = None,
     ) -> None:
         self.method = method
         self.path = path
         self.query = query
         self.headers = {} if headers is None else headers
         self.body = body
+        self.deadline = deadline
 
     def __repr__(self) -> str:
         # Headers carry credentials and bodies carry user data: neither belongs in a log.
@@ -63,6 +68,19 @@ class Transport:
         Raises: TransportError when no answer came; ClosedError after `close`.
         """
         raise TypeError(f"{type(self).__name__} must define send(request)")
+
+    def send_each(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
+        """Each request with its answer, or with the error in its place, as they come; requests are pulled lazily.
+
+        A transport that can has several under way at once, on the thread of whoever iterates; here it is one by one.
+        Raises ClosedError after `close`.
+        """
+        for request in requests:
+            try:
+                answer: Response | TransportError = self.send(request)
+            except TransportError as error:
+                answer = error
+            yield request, answer
 
     def close(self) -> None:
         """Give back what the transport holds. Calling it again does nothing."""
