@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .transports.base import Transport as Transport
     from .transports.fake import FakeTransport as FakeTransport
     from .transports.local import LocalTransport as LocalTransport
+    from .transports.server import LocalServer as LocalServer
     from .types import CompositeEvaluatorFunction as CompositeEvaluatorFunction
     from .types import EvaluatorFunction as EvaluatorFunction
     from .types import EvaluatorReturn as EvaluatorReturn
@@ -108,6 +109,7 @@ _HOMES = {
     "transports.base": ("Request", "Response", "Transport"),
     "transports.fake": ("FakeTransport",),
     "transports.local": ("LocalTransport",),
+    "transports.server": ("LocalServer",),
     "types": (
         "CompositeEvaluatorFunction",
         "EvaluatorFunction",
@@ -161,6 +163,8 @@ def _module(home: str) -> Any:
         from .transports import fake as module  # type: ignore[no-redef]
     elif home == "transports.local":
         from .transports import local as module  # type: ignore[no-redef]
+    elif home == "transports.server":
+        from .transports import server as module  # type: ignore[no-redef]
     else:
         from . import types as module  # type: ignore[no-redef]
     return module
