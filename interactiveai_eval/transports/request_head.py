@@ -31,6 +31,8 @@ class Head:
 
     def __init__(self, data: bytes) -> None:
         """Read `data`, which ends with the empty line. Raises BadHead."""
+        if len(data) > MOST_HEAD_BYTES:
+            raise BadHead(431, "Request Header Fields Too Large")
         found = _whole(data)
         if found is None:
             raise BadHead(400, "Bad Request")

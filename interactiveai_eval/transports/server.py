@@ -10,9 +10,10 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from _thread import start_new_thread
 from base64 import b64encode
 from hmac import compare_digest
-from threading import Lock, Thread, current_thread
+from threading import Lock, Thread
 
 from .._log import warn
 from .._strict_json import to_json
@@ -119,14 +120,14 @@ class LocalServer:
             self._closed = True
             self._ringer.send(b"!")
             self._thread.join()
-            left = time.monotonic() + _LONGEST_CLOSE_SECONDS
-            for connection in list(self._connections):
+            until = time.monotonic() + _LONGEST_CLOSE_SECONDS
+            left = list(self._connections)
+            for connection in left:
                 if connection.idle:
                     connection.cut()
-            for connection in list(self._connections):
-                if connection.thread is not current_thread():
-                    connection.thread.join(max(0.0, left - time.monotonic()))
-                connection.cut()
+            for connection in left:
+                if not connection.ended(max(0.0, until - time.monotonic())):
+                    connection.cut()
             self._bell.close()
             self._ringer.close()
             if self._owned:
@@ -164,7 +165,7 @@ class LocalServer:
                 return
             connection = _Connection(self, taken)
             self._connections.add(connection)
-            connection.thread.start()
+            connection.start()
         except (OSError, RuntimeError):  # it is gone already, or there can be no more threads
             taken.close()
 
@@ -249,15 +250,18 @@ class LocalServer:
 
 
 class _Connection:
-    """One client's connection and the thread that talks to it. The accepting thread cuts it at its `deadline`."""
+    """One client's connection and the thread that talks to it. The accepting thread cuts it at its `deadline`.
+
+    It is `idle` when nothing would be lost by that: no byte of a request has come, or it was refused.
+    """
 
     def __init__(self, server: LocalServer, taken: socket.socket) -> None:
         self._server = server
         self._socket = taken
         self.since = time.monotonic()
         self.deadline = self.since + server.head_seconds
-        self.idle = True  # no byte of a request has come
-        self.thread = Thread(target=self._run, name="interactiveai_eval-connection", daemon=True)
+        self.idle = True
+        self._talks = Lock()
 
     def cut(self) -> None:
         """End it from another thread: what waits for a byte, or for room to write one, returns."""
@@ -266,52 +270,51 @@ class _Connection:
         except OSError:
             return  # it is over already
 
+    def start(self) -> None:
+        """Begin to talk. Not with `Thread.start`, which waits for the new thread: clients would come in one by one."""
+        self._talks.acquire()
+        start_new_thread(self._run, ())
+
+    def ended(self, wait_seconds: float) -> bool:
+        """Whether it is over, now or within the time."""
+        return self._talks.acquire(timeout=wait_seconds)
+
     def _run(self) -> None:
         try:
             with self._socket:
-                if not self._converse():
-                    self._linger()
+                try:
+                    self._converse()
+                except BadHead as bad:
+                    self._refuse(_text(bad.status, bad.text))
         except OSError:
             return  # the client is gone, or was cut off
         finally:
             self._server.forget(self)
+            self._talks.release()
 
-    def _converse(self) -> bool:
-        """Answer requests until the client goes (True), or until one is refused whose body is not read (False)."""
-        server, receive, send = self._server, self._socket.recv, self._socket.sendall
+    def _converse(self) -> None:
+        """Answer requests until the client goes or one is refused. Raises BadHead for one that cannot be read."""
+        server, send = self._server, self._socket.sendall
         data = b""
         while not server.closing:
-            end = data.find(b"\r\n\r\n")
-            while end < 0:
-                piece = receive(_PIECE)
-                if not piece:
-                    return True
-                if data or b"\r\n\r\n" not in piece:
-                    if len(data) > MOST_HEAD_BYTES:
-                        send(_response_bytes(_text(431, "Request Header Fields Too Large"), keep_alive=False))
-                        return False
-                    if self.idle:
-                        self.idle, self.deadline = False, time.monotonic() + server.head_seconds
-                data += piece
-                end = data.find(b"\r\n\r\n", max(0, len(data) - len(piece) - 3))
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4:
+                data, end = self._more(data)
+                if not end:
+                    return
             self.idle = False
-            try:
-                head = Head(data[: end + 4])
-            except BadHead as bad:
-                send(_response_bytes(_text(bad.status, bad.text), keep_alive=False))
-                return False
+            head = Head(data[:end])
             refusal = server.judge(head)
             if refusal is not None:
-                send(_response_bytes(refusal, keep_alive=False, bodiless=head.method == "HEAD"))
-                return False
-            body = data[end + 4 : end + 4 + head.length]
-            data = data[end + 4 + head.length :]
+                return self._refuse(refusal, bodiless=head.method == "HEAD")
+            body = data[end : end + head.length]
+            data = data[end + head.length :]
             if len(body) < head.length:
                 if head.expects:
                     send(b"HTTP/1.1 100 Continue\r\n\r\n")
                 body = self._rest(body, head.length)
                 if len(body) < head.length:
-                    return True
+                    return
             self.deadline = _NEVER
             response = server.answer(head, body)
             keep_alive = head.keep_alive and not server.closing
@@ -319,9 +322,23 @@ class _Connection:
             self.deadline = self.since + server.body_seconds
             send(_response_bytes(response, keep_alive=keep_alive, bodiless=head.method == "HEAD"))
             if not keep_alive:
-                return False
+                return
             self.deadline, self.idle = self.since + server.idle_seconds, not data
-        return True
+
+    def _more(self, data: bytes) -> tuple[bytes, int]:
+        """What has come when a head is complete, and where that ends; 0 where the client went away."""
+        while True:
+            piece = self._socket.recv(_PIECE)
+            if not piece:
+                return b"", 0
+            data += piece
+            end = data.find(b"\r\n\r\n", max(0, len(data) - len(piece) - 3)) + 4
+            if end >= 4:
+                return data, end
+            if len(data) > MOST_HEAD_BYTES:
+                raise BadHead(431, "Request Header Fields Too Large")
+            if self.idle:
+                self.idle, self.deadline = False, time.monotonic() + self._server.head_seconds
 
     def _rest(self, body: bytes, length: int) -> bytes:
         """The whole body; shorter where the client went away."""
@@ -335,9 +352,11 @@ class _Connection:
             left -= len(piece)
         return b"".join(pieces)
 
-    def _linger(self) -> None:
-        """Let the client read the last answer: closing before its bytes are read would take that back (a reset)."""
-        self.deadline = time.monotonic() + self._server.head_seconds
+    def _refuse(self, refusal: Response, *, bodiless: bool = False) -> None:
+        """Say no without reading the rest, and wait a little for the client to read that before it is taken back: a
+        connection that is closed with bytes unread is reset."""
+        self.deadline, self.idle = time.monotonic() + self._server.head_seconds, True
+        self._socket.sendall(_response_bytes(refusal, keep_alive=False, bodiless=bodiless))
         self._socket.shutdown(socket.SHUT_WR)
         left = _LINGER_BYTES
         while left > 0:
@@ -368,7 +387,7 @@ def _listening(host: str, port: int) -> socket.socket:
         else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(128)
+        listener.listen(1024)
         listener.setblocking(False)
     except OSError as error:
         listener.close()
