@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from ..base import Request, Response
-from . import datasets, ingestion, observations, scores, traces
+from . import by_cursor, datasets, ingestion, observations, scores, traces
 from .exchange import ORGANIZATION_ID, PROJECT_ID, Answer, Call, Page, Refusal, path_name
 from .wire_values import camel_case, encode, snake_case
 
@@ -51,9 +51,12 @@ _ROUTES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("traces/*", "", "", {"GET": traces.get_trace}),
     ("observations", "", "", {"GET": observations.list_observations}),
     ("observations/*", "", "", {"GET": observations.get_observation}),
-    ("v2/observations", "", "", {"GET": observations.list_observations_by_cursor}),
+    ("v2/observations", "", "", {"GET": by_cursor.list_observations}),
     ("v2/scores", "", "", {"GET": scores.list_scores_v2}),
     ("v2/scores/*", "", "", {"GET": scores.get_score}),
+    ("v3/scores", "", "", {"GET": by_cursor.list_scores}),
+    ("experiments", "", "", {"GET": by_cursor.list_experiments}),
+    ("experiment-items", "", "", {"GET": by_cursor.list_experiment_items}),
     ("v2/datasets", "datasets", "dataset", {"GET": datasets.list_datasets, "POST": datasets.put_dataset}),
     ("v2/datasets/*", "datasets/*", "dataset", {"GET": datasets.get_dataset}),
     ("datasets/*/runs", "datasets/*/runs", "run", {"GET": datasets.list_runs}),
