@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from .transports.base import Transport as Transport
     from .transports.fake import FakeTransport as FakeTransport
     from .transports.local import LocalTransport as LocalTransport
+    from .transports.remote import HTTPTransport as HTTPTransport
+    from .transports.retry import RetryTransport as RetryTransport
     from .transports.server import LocalServer as LocalServer
     from .types import CompositeEvaluatorFunction as CompositeEvaluatorFunction
     from .types import EvaluatorFunction as EvaluatorFunction
@@ -109,6 +111,8 @@ _HOMES = {
     "transports.base": ("Request", "Response", "Transport"),
     "transports.fake": ("FakeTransport",),
     "transports.local": ("LocalTransport",),
+    "transports.remote": ("HTTPTransport",),
+    "transports.retry": ("RetryTransport",),
     "transports.server": ("LocalServer",),
     "types": (
         "CompositeEvaluatorFunction",
@@ -163,6 +167,10 @@ def _module(home: str) -> Any:
         from .transports import fake as module  # type: ignore[no-redef]
     elif home == "transports.local":
         from .transports import local as module  # type: ignore[no-redef]
+    elif home == "transports.remote":
+        from .transports import remote as module  # type: ignore[no-redef]
+    elif home == "transports.retry":
+        from .transports import retry as module  # type: ignore[no-redef]
     elif home == "transports.server":
         from .transports import server as module  # type: ignore[no-redef]
     else:

@@ -9,7 +9,7 @@ from ._clock import Clock
 from ._ids import Ids, sha256_hex
 from ._log import show_debug, warn
 from .config import LOCAL_SCHEME, Secret, load_config
-from .errors import ApiError, ArgumentError, ClosedError, ConfigError, TransportError
+from .errors import ApiError, ArgumentError, ClosedError, TransportError
 from .model import DeliveryReport
 from .running.delivery import ClientDelivery
 from .service.api import Api
@@ -17,7 +17,7 @@ from .service.scores import check_target
 from .tracing.context import current
 from .tracing.propagation import propagate_attributes
 from .tracing.spans import CurrentSpan, Span, StartsSpans, Tracer, send_score
-from .transports.base import Request, Response, Transport
+from .transports.base import Transport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -645,23 +645,12 @@ def _transport_for(config: Config, clock: Clock) -> Transport:
         from .transports.local import LocalTransport
 
         return LocalTransport(config.local_path, clock=clock)
-    problem = ConfigError(
-        f"{config.base_url}: this version ships no HTTP transport yet; use Interactive.local(), base_url='local:PATH', "
-        "or pass a transport="
+    from .transports.remote import HTTPTransport
+    from .transports.retry import RetryTransport
+
+    return RetryTransport(
+        HTTPTransport(config.base_url, timeout_seconds=config.timeout_seconds, clock=clock), clock=clock
     )
-    if config.tracing_enabled:
-        raise problem
-    return _Nowhere(problem)  # local experiments send nothing when tracing is off
-
-
-class _Nowhere(Transport):
-    """Refuses every request with the reason why there is no transport."""
-
-    def __init__(self, problem: ConfigError) -> None:
-        self._problem = problem
-
-    def send(self, request: Request) -> Response:
-        raise self._problem
 
 
 def _headers(config: Config) -> dict[str, Secret]:

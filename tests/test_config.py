@@ -14,6 +14,7 @@ import pytest
 from interactiveai_eval import ArgumentError, ConfigError, FakeTransport, Interactive, Response
 from interactiveai_eval._strict_json import to_json
 
+from .sockets import ScriptedServer, always, answer
 from .test_otlp import export
 
 
@@ -457,20 +458,22 @@ def test_debug_logs_requests_without_what_they_carry(caplog):
     assert "secret" not in caplog.text
 
 
-def test_a_server_that_cannot_be_reached_yet_is_an_error_that_says_what_to_do_instead():
-    with pytest.raises(ConfigError, match=r"ships no HTTP transport yet; use Interactive.local\(\)"):
-        Interactive(public_key="pk", secret_key="sk", base_url="https://example.test")
+def test_a_base_url_of_http_is_reached_over_sockets():
+    with ScriptedServer(always(answer(b'{"data": [{"id": "p", "orgId": "o"}]}'))) as server:
+        with Interactive(public_key="pk", secret_key="sk", base_url=server.url + "/prefix/") as client:
+            assert client.auth_check()
+
+        assert server.requests[0].startswith(b"GET /prefix/api/platform/v1/projects HTTP/1.1\r\n")
+        assert b"\r\nauthorization: Basic cGs6c2s=\r\n" in server.requests[0]
 
 
-def test_with_tracing_off_local_experiments_need_no_transport():
-    with Interactive(
-        public_key="pk", secret_key="sk", base_url="https://example.test", tracing_enabled=False
-    ) as client:
-        result = client.run_experiment(name="off", data=[{"input": 1}], task=lambda item: 2)
+def test_with_tracing_off_local_experiments_reach_for_no_server():
+    with ScriptedServer(always(answer())) as server:
+        with Interactive(public_key="pk", secret_key="sk", base_url=server.url, tracing_enabled=False) as client:
+            result = client.run_experiment(name="off", data=[{"input": 1}], task=lambda item: 2)
 
         assert result.item_results[0].output == 2 and result.delivery.acknowledged == 0
-        with pytest.raises(ConfigError, match="ships no HTTP transport yet"):
-            client.get_dataset("any")
+        assert server.connections == 0
 
 
 def test_the_largest_batch_can_be_set_from_outside(monkeypatch):

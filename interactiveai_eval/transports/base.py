@@ -15,10 +15,11 @@ class Request:
     """One HTTP request as a plain value.
 
     `path` is absolute and percent-encoded, without query; `query` holds decoded (name, value) pairs in order;
-    header names are lower case.
+    header names are lower case. `deadline` is when the answer is of no more use, on the clock that the transport was
+    given (`Clock.monotonic`); None leaves it to the transport how long it takes.
     """
 
-    __slots__ = ("body", "headers", "method", "path", "query")
+    __slots__ = ("body", "deadline", "headers", "method", "path", "query")
 
     def __init__(
         self,
@@ -28,12 +29,14 @@ class Request:
         query: tuple[tuple[str, str], ...] = (),
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        deadline: float | None = None,
     ) -> None:
         self.method = method
         self.path = path
         self.query = query
         self.headers = {} if headers is None else headers
         self.body = body
+        self.deadline = deadline
 
     def __repr__(self) -> str:
         # Headers carry credentials and bodies carry user data: neither belongs in a log.

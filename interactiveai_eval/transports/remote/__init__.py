@@ -1,0 +1,244 @@
+"""The way to a real server: HTTP/1.1 over kept connections, on the standard library alone.
+
+What flows: `HTTPTransport.send` has `http1.Writer` make bytes of a request, takes a connection out of a
+`connections.Pool` (which opens one if need be: `origin` knows where and through which proxy, `tls` with which
+certificates), sends, and has `http1.Reply` read the answer. Retries are another transport's business (`retry`), save
+for one: a kept connection may have died unseen, so a request that got no byte back on one is sent again on a new one.
+"""
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+
+from ..._clock import Clock
+from ..._log import warn
+from ...errors import ArgumentError, FeatureUnavailable, TransportError
+from ..base import Request, Response, Transport
+from .http1 import CAN_COMPRESS, GZIP_FROM_BYTES, BadReply, Reader, Writer, gzipped
+from .origin import parse_origin, proxy_for, require_origin
+from .tls import tls_context
+
+try:
+    from .connections import Connection, Deadline, Pool, Unanswered, connect, with_tls
+except ImportError as _problem:
+    raise FeatureUnavailable("HTTP", _problem.name or "socket") from None
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ssl import SSLContext
+    from typing import Any
+
+    from .http1 import Outgoing
+    from .tls import ClientCertificate
+
+REDIRECTS = (301, 302, 303, 307, 308)
+MOST_REDIRECTS = 3
+MAX_BODY_BYTES = 67_108_864
+MAX_CONNECTIONS = 32
+TIMEOUT_SECONDS = 5.0
+_WANTS_CREDENTIALS = "it wants credentials, or others than it got; give them as http://user:password@host:port"
+SPANS_TYPE = "application/x-protobuf"  # OTLP receivers take these compressed, other endpoints do not
+
+
+class HTTPTransport(Transport):
+    """Sends requests to the server whose origin (scheme, host, port) `base_url` begins with.
+
+    Paths are the requests' own. Safe to use from many threads and after a fork. One try each: for more, wrap it in a
+    `RetryTransport`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        max_connections: int = MAX_CONNECTIONS,
+        ca_file: str | None = None,
+        ssl_context: SSLContext | None = None,
+        client_certificate: ClientCertificate | None = None,
+        proxy: str | None = None,
+        compress_spans: bool | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        clock: Clock | None = None,
+        variable: Callable[[str], str | None] = os.getenv,
+    ) -> None:
+        """`timeout_seconds` bounds a request as a whole: waiting for a connection, DNS, TLS, every read.
+
+        At most `max_connections` are open at once. `ca_file` (PEM) takes the place of the system's authorities, else
+        `SSL_CERT_FILE` does; `client_certificate` is a PEM file or (certificate, key[, password]); an `ssl_context` of
+        one's own takes the place of both, and must verify. `proxy` ("http://[user:password@]host:port", "" for none)
+        takes the place of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` (see `origin.proxy_for`).
+        `compress_spans`: gzip for spans; by default unless the server is on this machine. `max_body_bytes` bounds an
+        answer before and after it is decompressed. `variable` reads the environment, once.
+
+        Raises ArgumentError, ConfigError.
+        """
+        self.origin = require_origin("base_url", base_url)
+        if not isinstance(timeout_seconds, (int, float)) or not 0 < timeout_seconds < float("inf"):
+            raise ArgumentError("timeout_seconds", timeout_seconds, "must be a finite number > 0")
+        if not isinstance(max_connections, int) or max_connections < 1:
+            raise ArgumentError("max_connections", max_connections, "must be 1 or more")
+        if not isinstance(max_body_bytes, int) or max_body_bytes < 1:
+            raise ArgumentError("max_body_bytes", max_body_bytes, "must be 1 or more")
+        if ssl_context is not None and not (ssl_context.verify_mode == 2 and ssl_context.check_hostname):
+            raise ArgumentError("ssl_context", ssl_context, "must verify certificates and host names")
+        self._timeout = float(timeout_seconds)
+        self._tls = None if ssl_context is None else (ssl_context, "the given ssl_context")
+        self._tls_settings = ca_file, client_certificate, variable
+        self._making_tls: dict[int, Any] = {}  # a lock for each process: one that was held during a fork stays held
+        if self.origin.scheme == "https" and self._tls is None and (ca_file is not None or client_certificate):
+            self._tls = tls_context(*self._tls_settings)  # a file that cannot be used is an error now
+        self._clock = clock or Clock()
+        self._proxy = proxy_for(self.origin, proxy, variable)
+        wants_compressed = not self.origin.is_loopback if compress_spans is None else compress_spans
+        self._compresses = wants_compressed and CAN_COMPRESS
+        self._reader = Reader(max_body_bytes)
+        self._pool = Pool(max_connections, self._open)
+        through = self._proxy if self.origin.scheme == "http" else None
+        told = () if through is None or through.authorization is None else (
+            ("proxy-authorization", through.authorization.reveal()),
+        )  # fmt: skip
+        before_path = "" if through is None else str(self.origin)
+        self._writer = Writer(self.origin.netloc, before_path=before_path, headers=told)
+        self._warned = self.origin.scheme == "https" or self.origin.is_loopback
+
+    def __repr__(self) -> str:
+        return f"HTTPTransport({str(self.origin)!r})"
+
+    def send(self, request: Request) -> Response:
+        """The answer to `request`. A GET follows redirects on its own server; any other redirect is an error.
+
+        Raises: TransportError, which names the request, the server and the reason; ArgumentError for a request that
+        cannot be sent as it is; ClosedError after `close`.
+        """
+        if not self._warned and "authorization" in request.headers:
+            self._warned = True
+            warn(f"{self.origin} is not https: keys and data can be read on the way")
+        deadline = self._deadline(request)
+        asked = request
+        for _ in range(MOST_REDIRECTS + 1):
+            response = self._answer(request, asked, deadline)
+            if response.status not in REDIRECTS:
+                return response
+            asked = self._redirected(request, asked, response)
+        raise self._error(request, f"redirected more than {MOST_REDIRECTS} times", retryable=False)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _deadline(self, request: Request) -> Deadline:
+        now = self._clock.monotonic()
+        seconds = self._timeout if request.deadline is None else min(self._timeout, max(0.0, request.deadline - now))
+        return Deadline(self._clock, now + seconds, seconds)
+
+    def _answer(self, request: Request, asked: Request, deadline: Deadline) -> Response:
+        """The answer to `asked`, which stands for `request`, compressed if that may be."""
+        if not (
+            self._compresses
+            and len(asked.body) >= GZIP_FROM_BYTES
+            and asked.headers.get("content-type") == SPANS_TYPE
+            and "content-encoding" not in asked.headers
+        ):
+            return self._exchanged(request, self._writer.outgoing(asked), deadline)
+        packed = self._writer.outgoing(asked, (("content-encoding", "gzip"),), gzipped(asked.body))
+        response = self._exchanged(request, packed, deadline)
+        if response.status in (400, 415):
+            # Perhaps it does not know gzip; if the same is fine without, it does not, and is not asked again.
+            plain = self._exchanged(request, self._writer.outgoing(asked), deadline)
+            self._compresses = not plain.status < 300
+            return plain
+        return response
+
+    def _exchanged(self, request: Request, outgoing: Outgoing, deadline: Deadline) -> Response:
+        fresh = False
+        while True:
+            try:
+                connection = self._pool.take(deadline, fresh=fresh)
+                try:
+                    reply = connection.exchange(outgoing, self._reader, deadline)
+                    response = reply.response()
+                except BaseException:
+                    self._pool.drop(connection)
+                    raise
+            except Unanswered as problem:
+                if problem.unheard and not fresh:
+                    fresh = True
+                    continue
+                raise self._error(request, str(problem), retryable=problem.retryable) from None
+            except BadReply as problem:
+                raise self._error(request, str(problem), retryable=problem.retryable) from None
+            if reply.reusable:
+                self._pool.put(connection)
+            else:
+                self._pool.drop(connection)
+            if response.status == 407 and self._proxy is not None:
+                raise self._error(request, f"proxy {self._proxy.origin.address}: {_WANTS_CREDENTIALS}", retryable=False)
+            return response
+
+    def _redirected(self, request: Request, asked: Request, response: Response) -> Request:
+        """The request that a redirect asks for. Raises TransportError unless it is a GET of the same server."""
+        place = response.headers.get("location", "")
+        is_path = place.startswith("/") and not place.startswith("//")
+        target = self.origin if is_path else parse_origin(place)
+        if request.method != "GET" or target is None or target != self.origin:
+            where = "nowhere" if target is None else str(target)
+            raise self._error(
+                request,
+                f"redirected ({response.status}) to {where}, and not followed; is the base URL right?",
+                retryable=False,
+            )
+        if not is_path:
+            _, slash, rest = place.partition("://")[2].partition("/")
+            place = slash + rest
+        if any(not 32 < ord(character) < 127 or character == "\\" for character in place):
+            raise self._error(request, f"redirected ({response.status}) to what is no URL", retryable=False)
+        path, _, query = place.partition("#")[0].partition("?")
+        from urllib.parse import parse_qsl
+
+        pairs = tuple(parse_qsl(query, keep_blank_values=True))
+        return Request("GET", path or "/", query=pairs, headers=asked.headers, deadline=request.deadline)
+
+    def _open(self, deadline: Deadline) -> Connection:
+        """A new connection, through the proxy if there is one, with TLS if the server wants it."""
+        if self._proxy is None:
+            sock = connect(self.origin, deadline)
+        else:
+            try:
+                sock = connect(self._proxy.origin, deadline)
+            except Unanswered as problem:
+                raise Unanswered(f"proxy: {problem}", retryable=problem.retryable) from None
+        if self.origin.scheme == "http":
+            return Connection(sock, None, self._clock)
+        if self._proxy is not None:
+            self._tunnel(Connection(sock, None, self._clock), deadline)
+        context, source = self._tls_at_hand()
+        return Connection(with_tls(sock, context, source, self.origin.host, deadline), source, self._clock)
+
+    def _tunnel(self, connection: Connection, deadline: Deadline) -> None:
+        """Have the proxy connect to the server. Raises Unanswered; the connection is closed then."""
+        assert self._proxy is not None
+        where = self._proxy.origin.address
+        try:
+            status = connection.tunnel(self.origin.address, self._proxy.authorization, self._reader, deadline)
+        except BaseException as problem:
+            connection.close()
+            if isinstance(problem, (Unanswered, BadReply)):
+                raise Unanswered(f"proxy {where}: {problem}", retryable=problem.retryable) from None
+            raise
+        if not 200 <= status < 300:
+            connection.close()
+            told = _WANTS_CREDENTIALS if status == 407 else "it does not connect to this server"
+            raise Unanswered(f"proxy {where}: {told} ({status})", retryable=status >= 500)
+
+    def _tls_at_hand(self) -> tuple[SSLContext, str]:
+        with self._making_tls.setdefault(os.getpid(), allocate_lock()):
+            if self._tls is None:
+                self._tls = tls_context(*self._tls_settings)
+            return self._tls
+
+    def _error(self, request: Request, reason: str, *, retryable: bool) -> TransportError:
+        return TransportError(
+            f"{request.method} {request.path} on {self.origin}: {reason}", request=request, retryable=retryable
+        )
+

@@ -1,0 +1,357 @@
+"""Connections of one transport: opened in bounded time, kept for the next request, dropped when they may be stale."""
+from __future__ import annotations
+
+import os
+import socket
+from _thread import allocate_lock, start_new_thread
+from threading import Condition
+
+from ...errors import ClosedError
+from .http1 import BadReply, Outgoing, Reply
+from .tls import tls_reason
+
+try:
+    from select import poll as _poll
+except ImportError:  # Windows
+    _poll = None  # type: ignore[assignment,misc]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..._clock import Clock
+    from ...config import Secret
+    from .http1 import Reader
+    from .origin import Origin
+
+# Made-up figures. Servers and the boxes in between forget idle connections after a minute, some without a word; and
+# one address of several gets at least so long to answer.
+IDLE_SECONDS = 30.0
+LEAST_CONNECT_SECONDS = 0.25
+TLS_PIECE_BYTES = 65_536
+
+
+class Unanswered(Exception):
+    """A request that got no answer. `unheard`: on a kept connection that was dead before a byte came back."""
+
+    def __init__(self, reason: str, *, retryable: bool = True, unheard: bool = False) -> None:
+        super().__init__(reason)
+        self.retryable = retryable
+        self.unheard = unheard
+
+
+class Deadline:
+    """The one moment by which everything about a request must be over; `seconds` is how long that was at first."""
+
+    __slots__ = ("at", "clock", "seconds")
+
+    def __init__(self, clock: Clock, at: float, seconds: float) -> None:
+        self.clock = clock
+        self.at = at
+        self.seconds = seconds
+
+    def left(self, doing: str) -> float:
+        """The seconds left, which are more than none. Raises Unanswered, which names what was going on."""
+        left = self.at - self.clock.monotonic()
+        if left <= 0.0:
+            raise self.missed(doing)
+        return left
+
+    def missed(self, doing: str) -> Unanswered:
+        """The error of a request that ran out of time."""
+        return Unanswered(f"no answer within {self.seconds:g} s ({doing})")
+
+
+class Connection:
+    """One socket to a server or a proxy, for one request at a time."""
+
+    def __init__(self, sock: socket.socket, tls_source: str | None, clock: Clock) -> None:
+        self._socket = sock
+        self._tls_source = tls_source
+        self._clock = clock
+        self._poll: Any = None
+        self.is_used = False  # whether it has carried a request before
+        self._rested = (0.0, 0)
+
+    def exchange(self, outgoing: Outgoing, reader: Reader, deadline: Deadline) -> Reply:
+        """Send a request and read its answer. Raises Unanswered, BadReply."""
+        reply = Reply(reader, outgoing.is_head)
+        sock = self._socket
+        doing = "sending the request"
+        try:
+            try:
+                self._send(outgoing.data, deadline)
+            except OSError as error:
+                # A server that has seen enough may have answered before it closed (an early 413).
+                return self._early_answer(reply, error, deadline)
+            doing = "waiting for the answer"
+            while True:
+                sock.settimeout(deadline.left(doing))
+                if reply.feed(sock.recv(reply.wanted)):
+                    return reply
+        except socket.timeout:
+            raise deadline.missed(doing) from None
+        except OSError as error:
+            raise self._lost(error, reply) from None
+        except BadReply as problem:
+            if reply.begun or not self.is_used:
+                raise
+            raise Unanswered(str(problem), unheard=True) from None
+
+    def tunnel(self, address: str, authorization: Secret | None, reader: Reader, deadline: Deadline) -> int:
+        """Ask a proxy to connect to `address`; the status of its answer. Raises Unanswered, BadReply."""
+        lines = [f"CONNECT {address} HTTP/1.1", f"host: {address}"]
+        if authorization is not None:
+            lines.append(f"proxy-authorization: {authorization.reveal()}")
+        asked = Outgoing(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"), True)
+        del lines  # a traceback that shows locals must not show it
+        reply = self.exchange(asked, reader, deadline)
+        status = reply.response().status
+        if status < 300 and reply.excess:
+            raise BadReply("something came before TLS began")
+        return status
+
+    def _send(self, data: bytes, deadline: Deadline) -> None:
+        sock = self._socket
+        sock.settimeout(deadline.left("sending the request"))
+        if self._tls_source is None or len(data) <= TLS_PIECE_BYTES:
+            sock.sendall(data)
+            return
+        for at in range(0, len(data), TLS_PIECE_BYTES):  # over TLS each piece would have the whole time to itself
+            sock.settimeout(deadline.left("sending the request"))
+            sock.sendall(data[at : at + TLS_PIECE_BYTES])
+
+    def _early_answer(self, reply: Reply, error: OSError, deadline: Deadline) -> Reply:
+        try:
+            # What has arrived is at hand, and no more will come.
+            self._socket.settimeout(0.0 if isinstance(error, socket.timeout) else deadline.left("reading the answer"))
+            while not reply.feed(self._socket.recv(reply.wanted)):
+                pass
+        except (OSError, BadReply, Unanswered):
+            if isinstance(error, socket.timeout):
+                raise deadline.missed("sending the request") from None
+            raise self._lost(error, reply) from None
+        reply.reusable = False
+        return reply
+
+    def _lost(self, error: OSError, reply: Reply) -> Unanswered:
+        if self._tls_source is not None and not isinstance(error, ConnectionError):
+            reason, retryable = tls_reason(error, self._tls_source)
+        else:
+            reason, retryable = f"the connection was lost ({_os_reason(error)})", True
+        return Unanswered(reason, retryable=retryable, unheard=self.is_used and not reply.begun)
+
+    def rest(self) -> None:
+        """Note that it is idle from now on."""
+        self.is_used = True
+        self._rested = self._clock.monotonic(), self._clock.time_ns()
+
+    def is_fresh(self) -> bool:
+        """Whether it may carry another request: not idle for long on either clock, not closed, nothing unread."""
+        monotonic, wall_ns = self._rested
+        # After a freeze of the whole machine only the wall clock has moved on.
+        if abs(self._clock.monotonic() - monotonic) > IDLE_SECONDS:
+            return False
+        if abs(self._clock.time_ns() - wall_ns) > IDLE_SECONDS * 1e9:
+            return False
+        if _poll is not None:
+            if self._poll is None:
+                self._poll = _poll()
+                self._poll.register(self._socket, 1)  # POLLIN
+            if not self._poll.poll(0):
+                return True
+            if self._tls_source is None:
+                return False
+        try:  # over TLS what is readable may be no data at all, but a session ticket
+            self._socket.settimeout(0.0)
+            self._socket.recv(1)
+        except OSError as error:
+            return type(error).__name__ in ("BlockingIOError", "SSLWantReadError")
+        return False
+
+    def close(self) -> None:
+        """Give the socket back; its errors tell nothing any more."""
+        try:
+            self._socket.close()
+        except OSError:
+            self._socket.detach()
+
+
+class Pool:
+    """At most `most` connections, those that rested last first; a forked child begins with none."""
+
+    def __init__(self, most: int, open_connection: Callable[[Deadline], Connection]) -> None:
+        self._most = most
+        self._open_connection = open_connection
+        self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._idle: list[Connection] = []
+        self._count = 0  # in use and idle
+        self._waiting = 0
+        self._lock = allocate_lock()
+        self._freed = Condition(self._lock)
+
+    def take(self, deadline: Deadline, *, fresh: bool = False) -> Connection:
+        """A connection for one request, a `fresh` one if asked; give it back with `put` or `drop`.
+
+        Raises Unanswered when none can be had in time, ClosedError after `close`.
+        """
+        if self._pid != os.getpid():
+            # The sockets are the parent's, and a lock may have been held when it forked. Closing a copy of a socket
+            # says nothing to the server.
+            for left in self._idle:
+                left.close()
+            self._begin()
+        while True:
+            with self._lock:
+                while not self._closed and not self._idle and self._count >= self._most:
+                    self._waiting += 1
+                    try:
+                        self._freed.wait(deadline.left(f"waiting for one of {self._most} connections"))
+                    finally:
+                        self._waiting -= 1
+                if self._closed:
+                    raise ClosedError("this HTTPTransport is closed")
+                idle = self._idle.pop() if self._idle else None
+                if idle is None:
+                    self._count += 1
+            if idle is None:
+                break
+            try:
+                if not fresh and idle.is_fresh():
+                    return idle
+            except BaseException:
+                self.drop(idle)
+                raise
+            self.drop(idle)
+        try:
+            return self._open_connection(deadline)
+        except BaseException:
+            self.drop(None)
+            raise
+
+    def put(self, connection: Connection) -> None:
+        """Keep a connection for the next request."""
+        connection.rest()
+        with self._lock:
+            if not self._closed:
+                self._idle.append(connection)
+                if self._waiting:
+                    self._freed.notify()
+                return
+        self.drop(connection)
+
+    def drop(self, connection: Connection | None) -> None:
+        """Close a connection that cannot be kept; None for one that was never made."""
+        if connection is not None:
+            connection.close()
+        with self._lock:
+            self._count -= 1
+            if self._waiting:
+                self._freed.notify()
+
+    def close(self) -> None:
+        """Close what is idle, refuse whoever waits or comes; what is under way ends on its own."""
+        if self._pid != os.getpid():
+            self._begin()
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            self._freed.notify_all()
+        for connection in idle:
+            self.drop(connection)
+
+
+def connect(origin: Origin, deadline: Deadline) -> socket.socket:
+    """A socket to the first address of `origin` that answers. Raises Unanswered."""
+    addresses = _addresses(origin, deadline)
+    told = ""
+    for number, (family, kind, protocol, _, address) in enumerate(addresses):
+        left = deadline.left(f"connecting to {origin.address}")
+        # An address that swallows packets must leave time for those after it.
+        share = max(left / (len(addresses) - number), min(LEAST_CONNECT_SECONDS, left))
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:
+            told = _os_reason(error)
+            continue
+        try:
+            sock.settimeout(share)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            told = f"no connection within {share:.3g} s" if isinstance(error, socket.timeout) else _os_reason(error)
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise Unanswered(f"{origin.address} cannot be reached ({told or 'it has no address'})")
+
+
+def _addresses(origin: Origin, deadline: Deadline) -> list[Any]:
+    """What `getaddrinfo` says, which may hang for long: it runs on a thread that can be left behind."""
+
+    def look_up(flags: int) -> list[Any]:
+        return socket.getaddrinfo(origin.host, origin.port, 0, socket.SOCK_STREAM, 0, flags)
+
+    try:
+        return look_up(socket.AI_NUMERICHOST)
+    except OSError:
+        found: list[Any] = []
+    done = allocate_lock()
+    done.acquire()
+
+    def look_up_and_tell() -> None:
+        try:
+            found.append(look_up(0))
+        except Exception as error:
+            found.append(error)
+        done.release()
+
+    doing = f"looking up {origin.host}"
+    try:
+        start_new_thread(look_up_and_tell, ())
+    except RuntimeError:
+        look_up_and_tell()  # no threads here, so the time cannot be bounded
+    if not done.acquire(timeout=deadline.left(doing)):
+        raise deadline.missed(doing)
+    if isinstance(found[0], Exception):
+        raise Unanswered(f"the address of {origin.host} cannot be found ({_os_reason(found[0])})")
+    return found[0]  # type: ignore[no-any-return]
+
+
+def with_tls(sock: socket.socket, context: Any, source: str, host: str, deadline: Deadline) -> socket.socket:
+    """`sock` with TLS on it, for the server `host`. Raises Unanswered; the socket is closed then."""
+    doing = f"TLS with {host}"
+    wrapped: Any = None
+    try:
+        sock.settimeout(deadline.left(doing))
+        wrapped = context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)
+        if wrapped.version() not in ("TLSv1.2", "TLSv1.3"):
+            raise Unanswered(f"{host} offers no TLS 1.2, but {wrapped.version()}", retryable=False)
+        return wrapped  # type: ignore[no-any-return]
+    except socket.timeout:
+        sock.close()
+        raise deadline.missed(doing) from None
+    except (OSError, ValueError) as error:
+        sock.close()
+        if isinstance(error, ConnectionError):
+            raise Unanswered(f"{host} closed the connection during TLS ({_os_reason(error)})") from None
+        reason, retryable = tls_reason(error, source)
+        raise Unanswered(f"{host}: {reason}", retryable=retryable) from None
+    except BaseException:
+        sock.close()
+        if wrapped is not None:
+            wrapped.close()
+        raise
+
+
+def _os_reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

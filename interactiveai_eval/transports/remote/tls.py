@@ -1,0 +1,85 @@
+"""TLS: the one context of a transport, and what its errors mean. `ssl` is imported when a server wants it."""
+from __future__ import annotations
+
+import os
+
+from ...errors import ConfigError, FeatureUnavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ssl import SSLContext
+    from typing import Union
+
+    # A file with certificate and key, or (certificate, key), or (certificate, key, password).
+    ClientCertificate = Union[str, tuple[str, str], tuple[str, str, str]]
+
+
+def tls_context(
+    ca_file: str | None, client_certificate: ClientCertificate | None, variable: Callable[[str], str | None]
+) -> tuple[SSLContext, str]:
+    """A context that verifies, from TLS 1.2 on, and the words for where its authorities come from.
+
+    Authorities: `ca_file`, else what `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else those of the system. Raises
+    ConfigError for files that cannot be used, FeatureUnavailable without the module ssl.
+    """
+    try:
+        import ssl
+    except ImportError:
+        raise FeatureUnavailable("https", "ssl") from None
+
+    source = "the system's authorities"
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        named = variable(name)
+        if ca_file is None and named:
+            # ssl itself would ignore one that is not there, and then blame the server.
+            if not os.path.exists(named):
+                raise ConfigError(f"{name}={named!r}: there is no such file; correct the variable or unset it")
+            source = f"{name}={named}"
+    if ca_file is not None:
+        source = f"ca_file={ca_file}"
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be read as certificates in PEM form ({error})") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if client_certificate is not None:
+        parts = (client_certificate,) if isinstance(client_certificate, str) else client_certificate
+        try:
+            context.load_cert_chain(*parts)
+        except (OSError, TypeError) as error:
+            raise ConfigError(
+                f"client_certificate={parts[0]!r}: must be a PEM file with certificate and key, or (certificate, key), "
+                f"or (certificate, key, password) ({type(error).__name__}: {error})"
+            ) from None
+    return context, source
+
+
+_HINTS = {
+    10: "its certificate has expired; or this machine's clock is wrong",
+    9: "its certificate is not valid yet; or this machine's clock is wrong",
+    18: "its certificate is signed by itself; pass ca_file= if it is yours",
+    19: "its authority is not among {source}; pass ca_file= with its certificate",
+    20: "its authority is not among {source}; pass ca_file= with its certificate",
+    62: "its certificate is for other hosts",
+    64: "its certificate is for other addresses",
+    89: "its authority's certificate lacks a critical 'basic constraints', which Python demands from 3.13 on; the "
+    "authority must be issued anew",
+}
+
+
+def tls_reason(error: Exception, source: str) -> tuple[str, bool]:
+    """What an `ssl.SSLError` means in words, and whether another try may end better."""
+    code = getattr(error, "verify_code", None)
+    if code is not None:
+        told = getattr(error, "verify_message", None) or "refused"
+        hint = _HINTS.get(code, f"authorities: {{source}}; code {code}").format(source=source)
+        return f"its certificate was not accepted ({told}): {hint}", False
+    reason = str(getattr(error, "reason", None) or error).replace("_", " ").lower()
+    if "wrong version number" in reason or "http request" in reason or "record layer" in reason:
+        return f"it does not speak TLS there ({reason}); does the base URL need http://, or another port?", False
+    if "certificate required" in reason or "bad certificate" in reason or "handshake failure" in reason:
+        return f"it wants a client certificate or other TLS settings ({reason}); pass client_certificate=", False
+    if "eof" in reason:
+        return f"it closed the connection during TLS ({reason})", True
+    return f"TLS failed ({reason})", False

@@ -1,0 +1,218 @@
+"""Repeats requests that may succeed later: in bounded time, politely, and never what somebody above repeats anyway.
+
+Every request of this package may be repeated: ids are derived or drawn before the first try, and what a server has
+taken twice it holds once.
+"""
+from __future__ import annotations
+
+import os
+import random
+from _thread import allocate_lock
+from threading import Condition
+
+from .._clock import Clock
+from ..errors import ArgumentError, ClosedError, TransportError
+from .base import Request, Response, Transport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# How long a request may take with all its repetitions (a made-up figure).
+PATIENCE_SECONDS = 60.0
+# Waits are drawn from 0 to these, doubled each time: shorter for trouble that passes, longer for "not so fast".
+TRANSIENT_SECONDS = 0.05
+THROTTLED_SECONDS = 1.0
+LONGEST_SECONDS = 20.0
+# After the time that a server asks for, so that not everybody comes back at the same moment.
+AFTER_ASKED_SECONDS = 0.25
+# One purse for all requests of a transport, so that a server that is down is not hammered: 35 repetitions and no more,
+# until requests succeed again. The figures are those of the AWS SDKs' standard mode.
+PURSE = 500.0
+TRANSIENT_COST = 14.0
+THROTTLED_COST = 5.0
+
+_SPANS_TYPE = "application/x-protobuf"
+
+
+class RetryTransport(Transport):
+    """Sends through `inner`, and again when there was no answer or a busy server's, after growing random waits.
+
+    Statuses: 408, 425, 429 and 5xx save 501 and 505; for spans only what OTLP allows, 429, 502, 503 and 504. What the
+    server asks for by `Retry-After` is waited out, by all requests to come. Lists of traces and observations and the
+    links of items are left to the runs, which repeat them themselves.
+    """
+
+    def __init__(
+        self,
+        inner: Transport,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        clock: Clock | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """`patience_seconds` bounds a request with all its repetitions and waits; a wait that would end later is not
+        begun. `draw` gives numbers from 0 to 1 for the waits. Closing this closes `inner`. Raises ArgumentError.
+        """
+        if not isinstance(patience_seconds, (int, float)) or not 0 <= patience_seconds < float("inf"):
+            raise ArgumentError("patience_seconds", patience_seconds, "must be a finite number >= 0")
+        self._inner = inner
+        self._patience = float(patience_seconds)
+        self._clock = clock or Clock()
+        self._draw = draw
+        self._closed = False
+        self._begin()
+
+    def __repr__(self) -> str:
+        return f"RetryTransport({self._inner!r})"
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._purse = PURSE
+        self._not_before = float("-inf")  # until when the server wants to be left alone
+        self._lock = allocate_lock()
+        self._waiting = Condition(self._lock)
+
+    def send(self, request: Request) -> Response:
+        """The answer of `inner`; the last one, or the last error, when repeating did not help."""
+        if self._pid != os.getpid():
+            self._begin()  # a lock may have been held during the fork
+        deadline = self._clock.monotonic() + self._patience
+        if request.deadline is not None:
+            deadline = min(deadline, request.deadline)
+        repeats = not _is_repeated_above(request)
+        if repeats and self._not_before > self._clock.monotonic():
+            self._wait_for_the_server(request, deadline)
+        spent = 0.0
+        attempt = 0
+        while True:
+            answer: Response | TransportError
+            try:
+                answer = self._inner.send(request)
+            except TransportError as error:
+                answer = error
+            cost, longest, asked = self._judged(request, answer)
+            if asked is not None:
+                self._not_before = max(self._not_before, self._clock.monotonic() + asked)
+            if not cost:
+                self._put_back(spent or 1.0)
+            if not cost or not repeats:
+                return _ended(answer)
+            wait = self._draw() * min(longest * 2.0 ** min(attempt, 30), LONGEST_SECONDS)
+            if asked is not None:
+                wait = asked + self._draw() * AFTER_ASKED_SECONDS
+            wakes = self._clock.monotonic() + wait
+            if wakes >= deadline or not self._pay(cost):
+                return _ended(answer)
+            spent += cost
+            attempt += 1
+            self._wait_until(wakes)
+
+    def close(self) -> None:
+        """Close `inner`, and end all waits with a ClosedError."""
+        self._closed = True
+        if self._pid == os.getpid():
+            with self._lock:
+                self._waiting.notify_all()
+        self._inner.close()
+
+    def _judged(self, request: Request, answer: Response | TransportError) -> tuple[float, float, float | None]:
+        """What repeating costs (0 for never), the longest first wait, and the wait that the server asks for."""
+        if isinstance(answer, TransportError):
+            return TRANSIENT_COST if answer.retryable else 0.0, TRANSIENT_SECONDS, answer.retry_after_seconds
+        status = answer.status
+        if status < 400:
+            return 0.0, 0.0, None
+        if status == 429:
+            return THROTTLED_COST, THROTTLED_SECONDS, retry_after_seconds(answer.headers, self._clock.time_ns())
+        if request.headers.get("content-type") == _SPANS_TYPE or request.path.endswith("/otel/v1/traces"):
+            again = status in (502, 503, 504)
+        else:
+            again = status in (408, 425) or (status >= 500 and status not in (501, 505))
+        asked = retry_after_seconds(answer.headers, self._clock.time_ns()) if again else None
+        return TRANSIENT_COST if again else 0.0, TRANSIENT_SECONDS, asked
+
+    def _wait_for_the_server(self, request: Request, deadline: float) -> None:
+        asked = self._not_before - self._clock.monotonic()
+        if self._not_before >= deadline:
+            left = deadline - self._clock.monotonic()
+            raise TransportError(
+                f"{request.method} {request.path}: the server asks to be left alone for {asked:.1f} s more, and "
+                f"{max(0.0, left):.1f} s are left",
+                request=request,
+                retry_after_seconds=asked,
+            )
+        self._wait_until(self._not_before + self._draw() * AFTER_ASKED_SECONDS)
+
+    def _pay(self, cost: float) -> bool:
+        with self._lock:
+            if self._purse < cost:
+                return False
+            self._purse -= cost
+            return True
+
+    def _put_back(self, amount: float) -> None:
+        if self._purse < PURSE:
+            with self._lock:
+                self._purse = min(PURSE, self._purse + amount)
+
+    def _wait_until(self, moment: float) -> None:
+        def look() -> None:
+            with self._lock:
+                self._waiting.notify_all()
+
+        self._clock.watch(look)
+        try:
+            left = self._clock.seconds_until(moment)
+            with self._lock:
+                while left > 0.0 and not self._closed:
+                    self._waiting.wait(left)
+                    left = max(0.0, moment - self._clock.monotonic())
+        finally:
+            self._clock.unwatch(look)
+        if self._closed:
+            raise ClosedError("this RetryTransport was closed while a request waited for its next try")
+
+
+def _is_repeated_above(request: Request) -> bool:
+    """Whether whoever asks repeats it: batch evaluations what they read, by `max_retries`, and runs their links."""
+    if request.method == "GET":
+        return request.path.rpartition("/api/public/")[2].startswith(("traces", "observations", "v2/observations"))
+    return request.path.endswith("/dataset-run-items")
+
+
+def _ended(answer: Response | TransportError) -> Response:
+    if isinstance(answer, TransportError):
+        raise answer
+    return answer
+
+
+def retry_after_seconds(headers: Mapping[str, str], now_ns: int) -> float | None:
+    """The wait that `Retry-After-Ms` or `Retry-After` asks for; None when neither makes sense.
+
+    A date counts from the answer's own `Date`, so that a clock that is wrong here or there does no harm; only without
+    one it counts from `now_ns`.
+    """
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        text = headers.get(name, "").strip()
+        if text and len(text) <= 20 and text.isascii() and text.replace(".", "", 1).isdigit():
+            return float(text) * unit
+    text = headers.get("retry-after", "")
+    if not any(character.isalpha() for character in text) or len(text) > 64:
+        return None
+    until = _http_date(text)
+    if until is None:
+        return None
+    now = _http_date(headers.get("date", ""))
+    return max(0.0, until - (now_ns / 1e9 if now is None else now))
+
+
+def _http_date(text: str) -> float | None:
+    """Seconds since 1970 of a date as HTTP writes it."""
+    from email.utils import mktime_tz, parsedate_tz
+
+    try:
+        parsed = parsedate_tz(text)
+        return None if parsed is None else float(mktime_tz(parsed))
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
