@@ -2,7 +2,7 @@
 import asyncio
 import functools
 
-from interactiveai import Evaluation, Interactive
+from interactiveai import Evaluation, Interactive, observe
 from interactiveai.experiment import create_evaluator_from_autoevals
 
 client = Interactive()
@@ -14,10 +14,15 @@ items = [
 ]
 
 
+@observe
+def failing(value):
+    raise ValueError(f"{value} is not a number")
+
+
 def task(*, item, **kwargs):
     with client.start_as_current_span(name="double", input=item["input"]) as span:
         if item["input"] == "text":
-            raise ValueError("not a number")
+            failing(item["input"])
         span.update(output=item["input"]["n"] * 2)
         return item["input"]["n"] * 2
 
@@ -30,6 +35,7 @@ async def several(*, input, output, expected_output=None, metadata=None):
     await asyncio.sleep(0)
     return [
         Evaluation(name="size", value=output),
+        Evaluation(name="truth", value=True),
         Evaluation(name="label", value="small" if output < 5 else "large", data_type="CATEGORICAL"),
         Evaluation(name="even", value=1, data_type="BOOLEAN", metadata={"why": [1, {"a": None}]}),
     ]
