@@ -183,6 +183,16 @@ def test_items_of_experiments_are_read_from_their_spans(experiments):
     }  # fmt: skip
 
 
+def test_metadata_of_experiments_may_come_one_attribute_a_key(store):
+    """As langfuse 4.18 sends them."""
+    flat = {"langfuse.experiment.metadata.a.b": "1", "langfuse.experiment.item.metadata.row": "x"}
+    export(store, *item_span("t1", "a", 0, **flat))
+
+    assert listed(store, "experiments", fields="metadata")["data"][0]["metadata"] == {"model": "m", "a.b": 1}
+    (item,) = listed(store, "experiment-items", fields="itemMetadata")["data"]
+    assert item["experimentItemMetadata"] == {"row": "x"}
+
+
 @pytest.mark.parametrize(
     ("path", "query", "found"),
     [

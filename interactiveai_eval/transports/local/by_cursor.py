@@ -183,7 +183,7 @@ def list_experiments(call: Call) -> dict[str, Any]:
                 "endTime": ns_to_text(one["end"]),
                 "itemCount": len(one["items"]),
                 "datasetId": one.get("dataset.id"),
-                "metadata": _object(one.get("metadata")),
+                "metadata": _metadata(one, "metadata"),
                 "scores": [_shown_score(score) for score in of_run],
             }
             return _chosen(whole, names)
@@ -213,8 +213,8 @@ def list_experiment_items(call: Call) -> dict[str, Any]:
                 "experimentItemId": said.get("item.id"),
                 "experimentDatasetId": said.get("dataset.id"),
                 "experimentItemVersion": said.get("item.version"),
-                "experimentItemMetadata": _object(said.get("item.metadata")),
-                "experimentMetadata": _object(said.get("metadata")),
+                "experimentItemMetadata": _metadata(said, "item.metadata"),
+                "experimentMetadata": _metadata(said, "metadata"),
                 "experimentDescription": said.get("description"),
                 "scores": [_shown_score(score) for score in of_item],
             }
@@ -277,9 +277,13 @@ def _shown_score(row: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def _object(text: str | None) -> Any:
-    value = metadata_value(text)
-    return value if type(value) is dict else None
+def _metadata(said: dict[str, Any], name: str) -> Any:
+    """Metadata in one attribute as JSON, or (as some SDKs send them) one attribute a key; None without any."""
+    value = metadata_value(said.get(name))
+    found = value if type(value) is dict else {}
+    prefix = f"{name}."
+    found.update({key[len(prefix) :]: text_to_value(text) for key, text in said.items() if key.startswith(prefix)})
+    return found or None
 
 
 def _asked(call: Call, groups: Groups, default: str) -> list[str]:
