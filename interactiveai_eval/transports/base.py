@@ -5,9 +5,11 @@ nothing at all is a `Transport`. Behaviour is added by wrapping one transport in
 """
 from __future__ import annotations
 
+from ..errors import TransportError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
 
@@ -66,6 +68,19 @@ class Transport:
         Raises: TransportError when no answer came; ClosedError after `close`.
         """
         raise TypeError(f"{type(self).__name__} must define send(request)")
+
+    def send_each(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
+        """Each request with its answer, or with the error in its place, as they come; requests are pulled lazily.
+
+        A transport that can has several under way at once, on the thread of whoever iterates; here it is one by one.
+        Raises ClosedError after `close`.
+        """
+        for request in requests:
+            try:
+                answer: Response | TransportError = self.send(request)
+            except TransportError as error:
+                answer = error
+            yield request, answer
 
     def close(self) -> None:
         """Give back what the transport holds. Calling it again does nothing."""

@@ -16,7 +16,7 @@ from .base import Request, Response, Transport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 # How long a request may take with all its repetitions (a made-up figure).
 PATIENCE_SECONDS = 60.0
@@ -32,7 +32,24 @@ PURSE = 500.0
 TRANSIENT_COST = 14.0
 THROTTLED_COST = 5.0
 
+# How many of many requests may wait for another try before no new ones are begun (a made-up figure).
+MOST_WAITING = 8
+
 _SPANS_TYPE = "application/x-protobuf"
+
+
+class _Tries:
+    """What has been tried for one request."""
+
+    __slots__ = ("deadline", "failed", "repeats", "request", "spent", "wakes")
+
+    def __init__(self, request: Request, deadline: float) -> None:
+        self.request = request
+        self.deadline = deadline
+        self.repeats = not _is_repeated_above(request)
+        self.failed = 0
+        self.spent = 0.0
+        self.wakes = 0.0
 
 
 class RetryTransport(Transport):
@@ -75,38 +92,62 @@ class RetryTransport(Transport):
 
     def send(self, request: Request) -> Response:
         """The answer of `inner`; the last one, or the last error, when repeating did not help."""
-        if self._pid != os.getpid():
-            self._begin()  # a lock may have been held during the fork
-        deadline = self._clock.monotonic() + self._patience
-        if request.deadline is not None:
-            deadline = min(deadline, request.deadline)
-        repeats = not _is_repeated_above(request)
-        if repeats and self._not_before > self._clock.monotonic():
-            self._wait_for_the_server(request, deadline)
-        spent = 0.0
-        attempt = 0
+        tries = self._tries(request)
         while True:
             answer: Response | TransportError
             try:
+                self._wait_for_the_server(tries)
                 answer = self._inner.send(request)
             except TransportError as error:
                 answer = error
-            cost, longest, asked = self._judged(request, answer)
-            if asked is not None:
-                self._not_before = max(self._not_before, self._clock.monotonic() + asked)
-            if not cost:
-                self._put_back(spent or 1.0)
-            if not cost or not repeats:
-                return _ended(answer)
-            wait = self._draw() * min(longest * 2.0 ** min(attempt, 30), LONGEST_SECONDS)
-            if asked is not None:
-                wait = asked + self._draw() * AFTER_ASKED_SECONDS
-            wakes = self._clock.monotonic() + wait
-            if wakes >= deadline or not self._pay(cost):
-                return _ended(answer)
-            spent += cost
-            attempt += 1
-            self._wait_until(wakes)
+            if self._goes_again(tries, answer):
+                self._wait_until(tries.wakes)
+            elif isinstance(answer, TransportError):
+                raise answer
+            else:
+                return answer
+
+    def send_each(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
+        """Each request with what became of it in the end. While many wait for another try, no new ones are begun."""
+        source = iter(requests)
+        under_way: dict[int, _Tries] = {}  # by the identity of the request
+        waiting: list[_Tries] = []
+        due: list[_Tries] = []
+
+        def begun() -> Iterator[Request]:
+            for each in due:
+                yield each.request
+            while len(waiting) < MOST_WAITING and self._not_before <= self._clock.monotonic():
+                request = next(source, None)
+                if request is None:
+                    return
+                under_way[id(request)] = self._tries(request)
+                yield request
+
+        while True:
+            if waiting:
+                self._wait_until(min([each.wakes for each in waiting]))
+                now = self._clock.monotonic()
+                due = [each for each in waiting if each.wakes <= now]
+                waiting = [each for each in waiting if each.wakes > now]
+            else:
+                request = next(source, None)
+                if request is None:
+                    return
+                due = [self._tries(request)]
+                try:
+                    self._wait_for_the_server(due[0])
+                except TransportError as error:
+                    yield request, error
+                    continue
+                under_way[id(request)] = due[0]
+            for request, answer in self._inner.send_each(begun()):
+                each = under_way[id(request)]
+                if self._goes_again(each, answer):
+                    waiting.append(each)
+                else:
+                    del under_way[id(request)]
+                    yield request, answer
 
     def close(self) -> None:
         """Close `inner`, and end all waits with a ClosedError."""
@@ -132,15 +173,42 @@ class RetryTransport(Transport):
         asked = retry_after_seconds(answer.headers, self._clock.time_ns()) if again else None
         return TRANSIENT_COST if again else 0.0, TRANSIENT_SECONDS, asked
 
-    def _wait_for_the_server(self, request: Request, deadline: float) -> None:
-        asked = self._not_before - self._clock.monotonic()
-        if self._not_before >= deadline:
-            left = deadline - self._clock.monotonic()
+    def _tries(self, request: Request) -> _Tries:
+        if self._pid != os.getpid():
+            self._begin()  # a lock may have been held during the fork
+        deadline = self._clock.monotonic() + self._patience
+        return _Tries(request, deadline if request.deadline is None else min(deadline, request.deadline))
+
+    def _goes_again(self, tries: _Tries, answer: Response | TransportError) -> bool:
+        """Whether there is another try, when it `wakes`; if not, `answer` is the last word."""
+        cost, longest, asked = self._judged(tries.request, answer)
+        now = self._clock.monotonic()
+        if asked is not None:
+            self._not_before = max(self._not_before, now + asked)
+        if not cost:
+            self._put_back(tries.spent or 1.0)
+            return False
+        wait = self._draw() * min(longest * 2.0 ** min(tries.failed, 30), LONGEST_SECONDS)
+        if asked is not None:
+            wait = asked + self._draw() * AFTER_ASKED_SECONDS
+        if not tries.repeats or now + wait >= tries.deadline or not self._pay(cost):
+            return False
+        tries.spent += cost
+        tries.failed += 1
+        tries.wakes = now + wait
+        return True
+
+    def _wait_for_the_server(self, tries: _Tries) -> None:
+        """Wait as long as the server wants to be left alone. Raises TransportError when that is too long."""
+        if tries.failed or not tries.repeats or self._not_before <= self._clock.monotonic():
+            return
+        now = self._clock.monotonic()
+        if self._not_before >= tries.deadline:
             raise TransportError(
-                f"{request.method} {request.path}: the server asks to be left alone for {asked:.1f} s more, and "
-                f"{max(0.0, left):.1f} s are left",
-                request=request,
-                retry_after_seconds=asked,
+                f"{tries.request.method} {tries.request.path}: the server asks to be left alone for "
+                f"{self._not_before - now:.1f} s more, and {max(0.0, tries.deadline - now):.1f} s are left",
+                request=tries.request,
+                retry_after_seconds=self._not_before - now,
             )
         self._wait_until(self._not_before + self._draw() * AFTER_ASKED_SECONDS)
 
@@ -179,12 +247,6 @@ def _is_repeated_above(request: Request) -> bool:
     if request.method == "GET":
         return request.path.rpartition("/api/public/")[2].startswith(("traces", "observations", "v2/observations"))
     return request.path.endswith("/dataset-run-items")
-
-
-def _ended(answer: Response | TransportError) -> Response:
-    if isinstance(answer, TransportError):
-        raise answer
-    return answer
 
 
 def retry_after_seconds(headers: Mapping[str, str], now_ns: int) -> float | None:

@@ -19,13 +19,13 @@ from .origin import parse_origin, proxy_for, require_origin
 from .tls import tls_context
 
 try:
-    from .connections import Connection, Deadline, Pool, Unanswered, connect, with_tls
+    from .connections import CAN_POLL, Connection, Deadline, Pool, Unanswered, connect, with_tls
 except ImportError as _problem:
     raise FeatureUnavailable("HTTP", _problem.name or "socket") from None
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from ssl import SSLContext
     from typing import Any
 
@@ -37,6 +37,7 @@ MOST_REDIRECTS = 3
 MAX_BODY_BYTES = 67_108_864
 MAX_CONNECTIONS = 32
 TIMEOUT_SECONDS = 5.0
+_NOT_THE_END = (*REDIRECTS, 407)
 _WANTS_CREDENTIALS = "it wants credentials, or others than it got; give them as http://user:password@host:port"
 SPANS_TYPE = "application/x-protobuf"  # OTLP receivers take these compressed, other endpoints do not
 
@@ -112,9 +113,7 @@ class HTTPTransport(Transport):
         Raises: TransportError, which names the request, the server and the reason; ArgumentError for a request that
         cannot be sent as it is; ClosedError after `close`.
         """
-        if not self._warned and "authorization" in request.headers:
-            self._warned = True
-            warn(f"{self.origin} is not https: keys and data can be read on the way")
+        self._warn_of_clear_text(request)
         deadline = self._deadline(request)
         asked = request
         for _ in range(MOST_REDIRECTS + 1):
@@ -124,8 +123,39 @@ class HTTPTransport(Transport):
             asked = self._redirected(request, asked, response)
         raise self._error(request, f"redirected more than {MOST_REDIRECTS} times", retryable=False)
 
+    def send_each(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
+        """Each request with its answer or error, as they come; many are under way at once, on this thread."""
+        if not CAN_POLL:
+            return super().send_each(requests)
+        return self._sent_in_parallel(requests)
+
+    def _sent_in_parallel(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
+        from .parallel import Flight, Parallel
+
+        def flight_of(request: Request) -> Flight:
+            self._warn_of_clear_text(request)
+            return Flight(request, self._writer.outgoing(request), self._deadline(request))
+
+        def failed(request: Request, problem: Unanswered | BadReply) -> TransportError:
+            return self._error(request, str(problem), retryable=problem.retryable)
+
+        for request, outcome in Parallel(self._pool, self._reader, requests, flight_of, failed).outcomes():
+            if isinstance(outcome, Response) and outcome.status in _NOT_THE_END:
+                try:
+                    outcome = self._checked(request, outcome)
+                    if outcome.status in REDIRECTS:
+                        outcome = self.send(request)
+                except TransportError as error:
+                    outcome = error
+            yield request, outcome
+
     def close(self) -> None:
         self._pool.close()
+
+    def _warn_of_clear_text(self, request: Request) -> None:
+        if not self._warned and "authorization" in request.headers:
+            self._warned = True
+            warn(f"{self.origin} is not https: keys and data can be read on the way")
 
     def _deadline(self, request: Request) -> Deadline:
         now = self._clock.monotonic()
@@ -172,9 +202,15 @@ class HTTPTransport(Transport):
                 self._pool.put(connection)
             else:
                 self._pool.drop(connection)
-            if response.status == 407 and self._proxy is not None:
-                raise self._error(request, f"proxy {self._proxy.origin.address}: {_WANTS_CREDENTIALS}", retryable=False)
-            return response
+            return self._checked(request, response) if response.status in _NOT_THE_END else response
+
+    def _checked(self, request: Request, response: Response) -> Response:
+        """A response that may not be the server's, or not its last word. Raises TransportError when it is of no use."""
+        if response.status == 407 and self._proxy is not None:
+            raise self._error(request, f"proxy {self._proxy.origin.address}: {_WANTS_CREDENTIALS}", retryable=False)
+        if response.status in REDIRECTS and request.method != "GET":
+            self._redirected(request, request, response)
+        return response
 
     def _redirected(self, request: Request, asked: Request, response: Response) -> Request:
         """The request that a redirect asks for. Raises TransportError unless it is a GET of the same server."""

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from _thread import allocate_lock, start_new_thread
 from threading import Condition
@@ -9,11 +10,6 @@ from threading import Condition
 from ...errors import ClosedError
 from .http1 import BadReply, Outgoing, Reply
 from .tls import tls_reason
-
-try:
-    from select import poll as _poll
-except ImportError:  # Windows
-    _poll = None  # type: ignore[assignment,misc]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +26,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 30.0
 LEAST_CONNECT_SECONDS = 0.25
 TLS_PIECE_BYTES = 65_536
+CAN_POLL = hasattr(select, "poll")  # Windows cannot
 
 
 class Unanswered(Exception):
@@ -72,10 +69,12 @@ class Connection:
         self._clock = clock
         self._poll: Any = None
         self.is_used = False  # whether it has carried a request before
+        self._never_waits = False  # whether its socket does not wait
         self._rested = (0.0, 0)
 
     def exchange(self, outgoing: Outgoing, reader: Reader, deadline: Deadline) -> Reply:
         """Send a request and read its answer. Raises Unanswered, BadReply."""
+        self._never_waits = False
         reply = Reply(reader, outgoing.is_head)
         sock = self._socket
         doing = "sending the request"
@@ -83,21 +82,55 @@ class Connection:
             try:
                 self._send(outgoing.data, deadline)
             except OSError as error:
-                # A server that has seen enough may have answered before it closed (an early 413).
                 return self._early_answer(reply, error, deadline)
             doing = "waiting for the answer"
             while True:
                 sock.settimeout(deadline.left(doing))
                 if reply.feed(sock.recv(reply.wanted)):
                     return reply
-        except socket.timeout:
-            raise deadline.missed(doing) from None
-        except OSError as error:
-            raise self._lost(error, reply) from None
-        except BadReply as problem:
-            if reply.begun or not self.is_used:
-                raise
-            raise Unanswered(str(problem), unheard=True) from None
+        except (OSError, BadReply) as problem:
+            raise self._trouble(problem, reply, deadline, doing) from None
+
+    def begin(self, outgoing: Outgoing, reader: Reader, deadline: Deadline) -> Reply:
+        """Send a request without waiting for its answer, which `advance` reads as it comes. Raises Unanswered."""
+        reply = Reply(reader, outgoing.is_head)
+        sock = self._socket
+        data = outgoing.data
+        try:
+            if not self._never_waits:
+                sock.settimeout(0.0)
+                self._never_waits = True
+            try:
+                sent = sock.send(data)
+            except OSError as error:
+                if not _has_to_wait(error):
+                    raise
+                sent = 0
+            if sent < len(data):
+                self._never_waits = False
+                self._send(data[sent:], deadline)
+                sock.settimeout(0.0)
+                self._never_waits = True
+        except OSError as problem:
+            raise self._trouble(problem, reply, deadline, "sending the request") from None
+        return reply
+
+    def advance(self, reply: Reply, deadline: Deadline) -> bool:
+        """Read what has come for a request that was begun; True once the answer is whole. Raises Unanswered, BadReply.
+        """
+        try:
+            while not reply.feed(self._socket.recv(reply.wanted)):
+                if self._tls_source is None:
+                    return False
+            return True
+        except (OSError, BadReply) as problem:
+            if isinstance(problem, OSError) and _has_to_wait(problem):
+                return False
+            raise self._trouble(problem, reply, deadline, "waiting for the answer") from None
+
+    def fileno(self) -> int:
+        """The descriptor to poll."""
+        return self._socket.fileno()
 
     def tunnel(self, address: str, authorization: Secret | None, reader: Reader, deadline: Deadline) -> int:
         """Ask a proxy to connect to `address`; the status of its answer. Raises Unanswered, BadReply."""
@@ -114,8 +147,8 @@ class Connection:
 
     def _send(self, data: bytes, deadline: Deadline) -> None:
         sock = self._socket
-        sock.settimeout(deadline.left("sending the request"))
         if self._tls_source is None or len(data) <= TLS_PIECE_BYTES:
+            sock.settimeout(deadline.left("sending the request"))
             sock.sendall(data)
             return
         for at in range(0, len(data), TLS_PIECE_BYTES):  # over TLS each piece would have the whole time to itself
@@ -123,24 +156,28 @@ class Connection:
             sock.sendall(data[at : at + TLS_PIECE_BYTES])
 
     def _early_answer(self, reply: Reply, error: OSError, deadline: Deadline) -> Reply:
+        """The answer of a server that had seen enough before the request was sent (an early 413), or `error`."""
         try:
             # What has arrived is at hand, and no more will come.
             self._socket.settimeout(0.0 if isinstance(error, socket.timeout) else deadline.left("reading the answer"))
             while not reply.feed(self._socket.recv(reply.wanted)):
                 pass
         except (OSError, BadReply, Unanswered):
-            if isinstance(error, socket.timeout):
-                raise deadline.missed("sending the request") from None
-            raise self._lost(error, reply) from None
+            raise error from None
         reply.reusable = False
         return reply
 
-    def _lost(self, error: OSError, reply: Reply) -> Unanswered:
-        if self._tls_source is not None and not isinstance(error, ConnectionError):
-            reason, retryable = tls_reason(error, self._tls_source)
-        else:
-            reason, retryable = f"the connection was lost ({_os_reason(error)})", True
-        return Unanswered(reason, retryable=retryable, unheard=self.is_used and not reply.begun)
+    def _trouble(self, problem: Exception, reply: Reply, deadline: Deadline, doing: str) -> Exception:
+        """What to raise for what a socket, or the reader of an answer, raised."""
+        unheard = self.is_used and not reply.begun
+        if isinstance(problem, socket.timeout):
+            return deadline.missed(doing)
+        if isinstance(problem, BadReply):
+            return Unanswered(str(problem), unheard=True) if unheard else problem
+        if self._tls_source is None or isinstance(problem, ConnectionError):
+            return Unanswered(f"the connection was lost ({_os_reason(problem)})", unheard=unheard)
+        reason, retryable = tls_reason(problem, self._tls_source)
+        return Unanswered(reason, retryable=retryable, unheard=unheard)
 
     def rest(self) -> None:
         """Note that it is idle from now on."""
@@ -155,10 +192,10 @@ class Connection:
             return False
         if abs(self._clock.time_ns() - wall_ns) > IDLE_SECONDS * 1e9:
             return False
-        if _poll is not None:
+        if CAN_POLL:
             if self._poll is None:
-                self._poll = _poll()
-                self._poll.register(self._socket, 1)  # POLLIN
+                self._poll = select.poll()
+                self._poll.register(self._socket, select.POLLIN)
             if not self._poll.poll(0):
                 return True
             if self._tls_source is None:
@@ -167,7 +204,7 @@ class Connection:
             self._socket.settimeout(0.0)
             self._socket.recv(1)
         except OSError as error:
-            return type(error).__name__ in ("BlockingIOError", "SSLWantReadError")
+            return _has_to_wait(error)
         return False
 
     def close(self) -> None:
@@ -200,6 +237,17 @@ class Pool:
 
         Raises Unanswered when none can be had in time, ClosedError after `close`.
         """
+        taken = self.take_now(deadline, fresh=fresh, waits=True)
+        assert taken is not None
+        return taken
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for a connection."""
+        return self._waiting > 0
+
+    def take_now(self, deadline: Deadline, *, fresh: bool = False, waits: bool = False) -> Connection | None:
+        """Like `take`, but None when one can only be had by waiting for it."""
         if self._pid != os.getpid():
             # The sockets are the parent's, and a lock may have been held when it forked. Closing a copy of a socket
             # says nothing to the server.
@@ -209,6 +257,8 @@ class Pool:
         while True:
             with self._lock:
                 while not self._closed and not self._idle and self._count >= self._most:
+                    if not waits:
+                        return None
                     self._waiting += 1
                     try:
                         self._freed.wait(deadline.left(f"waiting for one of {self._most} connections"))
@@ -264,6 +314,12 @@ class Pool:
             self._freed.notify_all()
         for connection in idle:
             self.drop(connection)
+
+
+def _has_to_wait(error: OSError) -> bool:
+    """Whether a socket that does not wait says that there is nothing yet, or no room."""
+    # By name, so that `ssl` need not be there.
+    return isinstance(error, BlockingIOError) or type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")
 
 
 def connect(origin: Origin, deadline: Deadline) -> socket.socket:

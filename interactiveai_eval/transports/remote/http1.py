@@ -86,10 +86,14 @@ class Writer:
 
         Raises ArgumentError for what cannot be sent as it is, such as line breaks in a header.
         """
-        key = request.method, request.path, tuple(request.headers.items()), extra
+        key: object = (request.method, request.path, tuple(request.headers.items()), extra)
         head = None if request.query else self._heads.get(key)
         if head is None:
-            head = self._head(request, extra)
+            try:
+                head = self._head(request, extra)
+            except ArgumentError as refused:
+                key = ()  # a traceback that shows locals must not show it
+                raise refused.with_traceback(None) from None
             if not request.query:
                 if len(self._heads) >= MEMO_ENTRIES:
                     self._heads.clear()
