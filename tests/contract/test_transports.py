@@ -12,7 +12,17 @@ import time
 
 import pytest
 
-from interactiveai_eval import ClosedError, FakeTransport, LocalTransport, Request, Response, Transport, TransportError
+from interactiveai_eval import (
+    ClosedError,
+    FakeTransport,
+    HTTPTransport,
+    LocalServer,
+    LocalTransport,
+    Request,
+    Response,
+    Transport,
+    TransportError,
+)
 
 
 def local_in_memory(tmp_path, opened):
@@ -44,7 +54,20 @@ def wrapped(tmp_path, opened):
     return Passing(LocalTransport())
 
 
-TRANSPORTS = [local_in_memory, local_in_a_file, fake_before_a_store, wrapped]
+class WithKeys(Passing):
+    """Sends the keys along, as a client does."""
+
+    def send(self, request):
+        headers = {**request.headers, "authorization": "Basic cGstbG9jYWw6c2stbG9jYWw="}
+        sent = Request(request.method, request.path, query=request.query, headers=headers, body=request.body)
+        return self._inner.send(sent)
+
+
+def http_to_a_server(tmp_path, opened):
+    return WithKeys(HTTPTransport(opened.enter_context(LocalServer()).base_url))
+
+
+TRANSPORTS = [local_in_memory, local_in_a_file, fake_before_a_store, wrapped, http_to_a_server]
 
 DIALECTS = {"public": "/api/public/", "platform": "/api/platform/v1/organizations/o/projects/p/"}
 
