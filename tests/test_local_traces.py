@@ -798,3 +798,38 @@ def test_a_cursor_may_be_any_text_inside(store):
     cursor = json.dumps([START, "\ud800\u00e9"]).encode().hex()
 
     assert by_cursor(store, cursor=cursor) == ([], None)
+
+
+# -- sessions, and events one by one -----------------------------------------------------------------------------------
+
+
+def test_sessions_are_those_of_their_traces(store):
+    for number, session in enumerate(("a", "b", "a")):
+        store.now_ns = lambda number=number: START + number * 1_000_000_000
+        export(store, span(f"t{number}", f"s{number}", start=number, **{"session.id": session}))
+
+    status, answer = call(store, "GET", "sessions", limit="1")
+    assert status == 200 and [each["id"] for each in answer["data"]] == ["b"]
+    assert answer["meta"] == {"page": 1, "limit": 1, "totalItems": 2, "totalPages": 2}
+    status, found = call(store, "GET", "sessions/a")
+    assert [trace["id"] for trace in found.pop("traces")] == ["t2", "t0"]
+    assert found == {
+        "id": "a", "createdAt": "2025-11-20T10:00:00.000Z", "projectId": "local-project", "environment": "default",
+    }  # fmt: skip
+    assert call(store, "GET", "sessions/c")[0] == 404
+
+
+def test_events_may_come_one_by_one(store):
+    """As clients sent them before there were batches. Spans and generations need no id, events do."""
+    assert call(store, "POST", "traces", {"id": "t", "name": "trace", "tags": ["x"]}) == (200, {"id": "t"})
+    assert call(store, "POST", "spans", {"id": "s", "traceId": "t", "name": "span"}) == (200, {"id": "s"})
+    assert call(store, "PATCH", "spans", {"spanId": "s", "output": 7}) == (200, {"id": "s"})
+    _, made = call(store, "POST", "generations", {"traceId": "t", "name": "g", "model": "m"})
+    assert call(store, "PATCH", "generations", {"generationId": made["id"], "output": "o"})[0] == 200
+    assert call(store, "POST", "events", {"id": "e", "traceId": "t"}) == (200, {"id": "e"})
+    assert [call(store, method, path, {"traceId": "t"})[0] for method, path in (("POST", "events"), ("PATCH", "spans"))] == [400] * 2
+
+    trace = call(store, "GET", "traces/t")[1]
+    assert (trace["name"], trace["tags"]) == ("trace", ["x"])
+    rows = {row["id"]: (row["type"], row["name"], row["output"]) for row in trace["observations"]}
+    assert rows == {"s": ("SPAN", "span", 7), made["id"]: ("GENERATION", "g", "o"), "e": ("EVENT", None, None)}
