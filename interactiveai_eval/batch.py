@@ -23,6 +23,7 @@ from .running.progress import Progress
 from .running.remote import RemoteLane
 from .running.schedule import Schedule
 from .running.token_files import read_token, write_token
+from .running.waits import Rhythm
 from .service.filters import read_filter
 from .service.lists import time_bound, time_to_ms
 from .service.reading import Position, Reader
@@ -90,7 +91,7 @@ class _Run:
             source,
             self._items(begun, book, progress, usual).run,
             limit=plan.max_concurrency,
-            rate_limit=plan.rate_limit,
+            rhythm=None if plan.rate_limit is None else Rhythm(self._clock, plan.rate_limit),
             may_start=None if deadline is None else lambda: self._clock.monotonic() + usual.guess() < deadline,
         )
         await driver.let_through(self._schedule)

@@ -62,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Raises SystemExit where argparse does: for --help, --version and arguments that cannot be parsed.
     """
-    options, unknown = _parser().parse_known_args(arguments)
-    if unknown:
-        options.parser.error(_unknown_text(options.parser, unknown[0]))
     try:
+        options, unknown = _parser().parse_known_args(arguments)
+        if unknown:
+            options.parser.error(_unknown_text(options.parser, unknown[0]))
         return _carry_out(options)
     except BrokenPipeError:
         _turn_off_stdout()  # whoever read our output has left
@@ -199,7 +199,7 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
         from . import __version__
 
-        print(__version__)
+        _print(__version__, sys.stdout)
         parser.exit()
 
 
@@ -248,7 +248,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         from .reporting.documents import record_to_json
 
-        sys.stdout.writelines(record_to_json(result))
+        with _writing():
+            if sys.stdout is not None:
+                sys.stdout.writelines(record_to_json(result))
         options.json = False  # the one document is out; what fails from here on is a line on stderr alone
     else:
         _print(result.format(), sys.stdout)
@@ -288,19 +290,30 @@ def _exit_code(results: Iterable[ExperimentResult]) -> int:
     return PASSED
 
 
-def _client(store: str | None) -> Interactive:
+def _client(store: str | None, *, must_exist: bool = False) -> Interactive:
     """The client for a store file, for the server that the environment names, or for a store in memory."""
     from .client import Interactive
 
-    if store is not None:
-        try:
-            return Interactive.local(store)
-        except StoreError as error:
-            raise ArgumentError("--store", store, str(error)) from None
     named = ("PUBLIC_KEY", "SECRET_KEY", "BASE_URL", "HOST")
-    if any(os.environ.get(f"INTERACTIVEAI_{name}") for name in named):
-        return Interactive()
-    return Interactive.local()
+    if store is None and any(os.environ.get(f"INTERACTIVEAI_{name}") for name in named):
+        try:
+            return Interactive()
+        except StoreError as error:
+            raise ConfigError(str(error)) from None
+    return _store(store, must_exist=must_exist)
+
+
+def _store(path: str | None, *, must_exist: bool = False) -> Interactive:
+    """The client for a store file, or for a store in memory. Raises ArgumentError where it cannot be opened."""
+    from .client import Interactive
+
+    if path is not None and must_exist and not os.path.isfile(path):
+        fix = "is a folder; name the file in it" if os.path.isdir(path) else "there is no such file"
+        raise ArgumentError("--store", path, fix)
+    try:
+        return Interactive.local(path)
+    except StoreError as error:
+        raise ArgumentError("--store", path, str(error)) from None
 
 
 def _check_output(path: str, *, several: bool = False) -> None:
@@ -331,7 +344,6 @@ def _declare_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from .client import Interactive
     from .demo.gsm8k import run_demo, sample
     from .reporting.files import format_for, write_atomically
     from .reporting.text import comparison_table
@@ -341,7 +353,7 @@ def _demo(options: argparse.Namespace) -> int:
     if options.limit is not None and not 1 <= options.limit <= known:
         raise ArgumentError("--limit", options.limit, f"must be from 1 to {known}")
     results = []
-    with Interactive.local(options.store) as client:
+    with _store(options.store) as client:
         for result in run_demo(client, limit=options.limit):
             results.append(result)
             if not options.json:
@@ -395,8 +407,6 @@ def _batch(options: argparse.Namespace) -> int:
     for path in options.output:
         json_path(path)
         _check_place(path)
-    if options.store is not None and not os.path.isfile(options.store):
-        raise ArgumentError("--store", options.store, "there is no such file")
     _look_here_too()
     with redirect_stdout(sys.stderr if options.json else sys.stdout):
         settings = {
@@ -412,7 +422,7 @@ def _batch(options: argparse.Namespace) -> int:
             "checkpoint": options.checkpoint,
             "progress": not options.json and sys.stderr is not None and sys.stderr.isatty(),
         }
-        with _client(options.store) as client:
+        with _client(options.store, must_exist=True) as client:
             result: BatchEvaluationResult = _as_far_as_it_comes(client.run_batched_evaluation, settings)
     if options.json:
         _print_json(result.to_dict())
@@ -454,10 +464,9 @@ def _declare_import(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from .client import Interactive
     from .trace_files import send_traces
 
-    with _traces_in(options.file) as traces, Interactive.local(options.store) as client:
+    with _traces_in(options.file) as traces, _store(options.store) as client:
         report = send_traces(client.api, traces)
     if options.json:
         _print_json({"imported": report.by_kind, "problems": [dict(problem.items()) for problem in report.problems]})
@@ -494,7 +503,6 @@ def _declare_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from .client import Interactive
     from .trace_files import export_traces
 
     to_stdout = options.output == "-"
@@ -502,9 +510,7 @@ def _export(options: argparse.Namespace) -> int:
         raise ArgumentError("--output", "-", "--json takes stdout; name a file")
     if not to_stdout:
         _check_place(options.output)
-    if not os.path.isfile(options.store):
-        raise ArgumentError("--store", options.store, "there is no such file")
-    with Interactive.local(options.store) as client:
+    with _store(options.store, must_exist=True) as client:
         exported = export_traces(client.api, sys.stdout if to_stdout else options.output, options.filter)
     if options.json:
         _print_json({"exported": exported, "output": os.path.abspath(options.output)})

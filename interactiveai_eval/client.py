@@ -206,14 +206,17 @@ class Interactive(StartsSpans):
         `item_results` (also `item_failures`). For what evaluators may return see `running.scoring.evaluations_from`.
 
         A failing task is an entry of `item_failures`, a failing evaluator one of `evaluator_failures`; neither stops
-        the run. `repetitions` runs each item so often. `task_timeout`, `evaluator_timeout`: seconds a call; a plain
-        function cannot be killed: it is left to finish alone, and a coroutine that blocks its thread is not noticed.
-        `task_retries` more attempts (after 0.5, 1, 2 ... s) for errors that match `retry_on` (exception types or a
-        predicate; default all). `rate_limit`: items a second. `fail_on_error`: True, a share (below 1) or a count of
-        failed items that ends the run. `checkpoint`: a file by which a killed run goes on; finished items are not run
-        again (outputs come back as JSON values). `time_budget`: seconds for all; the rest is left for a later call.
-        `executor`: a `concurrent.futures.Executor` for plain tasks and evaluators. `progress`: True for a line on
-        stderr, or a function of one details object. `experiment_id`: the id from which all others are derived.
+        the run. `repetitions` runs each item so often; a data set run shows the one that was linked last.
+        `task_timeout`, `evaluator_timeout`: seconds a call; a plain function cannot be killed: it is left to finish
+        alone, and a coroutine that blocks its thread is told of when it returns. `task_retries` more attempts (after
+        0.5, 1, 2 ... s) for errors that match `retry_on` (exception types or a predicate; default all). `rate_limit`:
+        attempts a second, evenly spaced, retries included. `fail_on_error`: True (the first), a count (int) or a share
+        (float, 1.0 for all) of failed items that ends the run. `checkpoint`: a file by which a killed run goes on;
+        finished items are not run again (outputs come back as JSON values); functions of other names are refused.
+        `time_budget`: seconds for all; the rest is left for a later call. `executor`: a `concurrent.futures.Executor`
+        for plain tasks and evaluators; a call that overran keeps its worker until it ends, and once all have, what
+        waits one timeout more fails as NoWorkerFree. `progress`: True for a line on stderr, or a function of one
+        details object. `experiment_id`: the id from which all others are derived.
         `on_result` receives each result or failure as it comes (what it raises ends the run), `keep_results=False`
         keeps only counts.
 

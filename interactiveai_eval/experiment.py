@@ -15,7 +15,7 @@ from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, 
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .result import ExperimentResult
 from .running.calls import chosen
-from .running.checkpoint import Checkpoint
+from .running.checkpoint import Checkpoint, known_as
 from .running.collector import Collector
 from .running.driver import Driver, run_here, run_on_loop, with_result
 from .running.engine import Call, Calls
@@ -28,6 +28,7 @@ from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, masked_evaluati
 from .running.remote import RemoteLane
 from .running.schedule import Schedule
 from .running.scoring import create_evaluator_from_autoevals
+from .running.waits import Rhythm
 from .service.scores import Unsendable, score_body
 from .tracing.context import current
 
@@ -117,13 +118,14 @@ class _Run:
             progress = Progress(plan.progress, name=plan.name, total=plan.total, clock=self._clock)
             collector = Collector(plan, progress, stop=stop, failed=self._failed)
             recorder = self._recorder()
-            items = self._item_runs(recorder, collector)
+            rhythm = None if plan.rate_limit is None else Rhythm(self._clock, plan.rate_limit)
+            items = self._item_runs(recorder, collector, rhythm)
             self._schedule = Schedule(
                 self._engine,
                 item_source(plan.data, plan.repetitions, self._context),
                 items.run,
                 limit=plan.max_concurrency,
-                rate_limit=plan.rate_limit,
+                rhythm=rhythm,
                 may_start=None if deadline is None else lambda: self._is_time_for(collector, deadline),
                 total=plan.total,
                 interrupted=stop,
@@ -151,6 +153,8 @@ class _Run:
             "run_name": plan.run_name,
             "experiment_id": plan.experiment_id,
             "evaluators": plan.scoring_names,
+            "task": known_as(plan.task.function),
+            "evaluator_functions": [known_as(function.function) for function in plan.item_functions[1:]],
         }
         return Checkpoint(plan.checkpoint, fixed, {"run_name": self._run_name, "experiment_id": self._experiment_id})
 
@@ -166,7 +170,7 @@ class _Run:
             is_sent=lambda trace_id: services.tracing_enabled and services.is_sampled(trace_id),
         )
 
-    def _item_runs(self, recorder: Recorder, collector: Collector) -> ItemRuns:
+    def _item_runs(self, recorder: Recorder, collector: Collector, rhythm: Rhythm | None) -> ItemRuns:
         plan = self._plan
         return ItemRuns(
             plan,
@@ -175,6 +179,7 @@ class _Run:
             outbox=self._outbox,
             collector=collector,
             checkpoint=self._checkpoint,
+            rhythm=rhythm,
             link=self._services.api.create_dataset_run_item,
             link_body={
                 "runName": self._run_name,
@@ -194,7 +199,8 @@ class _Run:
         limit, total = self._plan.fail_on_error, self._plan.total
         if limit is None or self.driver.stopped is not None:
             return
-        if (limit >= 1 and failed >= limit) or (limit < 1 and total is not None and failed >= limit * total):
+        is_share = isinstance(limit, float)
+        if (not is_share and failed >= limit) or (is_share and total is not None and failed >= limit * total):
             self.driver.stop(_too_many(failed, limit))
 
     # -- the way back ----------------------------------------------------------------------------------------------
@@ -337,7 +343,7 @@ class _Run:
                 result=result,
             ) from source_error
         limit = self._plan.fail_on_error
-        if stopped is None and limit is not None and limit < 1:
+        if stopped is None and isinstance(limit, float):
             given, failed = self._counted
             stopped = _too_many(failed, limit) if failed and failed >= limit * given else None
         if stopped is None:
@@ -363,7 +369,7 @@ def _own_copy(result: ExperimentItemResult) -> ExperimentItemResult:
 
 
 def _too_many(failed: int, limit: float) -> TooManyFailuresError:
-    bound = f"a share of {limit!r}" if limit < 1 else f"{limit:g}"
+    bound = f"a share of {limit!r}" if isinstance(limit, float) else str(limit)
     return TooManyFailuresError(f"{failed} of the items failed; fail_on_error ends the run at {bound}", result=None)
 
 

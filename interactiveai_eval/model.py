@@ -9,7 +9,7 @@ from .errors import ArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from .tally import RunTally
@@ -56,6 +56,9 @@ class Value:
         if key in self._fields:
             return getattr(self, key)
         raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)  # as a dict does, which it can be read like
 
     def __contains__(self, key: object) -> bool:
         return key in self._fields
@@ -419,8 +422,8 @@ class DeliveryReport(Value):
     """What became of everything that was handed in for delivery.
 
     `acknowledged` (the server took it), `pending` (kept, not yet taken), `rejected` (refused for good) and `skipped`
-    (left out on purpose) add up to what was handed in. `by_kind` splits the four by "scores", "spans" and "links";
-    `problems` lists everything that is not acknowledged.
+    (left out on purpose) add up to what was handed in. `by_kind` splits the four by "scores", "spans" and "links" (one
+    a repetition of an item; a data set run keeps the last); `problems` lists everything that is not acknowledged.
     """
 
     __slots__ = ("acknowledged", "pending", "rejected", "skipped", "by_kind", "problems")

@@ -1,11 +1,15 @@
 """`checkpoint=`: a killed run goes on, nothing is run twice, nothing is lost, nothing arrives twice."""
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
 import random
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 
 import pytest
@@ -14,7 +18,7 @@ from interactiveai_eval import CheckpointError, Evaluation, Interactive, Respons
 from interactiveai_eval.transports.base import Transport
 from interactiveai_eval.transports.local import LocalTransport
 
-from .programs import run, start
+from .programs import environment, run, start
 
 
 def numbers(n):
@@ -27,6 +31,16 @@ def outputs(result):
 
 def exact(*, output, expected_output):
     return output == expected_output
+
+
+def exact_task(*, item):
+    raise AssertionError("called")
+
+
+class Judges:
+    @staticmethod
+    def exact(*, output, expected_output):
+        return True
 
 
 class Task:
@@ -144,6 +158,9 @@ def test_what_had_not_arrived_is_delivered_by_the_next_call(tmp_path):
         ({"run_name": "r2"}, "its run_name is 'r1', this call's is 'r2'"),
         ({"experiment_id": "e2"}, "its experiment_id is 'e1', this call's is 'e2'"),
         ({"evaluators": []}, r"its evaluators is \['exact'\], this call's is \[\]"),
+        ({"task": exact_task}, r"its task is 'test_checkpoint\.Task', this call's is 'test_checkpoint\.exact_task'; call wi"),
+        ({"task": functools.partial(Task(), model="b")}, r"call's is 'test_checkpoint\.Task with arguments \w{8}'"),
+        ({"evaluators": [Judges.exact]}, r"its evaluator_functions is \['test_checkpoint\.exact'\], .*Judges\.exact'\]"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused_and_left_as_it_was(client, tmp_path, change, message):
@@ -153,9 +170,70 @@ def test_a_checkpoint_of_another_run_is_refused_and_left_as_it_was(client, tmp_p
     before, task = path.read_bytes(), Task()
 
     with pytest.raises(CheckpointError, match=message):
-        client.run_experiment(data=numbers(2), task=task, **{**mine, **change})
+        client.run_experiment(**{"data": numbers(2), "task": task, **mine, **change})
 
     assert path.read_bytes() == before and task.calls == []
+
+
+def test_partials_of_one_task_are_different_tasks_and_their_arguments_stay_secret(client, tmp_path):
+    path = tmp_path / "run.checkpoint"
+    asked = []
+
+    def task(model, *, item, key):
+        asked.append(model)
+
+    def run(model):
+        ask = functools.partial(task, model, key="sk-secret")
+        return client.run_experiment(name="mine", data=numbers(1), task=ask, checkpoint=path)
+
+    run("large")
+    run("large")
+    with pytest.raises(CheckpointError, match="is of another run: its task is"):
+        run("small")
+
+    assert asked == ["large"] and b"sk-secret" not in path.read_bytes()
+
+
+def test_a_checkpoint_goes_on_when_the_code_of_its_task_was_mended_or_moved_from_a_script(tmp_path):
+    """What counts is the name: the script `ask.py` is the module `ask` for others."""
+    call = """
+        Interactive.local().run_experiment(name="ask", data=[{"input": n} for n in range(4)], task=task, checkpoint="c")
+    """
+    program = """
+        from interactiveai_eval import Interactive
+        def task(*, item):
+            if {condition}:
+                raise ValueError("a defect")
+            print("asked", item["input"])
+            return 1
+        if __name__ == "__main__":
+    """
+    script = tmp_path / "ask.py"
+    script.write_text(textwrap.dedent(program.format(condition='item["input"] > 1')) + "    " + call.strip() + "\n")
+    go = f"import os, sys; os.chdir({str(tmp_path)!r}); sys.path.insert(0, '.'); "
+    first = subprocess.run(
+        [sys.executable, "ask.py"], cwd=tmp_path, env=environment(), check=True, capture_output=True, text=True
+    ).stdout
+    script.write_text(textwrap.dedent(program.format(condition="False")) + "    pass\n")
+    second = run(go + "from ask import task; from interactiveai_eval import Interactive; " + call.strip())
+
+    assert (sorted(first.splitlines()), sorted(second.splitlines())) == (
+        ["asked 0", "asked 1"],
+        ["asked 2", "asked 3"],
+    )
+
+
+def test_a_checkpoint_that_says_nothing_of_its_functions_is_taken(client, tmp_path):
+    path = tmp_path / "run.checkpoint"
+    client.run_experiment(name="old", data=numbers(2), task=Task(), evaluators=[exact], checkpoint=path)
+    header, *lines = path.read_bytes().splitlines(keepends=True)
+    old = {key: value for key, value in json.loads(header).items() if key not in ("task", "evaluator_functions")}
+    path.write_bytes(b"".join([json.dumps(old).encode() + b"\n", *lines]))
+    task = Task()
+
+    client.run_experiment(name="old", data=numbers(2), task=task, evaluators=[exact], checkpoint=path)
+
+    assert task.calls == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -402,6 +403,19 @@ def test_machines_get_counts_of_import_and_export(traces):
     assert (both.returncode, both.stderr) == (2, "error: --output='-': --json takes stdout; name a file\n")
 
 
+def test_a_run_without_any_stdout_is_no_error(folder):
+    ends_without = "import sys; sys.stdout = None; from interactiveai_eval.cli import main; sys.exit(main(sys.argv[1:]))"
+    for option in ([], ["--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", ends_without, "run", "tasks:shout", "--data", "good.jsonl", *option],
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT,
+            cwd=folder,
+        )
+        assert (done.returncode, done.stdout) == (0, "") and "error" not in done.stderr.lower()
+
+
 def test_a_bad_line_of_traces_makes_no_store(traces):
     bad = (traces / "t.jsonl").read_text() + '{"id": "t9"}\n'
     (traces / "bad.jsonl").write_text(bad)
@@ -423,14 +437,32 @@ def test_an_empty_file_imports_nothing(folder):
     assert (done.returncode, done.stdout) == (0, "imported nothing\n")
 
 
-def test_a_store_that_is_none_gives_exit_code_3_and_keeps_the_old_export(traces):
-    (traces / "old.jsonl").write_text("old")
+EVERY_STORE_USER = [
+    ("run", "tasks:shout", "--data", "good.jsonl"),
+    ("batch", "tasks:shout", "--evaluator", "tasks:shout"),
+    ("demo", "--limit", "1"),
+    ("import", "t.jsonl"),
+    ("export", "--output", "old.jsonl"),
+]
 
-    for arguments in (("import", "t.jsonl"), ("export", "--output", "old.jsonl")):
-        done = command(traces, *arguments, "--store", "tasks.py")
-        assert (done.returncode, done.stdout) == (3, "")
-        assert done.stderr.startswith("error: store 'tasks.py': it is not an SQLite database")
+
+@pytest.mark.parametrize("arguments", EVERY_STORE_USER)
+def test_a_store_that_cannot_be_opened_gives_exit_code_2_with_every_command(traces, arguments):
+    """Nothing was run: what the help says of 2."""
+    (traces / "old.jsonl").write_text("old")
+    (traces / "folder").mkdir()
+
+    for store, reason in (("tasks.py", "store 'tasks.py': it is not an SQLite database"), ("folder", ".*is a")):
+        message = refused(traces, *arguments, "--store", store)
+        assert re.match(f"error: --store='{store}': {reason}", message)
     assert (traces / "old.jsonl").read_text() == "old"
+
+
+def test_a_store_of_the_environment_that_cannot_be_opened_gives_exit_code_2(folder):
+    environment = {"INTERACTIVEAI_BASE_URL": "local:tasks.py"}
+    done = command(folder, "run", "tasks:shout", "--data", "good.jsonl", environment=environment)
+
+    assert done.returncode == 2 and "store 'tasks.py': it is not an SQLite database" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["run", "demo", "import", "export"])
@@ -505,15 +537,25 @@ def test_the_demonstration_can_be_short_kept_and_read_by_machines(folder):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_under_the_output_is_one_line_and_exit_code_3(tmp_path):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("demo", "--json", "--limit", "1"),
+        ("demo", "--limit", "1"),
+        ("run", "tasks:shout", "--data", "good.jsonl", "--json"),
+        ("--version",),
+    ],
+)
+def test_a_full_disk_under_the_output_is_one_line_and_exit_code_3(folder, arguments):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "interactiveai_eval", "demo", "--json", "--limit", "1"],
+            [sys.executable, "-m", "interactiveai_eval", *arguments],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             env=ENVIRONMENT,
-            cwd=tmp_path,
+            cwd=folder,
         )
 
-    assert (done.returncode, done.stderr) == (3, "error: the output cannot be written: No space left on device\n")
+    told = [line for line in done.stderr.splitlines() if line != "the task says hello"]
+    assert (done.returncode, told) == (3, ["error: the output cannot be written: No space left on device"])

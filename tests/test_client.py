@@ -684,3 +684,15 @@ def test_observations_are_read_by_cursor(client):
 def test_an_answer_that_is_no_page_by_cursor_is_an_api_error(body):
     with Interactive(transport=answering(body=body)) as client, pytest.raises(ApiError):
         client.api.observations_by_cursor()
+
+
+@pytest.mark.parametrize("kind", ["traces", "observations", "observations_by_cursor", "scores"])
+def test_a_parameter_that_no_server_knows_is_refused_before_a_request(kind):
+    """A server ignores it, so a slip of the pen would give everything."""
+    asked = []
+    client = Interactive(transport=FakeTransport(asked.append), dialect="public")
+
+    with pytest.raises(ArgumentError, match=rf"nmae='x': is no parameter of {kind}; there are .*\bname\b"):
+        getattr(client.api, kind)(nmae="x")
+
+    assert asked == []

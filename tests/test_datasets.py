@@ -509,6 +509,19 @@ def test_what_a_task_changes_in_an_item_nobody_else_sees(client):
     assert dataset.items[0] == before and result.item_results[0].output == {"q": "changed"}
 
 
+def test_a_run_of_repetitions_shows_one_row_an_item_and_all_traces_have_its_id(client):
+    """The server keeps the last link of an item; each is acknowledged."""
+    dataset = filled(client, 2)
+
+    result = dataset.run_experiment(name="exp", task=double, repetitions=3)
+    rows = client.get_dataset_run(dataset_name="set", run_name=result.run_name).dataset_run_items
+    traces = {item.trace_id: item.item_id for item in result.item_results}
+
+    assert result.delivery.by_kind["links"]["acknowledged"] == len(traces) == 6
+    assert sorted(traces[row.trace_id] for row in rows) == ["set-0", "set-1"]
+    assert {item.dataset_run_id for item in result.item_results} == {result.dataset_run_id}
+
+
 def test_a_link_that_fails_is_tried_again_then_reported_and_the_item_still_runs(dialect):
     """In the reference one 429 loses the link, and may lose the run's id and its scores (D25)."""
 

@@ -309,6 +309,7 @@ def test_what_has_a_default_may_be_missing():
         ({"run_evaluations": [{"name": "a", "value": [1]}]}, r"run_evaluations\[0\]\.value: \[1\] is not a number"),
         ({"run_evaluations": [{"name": "a", "value": {"number": "x"}}]}, r"value: {'number': 'x'} is not a number"),
         ({"delivery": {"by_kind": {"scores": 1}, "problems": []}}, "delivery.by_kind.scores: 1 is not an object"),
+        ({"evaluator_stats": [{"name": "a", "error_summary": {5: 1}}]}, "error_summary: the key 5 is not a text"),
         ({"tally": {"succeeded": 1.5, "failed": 0, "metrics": []}}, "tally.succeeded: 1.5 is not a whole number"),
     ],
 )

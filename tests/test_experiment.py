@@ -5,6 +5,7 @@ import asyncio
 import functools
 import json
 import threading
+import time
 
 import pytest
 
@@ -316,7 +317,13 @@ def test_fail_on_error_true_stops_at_the_first_failure(client):
     assert len(stopped.value.result.item_failures) == 1 and not stopped.value.result.completed
 
 
-@pytest.mark.parametrize("limit, failing, stops", [(3, 2, False), (3, 3, True), (0.5, 4, False), (0.5, 5, True)])
+@pytest.mark.parametrize(
+    "limit, failing, stops",
+    [
+        (3, 2, False), (3, 3, True), (0.5, 4, False), (0.5, 5, True),
+        (1, 1, True), (1.0, 9, False), (1.0, 10, True), (False, 10, False),
+    ],
+)  # fmt: skip
 def test_fail_on_error_as_count_and_as_share(client, limit, failing, stops):
     def task(*, item):
         if item["input"] < failing:
@@ -832,8 +839,33 @@ def test_an_evaluator_that_hangs_is_a_failure_of_that_evaluator():
     assert result.item_results[0].evaluator_failures[0].message == "<lambda> did not finish within 5 s"
 
 
+@pytest.mark.parametrize("form", ["plain form", "awaitable form"])
+def test_a_coroutine_that_blocks_past_its_timeout_has_timed_out(client, form):
+    """Nobody could end it, since it held the loop; that its value came in the end makes it no success."""
+
+    async def blocks(*, item):
+        time.sleep(0.2 if item["input"] else 0.0)
+        return item["input"]
+
+    async def judge(*, output):
+        time.sleep(0.2)
+
+    settings = {"name": "block", "data": numbers(2), "task": blocks, "evaluators": [judge], "max_concurrency": 1}
+    settings |= {"task_timeout": 0.15, "evaluator_timeout": 0.15}
+    if form == "plain form":
+        result = client.run_experiment(**settings)
+    else:
+        result = asyncio.run(client.run_experiment_async(**settings))
+
+    (failure,) = result.item_failures
+    assert (failure.index, failure.stage, failure.message) == (1, "timeout", "the task did not finish within 0.15 s")
+    (missed,) = result.item_results[0].evaluator_failures
+    assert (missed.error_type, missed.message) == ("TimeoutError", "judge did not finish within 0.15 s")
+
+
 def test_the_rate_limit_spaces_the_starts():
     clock = ManualClock(jumps=True)
+    clock.advance(100)
     starts = []
 
     with Interactive.local(clock=clock) as client:
@@ -842,6 +874,32 @@ def test_the_rate_limit_spaces_the_starts():
         )
 
     assert [round(start - starts[0], 6) for start in starts] == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def test_the_rate_limit_counts_retries():
+    clock = ManualClock(jumps=True)
+    tried = set()
+
+    def task(*, item):
+        if item["input"] not in tried:
+            tried.add(item["input"])
+            raise ConnectionError("again")
+
+    with Interactive.local(clock=clock) as client:
+        client.run_experiment(name="slow", data=numbers(6), task=task, rate_limit=1, task_retries=1)
+
+    assert 11 <= clock.monotonic() <= 14  # twelve attempts; six items and a retry are over after 5.5 s
+
+
+def test_items_out_of_a_checkpoint_do_not_wait_for_the_rate_limit(tmp_path):
+    def run(items):
+        clock = ManualClock(jumps=True)
+        settings = {"name": "slow", "task": doubled, "rate_limit": 1, "checkpoint": tmp_path / "journal"}
+        with Interactive.local(clock=clock) as client:
+            return len(client.run_experiment(data=numbers(items), **settings).item_results), clock.monotonic() <= 2
+
+    assert run(5) == (5, False)
+    assert run(7) == (7, True)
 
 
 def test_a_time_budget_ends_the_run_with_what_there_is():
@@ -966,8 +1024,12 @@ def takes_nothing():
         ({"task_retries": -1}, "task_retries=-1: must be a whole number of at least 0"),
         ({"retry_on": "ValueError"}, "retry_on='ValueError': must be exception types or a function"),
         ({"rate_limit": 0}, "rate_limit=0: must be a number above 0"),
-        ({"fail_on_error": -1}, "fail_on_error=-1: must be True, a share between 0 and 1, or a whole number"),
-        ({"fail_on_error": 1.5}, "fail_on_error=1.5: must be True, a share"),
+        ({"fail_on_error": -1}, "fail_on_error=-1: must be True (the first failure), a whole number of failures, or a sha"),
+        ({"fail_on_error": 1.5}, "fail_on_error=1.5: must be True"),
+        ({"data": Evaluation(name="e", value=1)}, "must be an iterable of items"),
+        ({"fail_on_error": 2.0}, "or a share of the items up to 1.0 (of all)"),
+        ({"fail_on_error": 0}, "fail_on_error=0: must be True"),
+        ({"fail_on_error": 0.0}, "fail_on_error=0.0: must be True"),
         ({"checkpoint": 5}, "checkpoint=5: must be a path"),
         ({"time_budget": float("nan")}, "time_budget=nan: must be a number above 0"),
         ({"executor": "pool"}, "executor='pool': must be a concurrent.futures.Executor"),

@@ -132,7 +132,7 @@ def test_a_value_is_read_by_attribute_and_by_key(value):
     assert list(value.keys()) == [name for name, _ in value.items()]
     for name in value.keys():
         assert value[name] is getattr(value, name) is value.get(name) and name in value
-    assert dict(value) == dict(value.items())
+    assert dict(value) == dict(value.items()) and [*value] == list(value.keys())
     assert value.get("nonsense", 5) == 5 and "nonsense" not in value and 5 not in value
     with pytest.raises(KeyError):
         value["nonsense"]

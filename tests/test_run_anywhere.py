@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import pytest
 
 from interactiveai_eval import ArgumentError, Interactive
+from interactiveai_eval.testing import ManualClock
 
 from .programs import run
 
@@ -526,17 +527,162 @@ def test_a_call_that_waits_for_a_worker_does_not_use_up_its_timeout(client, kind
     assert all(item.duration_seconds < 1.0 for item in result.item_results)
 
 
-def test_a_pool_whose_workers_all_hang_ends_each_call_by_its_timeout(client):
-    released = threading.Event()
-    pool = ThreadPoolExecutor(1)
-    try:
-        result = client.run_experiment(
-            name="hang", data=numbers(3), task=lambda *, item: released.wait(30), task_timeout=0.1, executor=pool
-        )
-        assert not released.is_set() and [failure.stage for failure in result.item_failures] == ["timeout"] * 3
-    finally:
-        released.set()
+def told(result):
+    """Index, stage, error type and attempts of the failures."""
+    return [(f.index, f.stage, f.error_type, f.attempts) for f in result.item_failures]
+
+
+@pytest.fixture
+def hung():
+    """An event that hanging calls wait for, and pools that end with it."""
+    released, pools = threading.Event(), []
+    yield released, lambda workers: pools.append(ThreadPoolExecutor(workers)) or pools[-1]
+    released.set()
+    for pool in pools:
         pool.shutdown()
+
+
+def test_a_pool_whose_workers_all_hang_ends_and_says_that_no_worker_was_free(client, hung):
+    released, pool = hung
+
+    result = client.run_experiment(
+        name="hang", data=numbers(5), task=lambda *, item: released.wait(30), task_timeout=0.1, executor=pool(2)
+    )
+
+    found = sorted((f.stage, f.error_type, f.attempts, f.duration_seconds) for f in result.item_failures)
+    assert found == [("task", "NoWorkerFree", 0, 0.0)] * 3 + [("timeout", "TimeoutError", 1, 0.1)] * 2
+    assert {f.message for f in result.item_failures if f.stage == "task"} == {
+        "no worker was free: the task was not called, as all workers are in other calls"
+    }
+
+
+def test_one_hanging_worker_of_several_costs_no_other_item(hung):
+    """Item 3 waits beside a worker that is not coming back: its time begins when the other worker takes it."""
+    released, pool = hung
+    clock = ManualClock()
+    hanging, overrun, waiting = threading.Event(), threading.Event(), threading.Event()
+
+    def data():
+        yield from numbers(3)
+        waiting.set()
+        yield {"input": 3}
+
+    def task(*, item):
+        number = item["input"]
+        if number == 0:
+            hanging.set()
+            released.wait(30)
+        if number == 1:
+            assert hanging.wait(30)
+            clock.advance(6)
+        if number == 2:
+            clock.advance(5)
+            assert overrun.wait(30) and waiting.wait(30)
+            time.sleep(0.05)  # lets item 3 get in line
+            clock.advance(4)
+        if number == 3:
+            clock.advance(7)
+            time.sleep(0.05)  # lets a timeout come that should not
+        return number
+
+    with Interactive.local(clock=clock) as client:
+        result = client.run_experiment(
+            name="one",
+            data=data(),
+            task=task,
+            task_timeout=10,
+            max_concurrency=2,
+            executor=pool(2),
+            on_result=lambda outcome: outcome.index == 0 and overrun.set(),
+        )
+
+    assert told(result) == [(0, "timeout", "TimeoutError", 1)] and outputs(result) == [1, 2, 3]
+
+
+def test_items_behind_a_worker_that_overran_and_came_back_are_called(client, hung):
+    released, pool = hung
+
+    def task(*, item):
+        if item["input"] == 0:
+            released.wait(30)
+        return item["input"]
+
+    result = client.run_experiment(
+        name="back",
+        data=numbers(3),
+        task=task,
+        task_timeout=0.3,
+        executor=pool(1),
+        on_result=lambda outcome: outcome.index == 0 and released.set(),
+    )
+
+    assert (told(result), outputs(result)) == ([(0, "timeout", "TimeoutError", 1)], [1, 2])
+
+
+def test_an_evaluator_without_a_timeout_does_not_wait_for_ever_for_a_hanging_pool(client, hung):
+    released, pool = hung
+    second = threading.Event()
+
+    def data():
+        yield {"input": 0}
+        second.set()
+        yield {"input": 1}
+
+    def judge(*, output):
+        return True
+
+    def task(*, item):
+        if item["input"] == 1:
+            released.wait(30)
+        assert second.wait(30)
+        time.sleep(0.05)  # lets the second item get in line before the judge of the first
+        return item["input"]
+
+    result = client.run_experiment(
+        name="judge", data=data(), task=task, evaluators=[judge], task_timeout=0.3, executor=pool(1)
+    )
+
+    assert told(result) == [(1, "timeout", "TimeoutError", 1)]
+    (failure,) = result.item_results[0].evaluator_failures
+    assert (failure.evaluator, failure.message[:45]) == ("judge", "no worker was free: judge was not called, as ")
+
+
+def test_a_call_that_somebody_elses_call_kept_from_its_worker_is_not_called_later(client, hung):
+    released, pool = hung
+    called = []
+    shared = pool(1)
+    shared.submit(released.wait, 30)  # not ours: it is not counted
+
+    result = client.run_experiment(
+        name="shared", data=numbers(1), task=lambda *, item: called.append(item), task_timeout=0.1, executor=shared
+    )
+    released.set()
+    shared.shutdown()
+
+    assert told(result) == [(0, "task", "NoWorkerFree", 0)] and called == []
+
+
+def test_a_call_that_is_given_up_while_submit_blocks_is_not_run(client):
+    let_in, called = threading.Event(), []
+
+    class Reluctant(ThreadPoolExecutor):
+        def submit(self, function, /, *arguments, **keywords):
+            if called:
+                let_in.wait(30)
+            return super().submit(function, *arguments, **keywords)
+
+    def task(*, item):
+        called.append(item["input"])
+
+    def full(outcome):
+        if hasattr(outcome, "output"):
+            raise OSError("disk full")
+        let_in.set()  # the other item has been told of as cancelled
+
+    with Reluctant(1) as pool, pytest.raises(OSError, match="disk full") as stopped:
+        client.run_experiment(name="late", data=numbers(2), task=task, executor=pool, on_result=full)
+
+    assert called == [0] and [failure.stage for failure in stopped.value.result.item_failures] == ["cancelled"]
 
 
 def test_an_interrupt_in_another_process_stops_the_run(client, processes):

@@ -419,31 +419,40 @@ def test_a_time_budget_ends_run_evaluators_too(client):
     assert not result.completed and len(result.item_results) == 1
 
 
+HANGING_HOOK = """
+    import os, sys, time
+    from interactiveai_eval import Interactive
+
+    def hook(_):
+        print("hanging", flush=True)
+        time.sleep(60)
+
+    def task(*, item):
+        if sys.argv[1] == "retry_on":
+            raise ValueError
+        return 1
+
+    try:
+        Interactive.local().run_experiment(
+            name="hook", data=[{"input": 1}] * 3, task=task, task_retries=1, max_concurrency=1, **{sys.argv[1]: hook}
+        )
+    except KeyboardInterrupt as stop:
+        result = stop.result
+        print(len(result.item_results), len(result.item_failures), result.completed, flush=True)
+        os._exit(0)  # threads in user code are daemons, but the interpreter's end may wait for its output
+"""
+
+
 def test_an_interrupt_during_a_hook_that_hangs_ends_the_run_with_its_result():
-    program = start(
-        """
-        import os, time
-        from interactiveai_eval import Interactive
+    hooks = {"on_result": "1 0 False\n", "progress": "1 0 False\n", "retry_on": "0 1 False\n"}
+    programs = {hook: start(HANGING_HOOK, hook) for hook in hooks}
+    for program in programs.values():
+        assert program.stdout.readline() == "hanging\n"
+        program.send_signal(signal.SIGINT)
 
-        def hook(outcome):
-            print("hanging", flush=True)
-            time.sleep(60)
+    ends = {hook: program.communicate(timeout=20) for hook, program in programs.items()}
 
-        try:
-            Interactive.local().run_experiment(
-                name="hook", data=[{"input": 1}] * 3, task=lambda *, item: 1, on_result=hook
-            )
-        except KeyboardInterrupt as stop:
-            print(len(stop.result.item_results) > 0, stop.result.completed, flush=True)
-            os._exit(0)  # threads in user code are daemons, but the interpreter's end may wait for its output
-        """
-    )
-    assert program.stdout.readline() == "hanging\n"
-    program.send_signal(signal.SIGINT)
-
-    out, err = program.communicate(timeout=20)
-
-    assert out == "True False\n", err
+    assert {hook: out for hook, (out, _) in ends.items()} == hooks, ends
 
 
 def test_a_time_budget_ends_the_wait_for_async_data(client):
@@ -572,16 +581,126 @@ def test_tasks_that_user_code_leaves_on_the_runs_loop_are_cancelled():
     assert run(program).splitlines() == ["cancelled", "over"]
 
 
-def test_an_exception_that_takes_no_attributes_ends_the_run_as_run_stopped(client):
-    class Frozen(Exception):
-        def __setattr__(self, name, value):
-            raise AttributeError(name)
+class Frozen(Exception):
+    def __setattr__(self, name, value):
+        raise AttributeError(name)
 
+
+class Silent(Exception):
+    def __setattr__(self, name, value):
+        pass
+
+
+class Leaving(Exception):
+    def __setattr__(self, name, value):
+        raise SystemExit(name)
+
+
+class Fixed(Exception):
+    result = property(lambda self: None)
+
+
+class FrozenInterrupt(KeyboardInterrupt):
+    result = property(lambda self: None)
+
+
+@pytest.mark.parametrize("kind", [Frozen, Silent, Leaving, Fixed, FrozenInterrupt])
+def test_an_exception_that_takes_no_attributes_is_the_cause_of_one_that_has_the_result(client, kind):
     def on_result(outcome):
-        raise Frozen
+        raise kind
 
-    with pytest.raises(RunStopped, match="Frozen") as stopped:
+    ending = KeyboardInterrupt if issubclass(kind, KeyboardInterrupt) else RunStopped
+    with pytest.raises(ending, match=f"the run ended in {kind.__name__}") as stopped:
         client.run_experiment(name="frozen", data=[{"input": 1}], task=lambda *, item: 1, on_result=on_result)
 
     assert len(stopped.value.result.item_results) == 1
-    assert isinstance(stopped.value.__cause__, Frozen)
+    assert isinstance(stopped.value.__cause__, kind)
+
+
+def test_a_system_exit_in_a_task_of_a_coroutine_is_for_those_that_await_it(client, caplog):
+    """asyncio keeps it in the task and lets it end the loop too."""
+    left = []
+
+    async def leaves():
+        raise SystemExit(4)
+
+    async def leaves_when_cancelled():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise SystemExit(5) from None
+
+    async def task(*, item):
+        left.append(asyncio.ensure_future(leaves_when_cancelled()))
+        exiting = asyncio.ensure_future(leaves())
+        if item["input"] == 1:
+            await exiting
+        await asyncio.sleep(0)
+        return exiting.done() and type(exiting.exception()).__name__
+
+    result = client.run_experiment(name="exit", data=[{"input": number} for number in range(3)], task=task)
+
+    assert [item.output for item in result.item_results] == ["SystemExit"] * 2 and result.completed
+    (failure,) = result.item_failures
+    assert (failure.index, failure.stage, failure.error_type, failure.message) == (1, "task", "SystemExit", "4")
+    assert [type(one.exception()) for one in left] == [SystemExit] * 3
+
+
+EXITING_HANDLER = """
+    import asyncio, os, signal, sys
+    from interactiveai_eval import Interactive
+
+    def handler(number, frame):
+        sys.exit(9)
+
+    async def blocks():
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(10_000_000):
+            pass
+
+    async def task(*, item):
+        try:
+            await asyncio.ensure_future(blocks())
+        except SystemExit:
+            return "swallowed"
+
+    signal.signal(signal.SIGTERM, handler)
+    try:
+        Interactive.local().run_experiment(name="exit", data=[{"input": 1}], task=task)
+    except SystemExit as stop:
+        print(stop.code, stop.result.item_results)
+"""
+
+
+def test_a_handler_of_the_application_that_exits_in_a_task_of_a_coroutine_ends_the_run():
+    assert run(EXITING_HANDLER) == "9 []\n"
+
+
+UNDER_ASYNCIO_RUN = """
+    import asyncio, os, signal, threading
+    from interactiveai_eval import Interactive
+
+    async def task(*, item):
+        if item["input"] == 2:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+            await asyncio.sleep(30)
+        return item["input"]
+
+    async def main():
+        data = [{"input": number} for number in range(5)]
+        try:
+            await Interactive.local().run_experiment_async(name="stop", data=data, task=task, max_concurrency=1)
+        except asyncio.CancelledError as stop:
+            print([item.output for item in stop.result.item_results])
+            raise
+
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt as stop:
+        print(hasattr(stop, "result"))
+"""
+
+
+def test_an_interrupt_under_asyncio_run_has_its_result_where_the_run_is_awaited():
+    """The README says so: what leaves `asyncio.run` is an exception of its own."""
+    assert run(UNDER_ASYNCIO_RUN) == "[0, 1]\nFalse\n"

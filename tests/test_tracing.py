@@ -1030,6 +1030,28 @@ def test_a_generator_that_is_dropped_ends_its_span(client):
     assert spans_by_name(client)["endless"]["level"] == "DEFAULT"
 
 
+@pytest.mark.parametrize("kind", ["generator", "async generator"])
+def test_a_generator_that_is_dropped_before_its_first_step_has_a_span(client, kind):
+    """It was called, with its arguments: that nothing of it ran is what there is to see."""
+
+    @observe
+    def generator(number):
+        yield number
+
+    @observe
+    async def async_generator(number):
+        yield number
+
+    with client.start_as_current_span(name="root"):
+        stream = (generator if kind == "generator" else async_generator)(5)
+        del stream
+        gc.collect()
+
+    root, span = sorted(recorded_spans(client), key=lambda span: span["name"] != "root")
+    assert span["parentObservationId"] == root["id"] and span["output"] is None
+    assert span["input"] == {"args": [5], "kwargs": {}}
+
+
 def test_a_generator_whose_tidying_up_fails_ends_its_span_as_failed(client):
     def breaks():
         raise ValueError("cannot tidy up")
@@ -1578,6 +1600,15 @@ def test_a_mask_may_return_anything(tap, masked):
 
     assert report.by_kind["scores"]["acknowledged"] == 1
     assert [score["name"] for score in tap.scores] == ["ok", "text"]
+
+
+def test_a_mask_that_returns_none_is_told_once(tap, caplog):
+    """Most likely a return is missing, and everything is sent as null."""
+    with tapped(tap, mask=lambda *, data: None) as client:
+        run_one(client, echo, {"input": "in", "metadata": {"a": 1}}, evaluators=[judge])
+
+    message = "the mask returned None for dict, which is sent as null; is a return missing?"
+    assert [record.getMessage() for record in caplog.records if "mask" in record.getMessage()] == [message]
 
 
 # -- sampling, and off -------------------------------------------------------------------------------------------------

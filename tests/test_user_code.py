@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from interactiveai_eval import Interactive, RunStopped
+from interactiveai_eval import ArgumentError, Interactive, RunStopped
 from interactiveai_eval.testing import recorded_spans
 
 from .programs import run
@@ -289,6 +289,59 @@ def test_a_hook_that_raises_whatever_it_likes_does_not_end_the_run(client, error
     result = client.run_experiment(name="hook", data=items, task=failing, **settings[hook])
 
     assert [(failure.error_type, failure.attempts) for failure in result.item_failures] == [("ValueError", 1)] * 2
+
+
+class AsyncCallable:
+    async def __call__(self, details):
+        raise AssertionError("called")
+
+
+async def async_hook(details):
+    raise AssertionError("called")
+
+
+async def async_generator_hook(details):
+    yield details
+
+
+def generator_hook(details):
+    yield details
+
+
+ASYNC = "must be a plain function: what is async would not be awaited"
+
+
+@pytest.mark.parametrize("name", ["on_result", "progress", "retry_on"])
+@pytest.mark.parametrize("hook", [async_hook, AsyncCallable(), functools.partial(async_hook), AsyncCallable().__call__])
+def test_hooks_that_are_async_are_refused_before_any_work(client, name, hook):
+    called = []
+    settings = {"name": "hook", "data": [{"input": 1}], "task": called.append, name: hook}
+
+    with pytest.raises(ArgumentError, match=ASYNC):
+        client.run_experiment(**settings)
+    with pytest.raises(ArgumentError, match=ASYNC):
+        asyncio.run(client.run_experiment_async(**settings))
+
+    assert called == []
+
+
+@pytest.mark.parametrize("hook", [lambda details: async_hook(details), async_generator_hook, generator_hook])
+def test_a_hook_that_turns_out_to_be_async_is_told_at_its_first_call(client, hook, caplog):
+    """A decorator hides what it wraps; nothing of it would ever run."""
+
+    def failing(*, item):
+        raise ValueError("task")
+
+    settings = {"name": "hook", "data": [{"input": 1}]}
+    with pytest.raises(ArgumentError, match=ASYNC) as stopped:
+        client.run_experiment(**settings, task=lambda item: 1, on_result=hook)
+    assert len(stopped.value.result.item_results) == 1
+    assert client.run_experiment(**settings, task=lambda item: 1, progress=hook).completed
+    assert ASYNC in caplog.text
+    caplog.clear()
+    result = client.run_experiment(**settings, task=failing, retry_on=hook, task_retries=3)
+
+    assert result.item_failures[0].attempts == 1 and ASYNC in caplog.text
 
 
 # -- values that run code of their own when they are looked at ---------------------------------------------------------

@@ -166,12 +166,18 @@ class _Number(_Score):
         return found
 
 
+def _name(key: Any, where: str) -> str:
+    if type(key) is not str:  # no JSON has it: somebody made this document
+        raise DataError(f"{where}: the key {short_repr(key, 40)} is not a text")
+    return key
+
+
 class _Counts(_Any):
     """Names and how often each was counted."""
 
     def read(self, value: Any, where: str) -> dict[str, int]:
         _OBJECT.read(value, where)
-        return {name: _COUNT.read(count, f"{where}.{name}") for name, count in value.items()}
+        return {_name(name, where): _COUNT.read(count, f"{where}.{name}") for name, count in value.items()}
 
 
 class _List(_Any):
@@ -201,7 +207,7 @@ class _ByName(_Any):
     def read(self, value: Any, where: str) -> dict[str, Any]:
         if type(value) is not dict:
             raise DataError(f"{where}: {short_repr(value, 40)} is not an object")
-        return {name: self.member.read(member, f"{where}[{name!r}]") for name, member in value.items()}
+        return {_name(name, where): self.member.read(member, f"{where}[{name!r}]") for name, member in value.items()}
 
 
 class _Noun(_Any):

@@ -104,11 +104,25 @@ def progress_hook(argument: str, value: Any) -> Any:
 
 
 def hook(argument: str, value: Any, takes: str) -> Any:
-    """A plain function of what `takes` says, or None. What is async is refused: nobody would await it."""
+    """A plain function of what `takes` says, or None. What is async is refused: nobody would await it.
+
+    Where only the first call shows that, it raises ArgumentError.
+    """
     if value is None:
         return None
     if not callable(value):
         raise ArgumentError(argument, value, f"must be a function of {takes}")
+    refusal = ArgumentError(argument, value, "must be a plain function: what is async would not be awaited")
     if is_coroutine_function(value):
-        raise ArgumentError(argument, value, "must be a plain function: what is async would not be awaited")
-    return value
+        raise refusal
+
+    def called(*details: Any) -> Any:
+        answer = value(*details)
+        kind = type(answer)
+        if hasattr(kind, "__await__") or hasattr(kind, "ag_code") or hasattr(kind, "gi_code"):
+            if hasattr(kind, "close"):
+                answer.close()  # else Python says once more that it was never awaited
+            raise refusal
+        return answer
+
+    return called

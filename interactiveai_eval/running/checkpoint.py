@@ -6,11 +6,14 @@ Lines are appended and never changed, so a kill can only tear the last one, whic
 from __future__ import annotations
 
 import os
+import sys
+from functools import partial
 from heapq import heappop
 from io import FileIO
 from threading import Lock
 from weakref import WeakSet
 
+from .._ids import derived_id
 from .._log import warn
 from .._strict_json import SAFE_INTEGER, JSONError, from_json, number_to_text, text_to_number, to_json
 from ..errors import CheckpointError
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = "interactiveai_eval.checkpoint"
 VERSION = 1
+_LATER = ("task", "evaluator_functions")  # what the first journals of this version do not say
 
 
 class Finished:
@@ -218,6 +222,8 @@ class Checkpoint:
                 f"checkpoint {self._path!r} has version {header.get('version')!r}, this package reads {VERSION}"
             )
         for name, value in fixed.items():
+            if name in _LATER and name not in header:
+                continue
             if header.get(name) != from_json(to_json(value)):  # as it was written: JSON has no lone surrogates
                 raise CheckpointError(
                     f"checkpoint {self._path!r} is of another run: its {name} is {header.get(name)!r}, this call's is "
@@ -269,6 +275,26 @@ def _open(path: str) -> FileIO:
         raise CheckpointError(
             f"checkpoint {path!r} cannot be opened: {error.strerror}; name a file in a folder that can be written"
         ) from error
+
+
+def known_as(function: Any) -> str:
+    """What a journal knows a function by: its module and qualified name, which stay when its code is mended.
+
+    The plain arguments of partials count too (a model's name, say), as a digest: one may be a key.
+    """
+    told: list[str] = []
+    while isinstance(function, partial):
+        given = [*enumerate(function.args), *sorted(function.keywords.items())]
+        told += [f"{name}={value!r}" for name, value in given if type(value) in (str, int, float, bool)]
+        function = function.func
+    names = getattr(function, "__qualname__", None), type(function).__qualname__
+    module = str(getattr(function, "__module__", None))
+    if module == "__main__":  # the script is a module for others
+        module = getattr(sys.modules.get(module), "__file__", None) or module
+        module = os.path.splitext(os.path.basename(module))[0]
+    place = module.partition("@")[0].rpartition(".")[2]
+    digest = f" with arguments {derived_id(*told)[:8]}" if told else ""
+    return f"{place}.{names[0] if isinstance(names[0], str) else names[1]}{digest}"
 
 
 def result_to_entry(result: ExperimentItemResult) -> dict[str, Any]:

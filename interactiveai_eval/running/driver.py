@@ -356,14 +356,18 @@ def _outcome(story: Story, result: Any) -> Any:
 
 def with_result(stopped: BaseException, result: Any) -> BaseException:
     """The exception to raise for a run that ended in `stopped`: that one with `result` on it, if it can be."""
-    as_it_is = not isinstance(stopped, StopIteration)  # which a coroutine cannot raise
-    if as_it_is:
+    if not isinstance(stopped, StopIteration):  # which a coroutine cannot raise
         try:
             stopped.result = result  # type: ignore[attr-defined]
-        except Exception:
-            as_it_is = False  # a class of the user's that takes no attributes
-    if as_it_is:
-        return stopped
-    problem = RunStopped(f"the run ended in {type(stopped).__name__}", result=result)
+            if stopped.result is result:  # type: ignore[attr-defined]
+                return stopped
+        except BaseException as refusal:  # a class of the user's that takes no attributes, however it says so
+            if isinstance(refusal, KeyboardInterrupt):  # asked again: nobody waits
+                raise
+    text = f"the run ended in {type(stopped).__name__}"
+    problem: Any = RunStopped(text, result=result)
+    if isinstance(stopped, KeyboardInterrupt):
+        problem = KeyboardInterrupt(text)
+        problem.result = result
     problem.__cause__ = stopped
-    return problem
+    return problem  # type: ignore[no-any-return]

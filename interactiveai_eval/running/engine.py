@@ -29,10 +29,13 @@ if TYPE_CHECKING:
         def begin(
             self,
             call: Call,
-            started: Callable[[Call], None],
+            end_within: Callable[[Call, float | None], None],
             done: Callable[[Call, Any, BaseException | None, float], None],
         ) -> None:
-            """Start a call; `started(call)`, then `done(call, value, error, seconds)`, each once, on any thread."""
+            """Start a call; `done(call, value, error, seconds)` is called once, on any thread.
+
+            Until then `end_within(call, seconds)` may say when to give it up, again and again (None: not).
+            """
 
         def cancel(self, call: Call) -> None:
             """Nobody waits for this call any more."""
@@ -127,8 +130,8 @@ class Calls:
         self.calls = calls
 
     def __await__(self) -> Generator[Calls, None, None]:
-        if self.calls:
-            yield self
+        # What a generator would do, at a quarter of its cost.
+        return iter((self,) if self.calls else ())  # type: ignore[return-value]
 
 
 class Pause:
@@ -164,6 +167,7 @@ class Engine:
         self.threads = threads
         self.lane = lane
         self.clock = lane.clock
+        threads.remind = lane.remind
         self._remote = remote
         self._flows: set[_RunningFlow] = set()
         self._alarms: list[Alarm] = []
@@ -248,9 +252,6 @@ class Engine:
     def _advance(self, flow: _RunningFlow) -> bool | None:
         """Run a flow until it waits for somebody else; True when this thread was abandoned on the way."""
         while True:
-            for call in flow.calls:  # untie what has returned: without a cycle, all of an item is freed as it ends
-                if call.ending == RETURNED:
-                    call._flow = None
             flow.calls = ()
             try:
                 awaited = flow.coroutine.send(None)
@@ -278,17 +279,21 @@ class Engine:
             if mine is None:
                 return None
             verdict = self._run_plain(mine)
-            if verdict is not _GOES_ON:
-                return verdict  # type: ignore[no-any-return]
+            if verdict is not flow:
+                return verdict  # type: ignore[return-value]
 
     def _hand_out(self, calls: Sequence[Call]) -> Call | None:
         """Start all calls but one plain one, which the calling thread takes itself."""
         mine = None
         for call in calls:
             if call.is_coroutine:
-                self.lane.post(self._begin, call)
+                self.lane.post_unheard(self._begin, call)
+                # While more jobs wait, they may have coroutines to begin as well; each switch of threads costs as
+                # much as an item. Asked after the post: who stops watching looks at what was posted afterwards.
+                if not self.threads.is_watched:
+                    self.lane.remind()
             elif self._remote is not None and not call.stays_here:
-                self._remote.begin(call, self._set_timeout, self._end_and_advance)
+                self._remote.begin(call, self._end_within, self._end_and_advance)
             elif mine is None:
                 mine = call
             else:
@@ -302,8 +307,16 @@ class Engine:
                 self.clock.monotonic() + call.timeout_seconds, partial(self._end_early, call, TIMED_OUT)
             )
 
-    def _run_plain(self, call: Call) -> Any:
-        """Run a plain function here. _GOES_ON when its flow may go on on this thread, else what a job returns."""
+    def _end_within(self, call: Call, seconds: float | None) -> None:
+        """Have the call ended as TIMED_OUT so many seconds from now, whatever was said of it before; None: never."""
+        if call._alarm is not None:
+            call._alarm.cancel()
+            call._alarm = None
+        if seconds is not None and call.ending is None:
+            call._alarm = self.alarm(self.clock.monotonic() + seconds, partial(self._end_early, call, TIMED_OUT))
+
+    def _run_plain(self, call: Call) -> _RunningFlow | bool | None:
+        """Run a plain function here. Its flow when that may go on on this thread, else what a job returns."""
         flow = call._flow
         assert flow is not None
         with flow.lock:
@@ -336,33 +349,36 @@ class Engine:
 
     def _run_plain_and_advance(self, call: Call) -> bool | None:
         verdict = self._run_plain(call)
-        if verdict is _GOES_ON:
-            assert call._flow is not None
-            return self._advance(call._flow)
-        return verdict  # type: ignore[no-any-return]
+        return self._advance(verdict) if type(verdict) is _RunningFlow else verdict  # type: ignore[return-value]
 
-    def _ended(self, call: Call, value: Any, error: BaseException | None, seconds: float) -> Any:
-        """Note how a call ended. _GOES_ON when it was the flow's last open one; True when it had ended early."""
+    def _ended(
+        self, call: Call, value: Any, error: BaseException | None, seconds: float
+    ) -> _RunningFlow | bool | None:
+        """Note how a call ended. Its flow when it was the last open one of that; True when it had ended early."""
         flow = call._flow
-        assert flow is not None
+        if flow is None:
+            return True
         with flow.lock:
             if call.ending is not None:
                 return True
             call.ending = RETURNED
             call.value, call.error = value, error
             call.seconds += seconds
+            call._flow = None  # without a cycle, all of an item is freed as it ends
             flow.open -= 1
             last = not flow.open
         if call._alarm is not None:
             call._alarm.cancel()
-        return _GOES_ON if last else None
+        return flow if last else None
 
     def _end_and_advance(self, call: Call, value: Any, error: BaseException | None, seconds: float) -> None:
         """The same from outside the pool: the flow goes on on a pool thread."""
         if type(value) not in _known_values and error is None and _is_awaitable(value) and not call.is_coroutine:
             self._hand_over(call, value, seconds)  # an executor's function returned something awaitable
-        elif self._ended(call, value, error, seconds) is _GOES_ON:
-            self.submit(self._advance, call._flow)
+        else:
+            flow = self._ended(call, value, error, seconds)
+            if type(flow) is _RunningFlow:
+                self.submit(self._advance, flow)
 
     def _end_early(self, call: Call, ending: str) -> None:
         """End an open call without waiting for its function."""
@@ -404,36 +420,31 @@ class Engine:
 
     # -- awaitables: on the loop's thread --------------------------------------------------------------------------
 
-    def _begin(self, posted: Call | tuple[Call, Any]) -> None:
+    def _begin(self, posted: Any) -> None:
+        """Begin a `Call`, or go on with the awaitable of a (call, awaitable)."""
         call, awaitable = posted if type(posted) is tuple else (posted, None)
-        if call.ending is not None:  # type: ignore[union-attr]
+        if call.ending is not None:
             if awaitable is not None and hasattr(awaitable, "close"):
                 awaitable.close()
             return
-        self._set_timeout(call)  # type: ignore[arg-type]
-        task = self.lane.start(self._await(call, awaitable), call.context)  # type: ignore[union-attr, arg-type]
-        call._task = task  # type: ignore[union-attr]
-        task.add_done_callback(partial(self._task_ended, call, awaitable))  # type: ignore[arg-type]
-
-    def _task_ended(self, call: Call, awaitable: Any, task: Any) -> None:
-        """See to a task that somebody cancelled before its first step, so that `_await` never ran."""
-        if not self.lane.has(task):
-            return
-        self.lane.ended(task)
-        if hasattr(awaitable, "close"):
-            awaitable.close()
-        if call.ending is None:
-            self._end_and_advance(call, None, _cancellation(task), 0.0)
+        self._set_timeout(call)
+        running = self._await(call, awaitable)
+        # Our own first step is made here: whoever cancels the task before its first step interrupts `_await` then,
+        # where it can tell, instead of keeping it from running at all.
+        running.send(None)
+        call._task = self.lane.start(running, call.context)
 
     async def _await(self, call: Call, awaitable: Any) -> None:
         """Run one awaitable to its end; never raises, so that no error of the user's reaches the loop."""
         if not call.start_ns:
             call.start_ns = self.clock.time_ns()
         started = self.clock.monotonic()
-        value: Any = None
+        value: Any = awaitable
         error: BaseException | None = None
         try:
-            value = call.function(*call.arguments, **call.keywords) if awaitable is None else awaitable
+            await _HERE
+            if awaitable is None:
+                value = call.function(*call.arguments, **call.keywords)
             if type(value) is _Coroutine:
                 value = await value
             while type(value) not in _known_values and _is_awaitable(value):
@@ -441,15 +452,26 @@ class Engine:
                 value = [item async for item in value] if hasattr(type(value), "ag_code") else await value
         except BaseException as raised:
             error = raised
+            if type(awaitable) is _Coroutine:
+                awaitable.close()  # it may not have begun
         self.lane.ended(call._task)
         self._end_and_advance(call, value, error, self.clock.monotonic() - started)
 
 
-_GOES_ON = object()
 # Types whose values are what they are: nothing to await, nothing to read out. Evaluations and the user's own classes
 # join as they are met; the bound keeps a program that makes classes on the fly from filling it.
 _known_values: set[type] = {str, int, float, bool, type(None), dict, list, tuple}
 _KNOWN_MOST = 500
+
+
+class _Here:
+    """Awaiting it suspends once, for whoever drives the coroutine by hand."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+_HERE = _Here()
 
 
 async def _nothing_awaited() -> None:
@@ -459,15 +481,6 @@ async def _nothing_awaited() -> None:
 _sample: Any = _nothing_awaited()
 _Coroutine = type(_sample)
 _sample.close()
-
-
-def _cancellation(task: Any) -> BaseException:
-    """The error that a cancelled task ended with."""
-    try:
-        task.result()
-    except BaseException as error:
-        return error
-    raise RuntimeError("a task ended without ending its call")
 
 
 def _cancel_task(call: Call) -> None:

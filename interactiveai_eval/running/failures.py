@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..errors import error_text, traceback_text
+from .engine import RETURNED, TIMED_OUT
 from .remote import RemoteError
 
 TYPE_CHECKING = False
@@ -35,8 +36,22 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def timeout_failure(what: str, call: Call) -> Failure:
-    """The failure of a call that took too long."""
+    """The failure of a call that took too long, or that an executor had no worker for."""
+    if never_began(call):
+        return Failure("NoWorkerFree", f"no worker was free: {what} was not called, as all workers are in other calls")
     return Failure("TimeoutError", f"{what} did not finish within {call.timeout_seconds:g} s")
+
+
+def overran(call: Call) -> bool:
+    """Whether a call took too long: it was given up, or it held the loop that gives calls up."""
+    if call.ending != RETURNED or call.timeout_seconds is None:
+        return call.ending == TIMED_OUT
+    return call.error is None and call.seconds > call.timeout_seconds
+
+
+def never_began(call: Call) -> bool:
+    """Whether a call that was given up only waited for a worker of the executor."""
+    return not call.start_ns and not call.is_coroutine
 
 
 def cancelled_failure(what: str) -> Failure:

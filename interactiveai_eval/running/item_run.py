@@ -14,7 +14,7 @@ from ..tracing.spans import Span
 from .calls import UserFunction, own_arguments
 from .checkpoint import Finished, entry_to_result, result_to_entry
 from .engine import CANCELLED, RETURNED, TIMED_OUT, Call, Calls, Pause
-from .failures import Failure, cancelled_failure, failure_of, timeout_failure
+from .failures import Failure, cancelled_failure, failure_of, never_began, overran, timeout_failure
 from .measures import EvaluatorRun
 from .outbox import Parcel
 from .scoring import evaluations_from
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .outbox import Outbox
     from .plan import Plan
     from .recording import ItemTrace, Recorder
+    from .waits import Rhythm
 
 LINK_ATTEMPTS = 3
 
@@ -58,6 +59,7 @@ class ItemRuns:
         outbox: Outbox,
         collector: Collector,
         checkpoint: Checkpoint | None,
+        rhythm: Rhythm | None,
         link: Callable[[dict[str, Any]], str],
         link_body: Mapping[str, Any],
         base_context: Context,
@@ -65,7 +67,8 @@ class ItemRuns:
     ) -> None:
         """`link(body)` links a data set item to its trace and returns the data set run's id.
 
-        `link_body` is what all links say of the run. User code runs in copies of `base_context`.
+        `link_body` is what all links say of the run. User code runs in copies of `base_context`. The first attempt of
+        an item has the turn of `rhythm` that its start took; others take one.
         """
         self._plan = plan
         self._engine = engine
@@ -74,6 +77,7 @@ class ItemRuns:
         self._outbox = outbox
         self._collector = collector
         self._checkpoint = checkpoint
+        self._rhythm = rhythm
         self._link_item = link
         self._link_body = link_body
         self._context = base_context
@@ -128,6 +132,8 @@ class ItemRuns:
             run.number, finished = self._checkpoint.take(run.key, work.repetition, work.index)
             run.trace = self._recorder.begin(f"{run.number}:{work.repetition}:{run.key}")
             if finished is not None:
+                if self._rhythm is not None:
+                    self._rhythm.give_back()
                 await self._restore(run, finished)
                 return
         began = self._clock.monotonic()
@@ -204,18 +210,23 @@ class ItemRuns:
             if run.attempts == 1 and call.start_ns:
                 span.start_ns = call.start_ns
             run.seconds = call.seconds if call.ending == RETURNED else plan.task_timeout_seconds or 0.0
-            if call.ending == RETURNED and call.error is None:
+            if call.ending == RETURNED and call.error is None and not overran(call):
                 run.task_end_ns = call.start_ns + int(call.seconds * 1e9)
                 return call.value
             failed = self._failed_call(call)
+            if call.ending == TIMED_OUT and never_began(call):
+                run.attempts, run.seconds = run.attempts - 1, 0.0
+                raise failed
             if failed.stage == "cancelled" or run.attempts > plan.task_retries or not self._may_retry(call):
                 raise failed
             span.note_error(failed.failure.error_type, failed.failure.message, traceback=failed.failure.traceback)
             await Pause(wait_seconds(run.attempts))
+            if self._rhythm is not None:
+                await Pause(self._rhythm.take_turn())
 
     def _failed_call(self, call: Call) -> Failed:
-        if call.ending == TIMED_OUT:
-            return Failed("timeout", timeout_failure("the task", call))
+        if overran(call):
+            return Failed("task" if never_began(call) else "timeout", timeout_failure("the task", call))
         if call.ending == CANCELLED:
             return Failed("cancelled", cancelled_failure("the task"))
         error = call.error
@@ -250,24 +261,32 @@ class ItemRuns:
             "trace_id": run.trace.trace_id,
             "duration_seconds": run.seconds,
         }
-        await self._score(run, plan.evaluators, 0, values)
-        if plan.composite is not None and run.evaluations:
+        functions, first = plan.evaluators, 0
+        while functions:
+            calls, spans = self._scoring(run, functions, first, values)
+            await Calls(*calls)
+            self._judge(run, functions, first, calls, spans)
+            if plan.composite is None or first or not run.evaluations:
+                return
             values["evaluations"] = list(run.evaluations)
-            await self._score(run, [plan.composite], len(plan.evaluators), values)
+            functions, first = [plan.composite], len(plan.evaluators)
 
-    async def _score(
+    def _scoring(
         self, run: _OneRun, functions: list[UserFunction], first: int, values: Mapping[str, Any]
-    ) -> None:
-        """Call the functions, the first of which is the evaluator at position `first`, and take what they return."""
-        if not functions:
-            return
+    ) -> tuple[list[Call], list[Span]]:
+        """The calls of some evaluators, the first of which is at position `first`, and their spans."""
         timeout = self._plan.evaluator_timeout_seconds
         spans = [self._recorder.open_evaluator(run.trace, f, position) for position, f in enumerate(functions, first)]
         calls = [
             self._call(run, function, own_arguments(function, values), span, timeout)
             for function, span in zip(functions, spans)
         ]
-        await Calls(*calls)
+        return calls, spans
+
+    def _judge(
+        self, run: _OneRun, functions: list[UserFunction], first: int, calls: list[Call], spans: list[Span]
+    ) -> None:
+        """Take what the calls of `_scoring` returned. Raises Failed when the run was stopped meanwhile."""
         for position, (function, call, span) in enumerate(zip(functions, calls, spans), first):
             if call.ending == CANCELLED:
                 raise Failed("cancelled", cancelled_failure("its evaluators"))
@@ -428,7 +447,7 @@ class _OneRun:
 
 def judged(function: UserFunction, call: Call) -> tuple[list[Evaluation], EvaluatorFailure | None]:
     """What a finished call of an evaluator amounts to: evaluations, or the failure of that evaluator."""
-    if call.ending == TIMED_OUT:
+    if overran(call):
         failure = timeout_failure(function.name, call)
     elif call.ending == CANCELLED:
         failure = cancelled_failure(function.name)

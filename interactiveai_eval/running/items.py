@@ -4,6 +4,7 @@ from __future__ import annotations
 from .._ids import derived_id, sha256_hex
 from .._strict_json import to_attribute_text
 from ..errors import ArgumentError, error_text, short_repr
+from ..model import Value
 from .schedule import END, AsyncSource, Source
 
 TYPE_CHECKING = False
@@ -161,7 +162,7 @@ def item_source(data: Any, repetitions: int, context: Context) -> ItemSource | A
 def check_data(data: Any) -> None:
     """Raise ArgumentError unless `data` is an iterable or async iterable of items."""
     fix = "must be an iterable of items such as [{'input': ...}], or a data set from client.get_dataset(...)"
-    if data is None or isinstance(data, (str, bytes, bytearray, dict)):
+    if data is None or isinstance(data, (str, bytes, bytearray, dict, Value)):
         raise ArgumentError("data", data, fix)
     if hasattr(type(data), "readline"):
         raise ArgumentError("data", data, "is an open file, not items; for JSON lines pass map(json.loads, file)")

@@ -51,7 +51,15 @@ class Lane:
     def post(self, function: Callable[[Any], None], argument: Any) -> None:
         """Have `function(argument)` called on the loop's thread, soon and in order; it must not raise."""
         self._inbox.append((function, argument))
-        if not self._posted:
+        self.remind()
+
+    def post_unheard(self, function: Callable[[Any], None], argument: Any) -> None:
+        """Like `post`, but the loop's thread is called only with the next `remind`: one call for many posts."""
+        self._inbox.append((function, argument))
+
+    def remind(self) -> None:
+        """Call the loop's thread if anything waits for it."""
+        if self._inbox and not self._posted:
             self._posted = True
             self._call_owner()
 
@@ -80,10 +88,6 @@ class Lane:
         task: asyncio.Task[Any] = context.run(self._new_task or self.loop.create_task, coroutine)
         self._tasks.add(task)
         return task
-
-    def has(self, task: asyncio.Task[Any]) -> bool:
-        """Whether a task of `start` has not been `ended` yet."""
-        return task in self._tasks
 
     def ended(self, task: asyncio.Task[Any]) -> None:
         """Forget a task of `start`; called by its coroutine at its very end, which is cheaper than a callback."""
@@ -198,7 +202,12 @@ class OwnLoop(Lane):
         if loop is None:
             return
         try:
-            loop.run_until_complete(self._let_go())
+            closing = loop.create_task(self._let_go())
+            while not closing.done():
+                try:
+                    loop.run_until_complete(closing)
+                except SystemExit as error:
+                    _leave_to_its_task(error)
             if self._helpers is not None:
                 self._helpers.shutdown()
         finally:
@@ -223,6 +232,8 @@ class OwnLoop(Lane):
         timer = loop.call_later(self._seconds(deadline), loop.stop)
         try:
             loop.run_forever()
+        except SystemExit as error:
+            _leave_to_its_task(error)
         finally:
             with self._condition:
                 self._in_loop = False
@@ -246,6 +257,25 @@ class OwnLoop(Lane):
     def _end_wait(self) -> None:
         if self._in_loop and self.loop is not None:  # not while `close` runs it: that has an end of its own
             self.loop.stop()
+
+
+def _leave_to_its_task(error: SystemExit) -> None:
+    """Raise what came out of a loop unless a coroutine raised it, whose task has it for those that await it.
+
+    asyncio ends the loop for that as well. What a signal handler raised is meant for the run, wherever it came up.
+    """
+    import signal
+
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    their_code = {getattr(getattr(handler, "__func__", handler), "__code__", None) for handler in handlers}
+    is_of_a_task, trace = False, error.__traceback__
+    while trace is not None:
+        code, trace = trace.tb_frame.f_code, trace.tb_next
+        is_of_a_task = is_of_a_task or bool(code.co_flags & 0x80)  # async def
+        if code in their_code:
+            raise error
+    if not is_of_a_task:
+        raise error
 
 
 def run_to_end(coroutine: Any) -> Any:

@@ -139,14 +139,13 @@ class Plan:
 
 
 def _failure_limit(value: Any) -> float | None:
-    """None, a share below 1 (of all items), or a count from 1."""
+    """None, a count (an int from 1), or a share of all items (a float up to 1.0, which is all of them)."""
     if value is None or value is False:
         return None
-    if value is True:
-        return 1
-    if isinstance(value, (int, float)) and 0 < value < float("inf") and (value < 1 or float(value).is_integer()):
-        return value
-    raise ArgumentError("fail_on_error", value, "must be True, a share between 0 and 1, or a whole number of failures")
+    if (isinstance(value, int) and value >= 1) or (isinstance(value, float) and 0.0 < value <= 1.0):
+        return int(value) if isinstance(value, int) else float(value)
+    fix = "must be True (the first failure), a whole number of failures, or a share of the items up to 1.0 (of all)"
+    raise ArgumentError("fail_on_error", value, fix)
 
 
 def _retry_rule(value: Any) -> Callable[[BaseException], bool]:
@@ -162,5 +161,6 @@ def _retry_rule(value: Any) -> Callable[[BaseException], bool]:
             type(error) is RemoteError and not names.isdisjoint(error.type_names)
         )
     if callable(value) and not isinstance(value, type):
-        return lambda error: bool(value(error))
+        says = hook("retry_on", value, "the exception")
+        return lambda error: bool(says(error))
     raise ArgumentError("retry_on", value, "must be exception types or a function of the exception")

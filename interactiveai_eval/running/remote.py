@@ -9,10 +9,11 @@ import time
 from _thread import allocate_lock
 
 from ..errors import ArgumentError, error_text, short_repr, traceback_text
+from .engine import TIMED_OUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from .calls import UserFunction
@@ -39,8 +40,9 @@ class RemoteLane:
     """Calls on `executor`, a `concurrent.futures.Executor`.
 
     Nobody tells when a worker takes up a call, so workers are counted: with a pool of four, the first four calls that
-    have not ended are under way, and the others wait. A call that is given up makes room as one that ended does, so
-    that a pool whose workers all hang still lets every call come to its timeout.
+    have not ended are under way, and the others wait. A call that is given up keeps its worker until it really ends:
+    who waits behind it is not under way. Once every worker is in a call that overran its timeout, those that wait are
+    given one timeout more to get one.
     """
 
     def __init__(self, executor: Any) -> None:
@@ -48,12 +50,14 @@ class RemoteLane:
         self._shares_memory = any(kind.__name__ == "ThreadPoolExecutor" for kind in type(executor).__mro__)
         workers = getattr(executor, "_max_workers", None)
         self._workers: int | None = workers if isinstance(workers, int) and workers > 0 else None  # None: unknown
-        self._futures: dict[int, Any] = {}
         self._lock = allocate_lock()
         self._in_order = allocate_lock()  # the executor gets calls in the order in which workers are counted for them
-        self._started: Callable[[Call], None] | None = None
-        self._under_way: set[int] = set()
-        self._waiting: dict[int, Call] = {}
+        self._end_within: Callable[[Call, float | None], None] | None = None
+        self._futures: dict[Call, Any] = {}
+        self._under_way: set[Call] = set()
+        self._waiting: dict[Call, None] = {}
+        self._overrun: set[Call] = set()  # those under way that timed out: how long they keep their workers is unknown
+        self._withdrawn: set[Call] = set()  # given up while `submit` had not returned
 
     def check(self, functions: Sequence[UserFunction]) -> None:
         """Raise ArgumentError unless the executor can carry these functions to where it runs them."""
@@ -75,13 +79,10 @@ class RemoteLane:
     def begin(
         self,
         call: Call,
-        started: Callable[[Call], None],
+        end_within: Callable[[Call, float | None], None],
         done: Callable[[Call, Any, BaseException | None, float], None],
     ) -> None:
-        """Start a call; `done(call, value, error, seconds)` is called once, on any thread.
-
-        `started(call)` is called before that, as soon as a worker is free for the call, if that can be told.
-        """
+        """Start a call; see `engine.Elsewhere.begin`. Its `start_ns` stays 0 until a worker is counted for it."""
         submitted = time.perf_counter()
 
         def finished(future: Any) -> None:
@@ -91,34 +92,38 @@ class RemoteLane:
                 value, error, seconds = None, raised, time.perf_counter() - submitted
             if type(error) is RemoteError and "builtins.KeyboardInterrupt" in error.type_names:
                 error = KeyboardInterrupt(str(error))  # it stops a run from wherever it comes
-            call.start_ns = time.time_ns() - int(seconds * 1e9)
+            if call.ending is None:
+                call.start_ns = time.time_ns() - int(seconds * 1e9)
             done(call, value, error, seconds)
             self._gone(call)
 
+        self._end_within = end_within
         if self._workers is None:  # perhaps one that calls here and now: its calls must not wait for each other
-            future = self._submitted(call, started)
+            future = self._submitted(call)
         else:
             with self._in_order:
-                future = self._submitted(call, started)
-        if isinstance(future, BaseException):
+                future = self._submitted(call)
+        if future is None or isinstance(future, BaseException):
             done(call, None, future, 0.0)
             self._gone(call)
             return
-        self._futures[id(call)] = future
-        future.add_done_callback(finished)
-
-    def _submitted(self, call: Call, started: Callable[[Call], None]) -> Any:
-        """The future of a call, or the error of an executor that takes none."""
         with self._lock:
-            has_worker = self._workers is None or len(self._under_way) < self._workers
-            self._started = started
-            if has_worker:
-                self._under_way.add(id(call))
+            self._futures[call] = future
+            withdrawn = call in self._withdrawn
+        future.add_done_callback(finished)
+        if withdrawn:
+            self.cancel(call)
+
+    def _submitted(self, call: Call) -> Any:
+        """The future of a call, None if it was given up, or the error of an executor that takes none."""
+        with self._lock:
+            if call.ending is not None:
+                return None
+            if self._workers is None or len(self._under_way) < self._workers:
+                self._get_under_way(call)
             else:
-                self._waiting[id(call)] = call
-        if has_worker:
-            call.start_ns = time.time_ns()
-            started(call)
+                self._waiting[call] = None
+                self._bound_waiting((call,))
         try:
             if self._shares_memory:
                 return self._executor.submit(_called_here, call)
@@ -126,27 +131,56 @@ class RemoteLane:
         except BaseException as error:  # broken or closed; RuntimeError in most cases
             return error
 
+    def _get_under_way(self, call: Call) -> None:
+        """Count a worker for a call, whose time begins; the lock is held."""
+        self._under_way.add(call)
+        if call.ending == TIMED_OUT:  # and could not be taken out of the executor's queue any more
+            self._overrun.add(call)
+        elif call.ending is None and self._end_within is not None:
+            call.start_ns = time.time_ns()
+            self._end_within(call, call.timeout_seconds)
+
+    def _bound_waiting(self, calls: Iterable[Call]) -> None:
+        """Let calls wait no longer than one timeout if all workers are in overrun calls; the lock is held."""
+        if len(self._overrun) == self._workers and self._end_within is not None:
+            longest = max(call.timeout_seconds or 0.0 for call in self._overrun)
+            for call in calls:
+                self._end_within(call, call.timeout_seconds or longest)
+
     def cancel(self, call: Call) -> None:
-        """Withdraw a call that has not begun; one that runs is left to finish alone."""
-        future = self._futures.get(id(call))
-        if future is not None:
-            future.cancel()
-        self._gone(call)
+        """Withdraw a call that has not begun; one that runs is left to finish alone, and has its worker until then."""
+        with self._lock:
+            future = self._futures.get(call)
+            if future is None:
+                self._withdrawn.add(call)
+                return
+        if future.cancel():
+            call.start_ns = 0  # it was counted as under way, but somebody else's call has the worker
+            return
+        with self._lock:
+            if call in self._under_way and call.ending == TIMED_OUT:
+                self._overrun.add(call)
+                self._bound_waiting(self._waiting)
 
     def _gone(self, call: Call) -> None:
-        """Give the worker of a call that has ended, however, to the one that has waited longest."""
-        following = None
+        """Give the worker of a call that has really ended to the one that has waited longest."""
         with self._lock:
-            self._futures.pop(id(call), None)
-            self._waiting.pop(id(call), None)
-            if id(call) in self._under_way:
-                self._under_way.remove(id(call))
-                if self._waiting:
-                    following = self._waiting.pop(next(iter(self._waiting)))
-                    self._under_way.add(id(following))
-        if following is not None and self._started is not None:
-            following.start_ns = time.time_ns()
-            self._started(following)
+            self._futures.pop(call, None)
+            self._waiting.pop(call, None)
+            self._withdrawn.discard(call)
+            if call not in self._under_way:
+                return
+            was_stuck = len(self._overrun) == self._workers
+            self._under_way.remove(call)
+            self._overrun.discard(call)
+            if was_stuck and self._end_within is not None:
+                for waiting in self._waiting:
+                    self._end_within(waiting, None)
+            if self._waiting:
+                following = next(iter(self._waiting))
+                del self._waiting[following]
+                self._get_under_way(following)
+                self._bound_waiting(self._waiting)
 
 
 def _arrived(function: Any) -> bool:

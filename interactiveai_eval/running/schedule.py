@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine import Engine, Flow
+    from .waits import Rhythm
 
 
 class Source:
@@ -39,7 +40,7 @@ class AsyncSource:
 
 
 class Schedule:
-    """One run over a source: `limit` flows at a time, at most `rate_limit` starts a second.
+    """One run over a source: `limit` flows at a time, each start a turn of `rhythm`.
 
     `may_start()` is asked before each piece of work is taken; its False ends the run early, unless all of `total` (if
     that is known) were taken by then.
@@ -52,7 +53,7 @@ class Schedule:
         make_flow: Callable[[Any], Flow],
         *,
         limit: int,
-        rate_limit: float | None = None,
+        rhythm: Rhythm | None = None,
         may_start: Callable[[], bool] | None = None,
         total: int | None = None,
         interrupted: Callable[[BaseException], None] | None = None,
@@ -62,8 +63,7 @@ class Schedule:
         self._source = source
         self._make_flow = make_flow
         self._limit = limit
-        self._seconds_between = None if rate_limit is None else 1.0 / rate_limit
-        self._next_start = 0.0
+        self._rhythm = rhythm
         self._alarm_set = False
         self._taker: Any = None
         self._may_start = may_start
@@ -149,7 +149,7 @@ class Schedule:
             self.exhausted = self._left == 0
             self.halted = not self.exhausted
             return False
-        if self._seconds_between is not None and not self._is_time():
+        if self._rhythm is not None and not self._is_time(self._rhythm.next_turn):
             return False
         self._taking = True
         return True
@@ -168,6 +168,8 @@ class Schedule:
             if self._taken_out:
                 return False
             self._on_their_way += 1
+            if self._rhythm is not None:
+                self._rhythm.take_turn()
             if self._left is not None:
                 self._left -= 1
         self._engine.start(self._make_flow(work), self._flow_ended)
@@ -191,17 +193,14 @@ class Schedule:
         if not self._taken_out:
             self._pump(None)
 
-    def _is_time(self) -> bool:
-        """Whether the rate limit lets another flow start now; if not, the pump is called again when it does."""
-        assert self._seconds_between is not None
-        now = self._engine.clock.monotonic()
-        if now < self._next_start:
-            if not self._alarm_set:
-                self._alarm_set = True
-                self._engine.alarm(self._next_start, self._pump_again)
-            return False
-        self._next_start = max(self._next_start, now - self._seconds_between) + self._seconds_between
-        return True
+    def _is_time(self, turn: float) -> bool:
+        """Whether another flow may start now; if not, the pump is called again when it may."""
+        if self._engine.clock.monotonic() >= turn:
+            return True
+        if not self._alarm_set:
+            self._alarm_set = True
+            self._engine.alarm(turn, self._pump_again)
+        return False
 
     def _pump_again(self) -> None:
         self._alarm_set = False

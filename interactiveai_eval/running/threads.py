@@ -36,8 +36,10 @@ class Threads:
     Works without threads too: when not one can be started, jobs wait in the queue until the owner calls `run_next`.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, remind: Callable[[], None] | None = None) -> None:
+        """`remind()` is called when the queue runs empty, and at least every millisecond while `is_watched`."""
         self.limit = limit
+        self.remind = remind
         self.inline = False  # True when this Python starts no threads
         self._queue: deque[Job] = deque()
         self._state = Condition()
@@ -60,6 +62,11 @@ class Threads:
             with self._state:
                 if not self.inline and not self._closed:
                     self._attend()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether more jobs wait, and somebody looks at them every millisecond."""
+        return self._watching and bool(self._queue)
 
     def run_next(self) -> bool:
         """Run the next job that waits, here and now; whether there was one. For Pythons without threads."""
@@ -145,6 +152,8 @@ class _Worker:
             try:
                 function, argument = take()
             except IndexError:
+                if pool.remind is not None:
+                    pool.remind()
                 if not self._sleep():
                     return
                 continue
@@ -197,7 +206,7 @@ class _Watcher:
         while True:
             self.gate.acquire()
             evidence, more = 0.0, 1
-            while True:
+            while pool._watching:
                 ended, worked = pool._ended, time.process_time()
                 time.sleep(TICK_SECONDS)
                 with pool._state:
@@ -207,13 +216,14 @@ class _Watcher:
                         return
                     if not pool._queue:
                         pool._watching = False
-                        break
-                    if pool._ended != ended:
+                    elif pool._ended != ended:
                         evidence, more = 0.0, 1
-                        continue
-                    # Threads that have just been woken are busy getting there: that says nothing against more.
-                    busy = more == 1 and time.process_time() - worked > TICK_SECONDS / 2
-                    evidence += BUSY_EVIDENCE if busy else 1.0
-                    if evidence >= 1.0:
-                        pool._wake(min(more, len(pool._queue)))
-                        evidence, more = 0.0, more * 2
+                    else:
+                        # Threads that have just been woken are busy getting there: that says nothing against more.
+                        busy = more == 1 and time.process_time() - worked > TICK_SECONDS / 2
+                        evidence += BUSY_EVIDENCE if busy else 1.0
+                        if evidence >= 1.0:
+                            pool._wake(min(more, len(pool._queue)))
+                            evidence, more = 0.0, more * 2
+                if pool.remind is not None:
+                    pool.remind()

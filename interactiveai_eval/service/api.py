@@ -13,6 +13,7 @@ from .._strict_json import JSONError, from_json, to_json
 from ..errors import (
     AccessDeniedError,
     ApiError,
+    ArgumentError,
     MethodNotAllowedError,
     NotFoundError,
     UnauthorizedError,
@@ -32,6 +33,18 @@ if TYPE_CHECKING:
 _ERRORS = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError, 405: MethodNotAllowedError}
 JSON = "application/json"
 _SPANS = ("otel", "v1", "traces")
+_OF_BOTH = "limit name userId version environment filter "
+_OF_OBSERVATIONS = f"{_OF_BOTH}type traceId level parentObservationId fromStartTime toStartTime "
+_PARAMETERS = {
+    kind: frozenset(names.split())
+    for kind, names in {
+        "traces": f"{_OF_BOTH}page sessionId fromTimestamp toTimestamp orderBy tags release fields",
+        "observations": f"{_OF_OBSERVATIONS}page",
+        "observations_by_cursor": f"{_OF_OBSERVATIONS}cursor fields expandMetadata parseIoAsJson",
+        "scores": "page limit name userId environment filter fields fromTimestamp toTimestamp source operator value "
+        "scoreIds configId queueId sessionId datasetRunId traceId observationId dataType traceTags",
+    }.items()
+}
 
 
 class Rejection:
@@ -160,9 +173,10 @@ class Api:
     def traces(self, *, any_rows: bool = False, **query: Any) -> dict[str, Any]:
         """One page of traces; parameters as the server names them: page, limit, orderBy, filter, tags, ...
 
-        Rows that are no objects make it an ApiError, here and in the lists below, unless there may be `any_rows`.
+        Others raise ArgumentError, here and in the lists below: servers ignore them and give more than was meant.
+        Rows that are no objects make it an ApiError unless there may be `any_rows`.
         """
-        return _page(self._json("GET", ("traces",), _query(query)), any_rows)
+        return _page(self._json("GET", ("traces",), _query(_known("traces", query))), any_rows)
 
     def trace(self, trace_id: str) -> dict[str, Any]:
         """One trace with its observations and scores."""
@@ -170,14 +184,14 @@ class Api:
 
     def observations(self, *, any_rows: bool = False, **query: Any) -> dict[str, Any]:
         """One page of observations; parameters as the server names them."""
-        return _page(self._json("GET", ("observations",), _query(query)), any_rows)
+        return _page(self._json("GET", ("observations",), _query(_known("observations", query))), any_rows)
 
     def observations_by_cursor(self, *, any_rows: bool = False, **query: Any) -> dict[str, Any]:
         """Up to `limit` observations, newest first, after those that `cursor` stands for: {"data", "meta"}.
 
         `meta["cursor"]` leads to the next page and is None on the last one. Other parameters as the server names them.
         """
-        answer = self._json("GET", ("v2", "observations"), _query(query))
+        answer = self._json("GET", ("v2", "observations"), _query(_known("observations_by_cursor", query)))
         cursor = _part(answer, "meta", dict).get("cursor")
         if cursor is not None and not isinstance(cursor, str):
             raise ApiError("the answer has no text at 'cursor'", status_code=200, body=answer)
@@ -189,7 +203,7 @@ class Api:
 
     def scores(self, **query: Any) -> dict[str, Any]:
         """One page of scores; parameters as the server names them."""
-        return _page(self._json("GET", ("v2", "scores"), _query(query)))
+        return _page(self._json("GET", ("v2", "scores"), _query(_known("scores", query))))
 
     # -- delivering ------------------------------------------------------------------------------------------------
 
@@ -352,6 +366,15 @@ def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
         return max(0.0, (until - now).total_seconds())
     except (TypeError, ValueError):
         return None
+
+
+def _known(kind: str, query: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The query of a list, whose parameters are all ones that servers know."""
+    for name, value in query.items():
+        if name not in _PARAMETERS[kind]:
+            fix = f"is no parameter of {kind}; there are {', '.join(sorted(_PARAMETERS[kind]))}"
+            raise ArgumentError(name, value, fix)
+    return query
 
 
 def _query(given: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """`@observe`: every call of a function becomes a span, with its arguments as input and its result as output."""
 from __future__ import annotations
 
+import sys
 from functools import wraps
 
 from .._log import warn
@@ -76,19 +77,17 @@ class Observed:
                 return function(*args, **kwargs)
             with opened as span:
                 result = function(*args, **kwargs)
-                goes_on = (
-                    self._stream
-                    if inspect.isgenerator(result)
-                    else self._stream_async
-                    if inspect.isasyncgen(result)
-                    else self._await
-                    if inspect.iscoroutine(result)
-                    else None
-                )
-                if goes_on is None:
+                goes_on: Any
+                if inspect.isgenerator(result):
+                    goes_on = self._stream(_StreamSpan(self, span), result)
+                elif inspect.isasyncgen(result):
+                    goes_on = self._stream_async(_StreamSpan(self, span), result)
+                elif inspect.iscoroutine(result):
+                    goes_on = self._await(span, result)
+                else:
                     return self._keep(span, result)
                 opened.keep_open()
-                return goes_on(span, result)
+                return goes_on
 
         return observed_function
 
@@ -124,10 +123,10 @@ class Observed:
         with _CallSpan(lambda: span):
             return self._keep(span, await coroutine)
 
-    def _stream(self, span: Span, stream: Any) -> Any:
+    def _stream(self, kept: _StreamSpan, stream: Any) -> Any:
         """The generator's items; the span is open until it is used up or dropped, and current while its code runs."""
-        step, sent = stream.send, None
-        with _StreamSpan(self, span) as kept:
+        step, sent, span = stream.send, None, kept.span
+        with kept:
             try:
                 while True:
                     with _Inside(span):
@@ -145,9 +144,9 @@ class Observed:
                 with _Inside(span):
                     stream.close()
 
-    async def _stream_async(self, span: Span, stream: Any) -> Any:
-        step, sent = stream.asend, None
-        with _StreamSpan(self, span) as kept:
+    async def _stream_async(self, kept: _StreamSpan, stream: Any) -> Any:
+        step, sent, span = stream.asend, None, kept.span
+        with kept:
             try:
                 while True:
                     with _Inside(span):
@@ -202,22 +201,28 @@ class _CallSpan(CurrentSpan):
 class _StreamSpan:
     """Gathers a stream's items and ends its span with them, whatever the stream ends with."""
 
-    __slots__ = ("_items", "_observed", "_span")
+    __slots__ = ("_begun", "_items", "_observed", "span")
 
     def __init__(self, observed: Observed, span: Span) -> None:
+        self.span = span
         self._observed = observed
-        self._span = span
+        self._begun = False
         self._items: list[Any] = []
 
     def add(self, item: Any) -> None:
         if self._observed._capture_output:
             self._items.append(item)
 
-    def __enter__(self) -> _StreamSpan:
-        return self
+    def __enter__(self) -> None:
+        self._begun = True
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self._observed._end_stream(self._span, self._items, error)
+        self._observed._end_stream(self.span, self._items, error)
+
+    def __del__(self) -> None:
+        # The stream was dropped before its first step: nothing of it ran, but it was called.
+        if not self._begun and not sys.is_finalizing():
+            self.span.end()
 
 
 class _Inside:

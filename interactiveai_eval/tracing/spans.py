@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .._clock import datetime_to_iso, datetime_to_ns
 from .._copies import private_copy
+from .._log import warn
 from .._strict_json import to_attribute_text, to_json
 from ..errors import ArgumentError, ClosedError, error_text, traceback_text
 from ..model import Evaluation
@@ -81,6 +82,7 @@ class Tracer:
         self.environment = environment
         self.closed = False
         self._mask = mask
+        self._warned = False  # that the mask returned None
 
     def start(
         self,
@@ -137,7 +139,11 @@ class Tracer:
         if self._mask is None or value is None:
             return value
         try:
-            return self._mask(data=private_copy(value))
+            masked = self._mask(data=private_copy(value))
+            if masked is None and not self._warned:
+                self._warned = True
+                warn(f"the mask returned None for {type(value).__name__}, which is sent as null; is a return missing?")
+            return masked
         except KeyboardInterrupt:
             raise
         except BaseException:
