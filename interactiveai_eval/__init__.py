@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .errors import FeatureUnavailable as FeatureUnavailable
     from .errors import MethodNotAllowedError as MethodNotAllowedError
     from .errors import NotFoundError as NotFoundError
+    from .errors import ReplayError as ReplayError
     from .errors import RunStopped as RunStopped
     from .errors import StoreError as StoreError
     from .errors import TooManyFailuresError as TooManyFailuresError
@@ -52,7 +53,10 @@ if TYPE_CHECKING:
     from .transports.base import Response as Response
     from .transports.base import Transport as Transport
     from .transports.fake import FakeTransport as FakeTransport
+    from .transports.fault import FaultTransport as FaultTransport
     from .transports.local import LocalTransport as LocalTransport
+    from .transports.record import RecordTransport as RecordTransport
+    from .transports.record import ReplayTransport as ReplayTransport
     from .transports.remote import HTTPTransport as HTTPTransport
     from .transports.retry import RetryTransport as RetryTransport
     from .transports.server import LocalServer as LocalServer
@@ -87,6 +91,7 @@ _HOMES = {
         "FeatureUnavailable",
         "MethodNotAllowedError",
         "NotFoundError",
+        "ReplayError",
         "RunStopped",
         "StoreError",
         "TooManyFailuresError",
@@ -110,7 +115,9 @@ _HOMES = {
     "tracing.spans": ("Span",),
     "transports.base": ("Request", "Response", "Transport"),
     "transports.fake": ("FakeTransport",),
+    "transports.fault": ("FaultTransport",),
     "transports.local": ("LocalTransport",),
+    "transports.record": ("RecordTransport", "ReplayTransport"),
     "transports.remote": ("HTTPTransport",),
     "transports.retry": ("RetryTransport",),
     "transports.server": ("LocalServer",),
@@ -165,6 +172,10 @@ def _module(home: str) -> Any:
         from .transports import base as module  # type: ignore[no-redef]
     elif home == "transports.fake":
         from .transports import fake as module  # type: ignore[no-redef]
+    elif home == "transports.fault":
+        from .transports import fault as module  # type: ignore[no-redef]
+    elif home == "transports.record":
+        from .transports import record as module  # type: ignore[no-redef]
     elif home == "transports.local":
         from .transports import local as module  # type: ignore[no-redef]
     elif home == "transports.remote":

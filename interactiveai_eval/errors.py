@@ -59,6 +59,13 @@ class TransportError(EvalError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class ReplayError(TransportError):
+    """A recording cannot be read, or holds no answer to this request; the message names the file and the place."""
+
+    def __init__(self, message: str, *, request: Any = None) -> None:
+        super().__init__(message, request=request, retryable=False)
+
+
 class StoreError(TransportError):
     """The embedded store cannot be opened, read or written; the message names its path."""
 

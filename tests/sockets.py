@@ -5,6 +5,9 @@ import contextlib
 import socket
 import struct
 import threading
+from urllib.parse import parse_qsl
+
+from interactiveai_eval import Request
 
 
 def answer(body=b"{}", status="200 OK", headers=()):
@@ -132,5 +135,26 @@ def replies(*given):
     def script(server, peer, number):
         while server.read(peer) is not None:
             peer.sendall(left.pop(0) if len(left) > 1 else left[0])
+
+    return script
+
+
+def serving(transport):
+    """A script that has a transport answer: the smallest HTTP server there can be."""
+
+    def script(server, peer, number):
+        while True:
+            found = server.read(peer)
+            if found is None:
+                return
+            head, _, body = found.partition(b"\r\n\r\n")
+            first, *lines = head.decode("latin-1").split("\r\n")
+            method, target, _ = first.split(" ")
+            path, _, query = target.partition("?")
+            headers = dict(line.split(": ", 1) for line in lines)
+            pairs = tuple(parse_qsl(query, keep_blank_values=True))
+            response = transport.send(Request(method, path, query=pairs, headers=headers, body=body))
+            told = [f"{name}: {value}" for name, value in response.headers.items() if name != "content-length"]
+            peer.sendall(answer(response.body, f"{response.status} Whatever", told))
 
     return script

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import random
 from _thread import allocate_lock
-from threading import Condition
 
 from .._clock import Clock
-from ..errors import ArgumentError, ClosedError, TransportError
+from ..errors import ArgumentError, TransportError
 from .base import Request, Response, Transport
+from .pauses import Pauses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ class RetryTransport(Transport):
         self._patience = float(patience_seconds)
         self._clock = clock or Clock()
         self._draw = draw
-        self._closed = False
         self._begin()
 
     def __repr__(self) -> str:
@@ -88,7 +87,7 @@ class RetryTransport(Transport):
         self._purse = PURSE
         self._not_before = float("-inf")  # until when the server wants to be left alone
         self._lock = allocate_lock()
-        self._waiting = Condition(self._lock)
+        self._pauses = Pauses(self._clock, "RetryTransport")
 
     def send(self, request: Request) -> Response:
         """The answer of `inner`; the last one, or the last error, when repeating did not help."""
@@ -101,7 +100,7 @@ class RetryTransport(Transport):
             except TransportError as error:
                 answer = error
             if self._goes_again(tries, answer):
-                self._wait_until(tries.wakes)
+                self._pauses.until(tries.wakes)
             elif isinstance(answer, TransportError):
                 raise answer
             else:
@@ -126,7 +125,7 @@ class RetryTransport(Transport):
 
         while True:
             if waiting:
-                self._wait_until(min([each.wakes for each in waiting]))
+                self._pauses.until(min([each.wakes for each in waiting]))
                 now = self._clock.monotonic()
                 due = [each for each in waiting if each.wakes <= now]
                 waiting = [each for each in waiting if each.wakes > now]
@@ -151,10 +150,8 @@ class RetryTransport(Transport):
 
     def close(self) -> None:
         """Close `inner`, and end all waits with a ClosedError."""
-        self._closed = True
         if self._pid == os.getpid():
-            with self._lock:
-                self._waiting.notify_all()
+            self._pauses.end()
         self._inner.close()
 
     def _judged(self, request: Request, answer: Response | TransportError) -> tuple[float, float, float | None]:
@@ -210,7 +207,7 @@ class RetryTransport(Transport):
                 request=tries.request,
                 retry_after_seconds=self._not_before - now,
             )
-        self._wait_until(self._not_before + self._draw() * AFTER_ASKED_SECONDS)
+        self._pauses.until(self._not_before + self._draw() * AFTER_ASKED_SECONDS)
 
     def _pay(self, cost: float) -> bool:
         with self._lock:
@@ -224,23 +221,6 @@ class RetryTransport(Transport):
             with self._lock:
                 self._purse = min(PURSE, self._purse + amount)
 
-    def _wait_until(self, moment: float) -> None:
-        def look() -> None:
-            with self._lock:
-                self._waiting.notify_all()
-
-        self._clock.watch(look)
-        try:
-            left = self._clock.seconds_until(moment)
-            with self._lock:
-                while left > 0.0 and not self._closed:
-                    self._waiting.wait(left)
-                    left = max(0.0, moment - self._clock.monotonic())
-        finally:
-            self._clock.unwatch(look)
-        if self._closed:
-            raise ClosedError("this RetryTransport was closed while a request waited for its next try")
-
 
 def _is_repeated_above(request: Request) -> bool:
     """Whether whoever asks repeats it: batch evaluations what they read, by `max_retries`, and runs their links."""
@@ -252,8 +232,8 @@ def _is_repeated_above(request: Request) -> bool:
 def retry_after_seconds(headers: Mapping[str, str], now_ns: int) -> float | None:
     """The wait that `Retry-After-Ms` or `Retry-After` asks for; None when neither makes sense.
 
-    A date counts from the answer's own `Date`, so that a clock that is wrong here or there does no harm; only without
-    one it counts from `now_ns`.
+    A date counts from the date of the answer itself, so that a clock that is wrong here or there does no harm; only
+    without one it counts from `now_ns`.
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         text = headers.get(name, "").strip()

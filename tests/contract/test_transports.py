@@ -15,14 +15,19 @@ import pytest
 from interactiveai_eval import (
     ClosedError,
     FakeTransport,
+    FaultTransport,
     HTTPTransport,
     LocalServer,
     LocalTransport,
+    RecordTransport,
     Request,
     Response,
+    RetryTransport,
     Transport,
     TransportError,
 )
+
+from ..sockets import ScriptedServer, serving
 
 
 def local_in_memory(tmp_path, opened):
@@ -67,7 +72,32 @@ def http_to_a_server(tmp_path, opened):
     return WithKeys(HTTPTransport(opened.enter_context(LocalServer()).base_url))
 
 
-TRANSPORTS = [local_in_memory, local_in_a_file, fake_before_a_store, wrapped, http_to_a_server]
+def retrying(tmp_path, opened):
+    return RetryTransport(LocalTransport())
+
+
+def recording(tmp_path, opened):
+    return RecordTransport(LocalTransport(), tmp_path / "recording.jsonl")
+
+
+def without_faults(tmp_path, opened):
+    return FaultTransport(LocalTransport(), seed=1)
+
+
+def over_a_socket(tmp_path, opened):
+    store = opened.enter_context(LocalTransport())
+    server = opened.enter_context(ScriptedServer(serving(store)))
+    return HTTPTransport(server.url, timeout_seconds=30)
+
+
+def over_a_socket_retrying(tmp_path, opened):
+    return RetryTransport(over_a_socket(tmp_path, opened))
+
+
+TRANSPORTS = [
+    local_in_memory, local_in_a_file, fake_before_a_store, wrapped, retrying, recording, without_faults, over_a_socket,
+    over_a_socket_retrying, http_to_a_server,
+]  # fmt: skip
 
 DIALECTS = {"public": "/api/public/", "platform": "/api/platform/v1/organizations/o/projects/p/"}
 
@@ -339,6 +369,44 @@ def test_many_threads_may_send_at_once(service):
     items = service.items((service.set_name, "set"), ("limit", "100"))
     assert sorted(item["id"] for item in items) == sorted(f"{n}-{r}" for n in range(8) for r in range(10))
     assert all(item["id"] == "{}-{}".format(*item["input"]) for item in items)
+
+
+def test_many_requests_may_be_given_at_once(service):
+    service.make_set("set")
+    path, name = service.prefix + "dataset-items", service.set_name
+    requests = [
+        Request("POST", path, body=json.dumps({name: "set", "id": f"i{n}", "input": n}).encode())
+        for n in range(20)
+    ]
+    requests.insert(7, Request("GET", "/api/public/nonsense"))
+    transport = service.send.__self__
+
+    outcomes = list(transport.send_each(iter(requests)))
+
+    assert {id(request) for request, _ in outcomes} == {id(request) for request in requests} and len(outcomes) == 21
+    assert {answer.status for request, answer in outcomes if request.method == "POST"} <= {200, 201}
+    assert [answer.status for request, answer in outcomes if request.method == "GET"] == [404]
+    found = service.items((service.set_name, "set"), ("limit", "100"))
+    assert sorted(item["id"] for item in found) == sorted(f"i{n}" for n in range(20))
+
+
+def test_many_requests_are_pulled_as_they_go_out(transport):
+    """Not all at once: there may be a million."""
+    pulled = []
+
+    def endless():
+        while True:
+            pulled.append(1)
+            yield Request("GET", "/api/public/projects")
+
+    outcomes = transport.send_each(endless())
+    for _ in range(50):
+        _, answer = next(outcomes)
+        assert answer.status == 200
+    outcomes.close()
+
+    assert 50 <= len(pulled) <= 50 + 2 * 32
+    assert transport.send(Request("GET", "/api/public/projects")).status == 200
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ _HINTS = {
 
 
 def tls_reason(error: Exception, source: str) -> tuple[str, bool]:
-    """What an `ssl.SSLError` means in words, and whether another try may end better."""
+    """What an error of the module ssl means in words, and whether another try may end better."""
     code = getattr(error, "verify_code", None)
     if code is not None:
         told = getattr(error, "verify_message", None) or "refused"

@@ -1,0 +1,259 @@
+"""Exchanges written down, and played back without a server: one JSON line each, to be read and compared by people.
+
+The first line says what the file is. What is written is chosen by name, and where a secret of the request turns up in
+it all the same (a server may echo it), it is replaced before the line is made.
+"""
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+from binascii import a2b_base64, b2a_base64
+
+from .._strict_json import JSONError, from_json, to_json
+from ..errors import ArgumentError, ClosedError, ReplayError, TransportError
+from .base import Request, Response, Transport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+FORMAT = "interactiveai_eval recording"
+VERSION = 1
+# What is written of headers; everything else may carry a secret.
+_REQUEST_HEADERS = ("content-type",)
+_RESPONSE_HEADERS = ("content-type", "date", "retry-after", "retry-after-ms")
+_SECRET_WORDS = ("auth", "cookie", "key", "token", "secret", "password", "credential", "session")
+_HIDDEN = "***"
+
+
+class RecordTransport(Transport):
+    """Sends through `inner` and appends each exchange, an error too, to the new file at `path`."""
+
+    def __init__(self, inner: Transport, path: str | os.PathLike[str]) -> None:
+        """The file is readable by its owner only. Closing this closes `inner`.
+
+        Raises ArgumentError when there is a file already, or none can be made.
+        """
+        self._inner = inner
+        self.path = os.fsdecode(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        try:
+            self._file: int | None = os.open(self.path, flags, 0o600)
+        except FileExistsError:
+            raise ArgumentError("path", self.path, "must name a file that is not there yet; delete it first") from None
+        except OSError as error:
+            raise ArgumentError("path", self.path, f"cannot be written ({error.strerror})") from None
+        self._lock = allocate_lock()
+        self._write({"format": FORMAT, "version": VERSION})
+
+    def __repr__(self) -> str:
+        return f"RecordTransport({self._inner!r}, {self.path!r})"
+
+    def send(self, request: Request) -> Response:
+        """The answer of `inner`, written down. Raises TransportError also when it cannot be."""
+        try:
+            response = self._inner.send(request)
+        except TransportError as error:
+            self._record(request, error)
+            raise
+        self._record(request, response)
+        return response
+
+    def send_each(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
+        """What `inner` makes of many requests, written down in the order in which they are answered."""
+        for request, answer in self._inner.send_each(requests):
+            self._record(request, answer)
+            yield request, answer
+
+    def close(self) -> None:
+        self._inner.close()
+        with self._lock:
+            file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+    def _record(self, request: Request, answer: Response | TransportError) -> None:
+        hide = _Hider(request)
+        asked: dict[str, Any] = {"method": request.method, "path": hide.text(request.path)}
+        if request.query:
+            asked["query"] = [[name, hide.text(value)] for name, value in request.query]
+        asked.update(hide.content(request, _REQUEST_HEADERS))
+        if isinstance(answer, Response):
+            told: dict[str, Any] = {"status": answer.status, **hide.content(answer, _RESPONSE_HEADERS)}
+        else:
+            told = {"error": hide.text(str(answer)), "retryable": answer.retryable}
+        self._write({"request": asked, "response": told})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        data = (to_json(line) + "\n").encode("ascii")
+        with self._lock:
+            if self._file is None:
+                raise ClosedError("this RecordTransport is closed")
+            try:
+                while data:
+                    data = data[os.write(self._file, data) :]
+            except OSError as error:
+                raise TransportError(f"the recording {self.path!r} cannot be written ({error.strerror})") from None
+
+
+class _Hider:
+    """Takes the secrets of one request out of whatever is written about it."""
+
+    def __init__(self, request: Request) -> None:
+        found: set[bytes] = set()
+        for name, value in request.headers.items():
+            lower = name.lower()
+            if "public" in lower or not any(word in lower for word in _SECRET_WORDS):
+                continue
+            for part in (value, *value.replace(";", " ").replace("=", " ").split()):
+                found.add(part.encode())
+                found.update(_unpacked(part))
+        # Short pieces, such as "Basic", would hide half the text.
+        secrets = [secret for secret in found if len(secret) >= 6]
+        packed = [b2a_base64(secret, newline=False).rstrip(b"=") for secret in secrets]
+        self._secrets = sorted({*secrets, *packed}, key=len, reverse=True)
+
+    def __repr__(self) -> str:
+        return "_Hider()"
+
+    def bytes(self, data: bytes) -> bytes:
+        for secret in self._secrets:
+            data = data.replace(secret, _HIDDEN.encode())
+        return data
+
+    def text(self, text: str) -> str:
+        return self.bytes(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+    def content(self, message: Request | Response, names: tuple[str, ...]) -> dict[str, Any]:
+        """The headers with these names, and the body in the form that reads best."""
+        lower = {name.lower(): value for name, value in message.headers.items()}
+        headers = {name: self.text(lower[name]) for name in names if name in lower}
+        content: dict[str, Any] = {"headers": headers} if headers else {}
+        body = self.bytes(message.body)
+        if not body:
+            return content
+        try:
+            value = from_json(body)
+            if from_json(to_json(value)) == value:
+                return {**content, "json": value}
+        except JSONError:
+            pass  # no JSON, so it is text or neither
+        try:
+            return {**content, "text": body.decode("utf-8")}
+        except UnicodeDecodeError:
+            return {**content, "base64": b2a_base64(body, newline=False).decode("ascii")}
+
+
+def _unpacked(text: str) -> list[bytes]:
+    """What is in base64, as in `Basic cGs6c2s=`: the password; the user's name is no secret."""
+    try:
+        plain = a2b_base64(text)
+    except ValueError:
+        return []
+    return [plain, plain.partition(b":")[2]]
+
+
+class ReplayTransport(Transport):
+    """Answers from a recording. Requests may come in any order; those that are alike get their answers in order.
+
+    Alike are requests with the same method, path, query (in any order) and body (JSON in any spelling).
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, key: Callable[[Request], Any] | None = None) -> None:
+        """`key` gives what must be equal for requests to be alike, in place of the above; it must be hashable.
+
+        Raises ReplayError, with the number of the line, when the file is no recording.
+        """
+        self.path = os.fsdecode(path)
+        self._key = key or _request_key
+        self._lock = allocate_lock()
+        self._closed = False
+        self._answers: dict[Any, list[Response | TransportError]] = {}
+        self._played: dict[Any, int] = {}
+        number = 0
+        try:
+            with open(self.path, "rb") as file:
+                for number, line in enumerate(file, 1):
+                    self._take(number, line)
+        except OSError as error:
+            raise ReplayError(f"the recording {self.path!r} cannot be read ({error.strerror})") from None
+        if not number:
+            raise ReplayError(f"{self.path!r} is empty, and so no recording")
+
+    def __repr__(self) -> str:
+        return f"ReplayTransport({self.path!r})"
+
+    def send(self, request: Request) -> Response:
+        """The recorded answer, or the recorded error. Raises ReplayError when there is none, or none is left."""
+        if self._closed:
+            raise ClosedError("this ReplayTransport is closed")
+        key = self._key(request)
+        with self._lock:
+            answers = self._answers.get(key, [])
+            played = self._played[key] = self._played.get(key, 0) + 1
+        if played > len(answers):
+            raise ReplayError(self._reason(request, len(answers)), request=request)
+        answer = answers[played - 1]
+        if isinstance(answer, TransportError):
+            raise TransportError(str(answer), request=request, retryable=answer.retryable)
+        return answer
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _reason(self, request: Request, recorded: int) -> str:
+        asked = f"{request.method} {request.path}"
+        if recorded:
+            return f"{self.path!r} has {recorded} answers to this {asked}, and it was sent once more"
+        alike = sum([len(found) for key, found in self._answers.items() if key[:2] == (request.method, request.path)])
+        other = f"{alike} with another query or body" if alike else "none for this method and path"
+        return f"{self.path!r} has no answer to this {asked} ({other}); record it again, or give a key="
+
+    def _take(self, number: int, line: bytes) -> None:
+        try:
+            row = from_json(line)
+            if number == 1:
+                if row != {"format": FORMAT, "version": VERSION}:
+                    raise ValueError(f"it is not {FORMAT}, version {VERSION}")
+                return
+            asked, told = row["request"], row["response"]
+            query = tuple([(str(name), str(value)) for name, value in asked.get("query", ())])
+            headers = dict(asked.get("headers", {}))
+            request = Request(asked["method"], asked["path"], query=query, headers=headers, body=_body(asked))
+            if "error" in told:
+                answer: Response | TransportError = TransportError(told["error"], retryable=told["retryable"] is True)
+            else:
+                answer = Response(int(told["status"]), headers=dict(told.get("headers", {})), body=_body(told))
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            reason = f"there is no {problem}" if isinstance(problem, KeyError) else problem
+            raise ReplayError(f"{self.path!r}, line {number}: no recorded exchange ({reason})") from None
+        self._answers.setdefault(self._key(request), []).append(answer)
+
+
+def _body(message: Any) -> bytes:
+    if "json" in message:
+        return to_json(message["json"]).encode("ascii")
+    if "base64" in message:
+        return a2b_base64(message["base64"])
+    return str(message.get("text", "")).encode("utf-8", "surrogatepass")
+
+
+def _request_key(request: Request) -> tuple[Any, ...]:
+    hide = _Hider(request)
+    body: Any = hide.bytes(request.body)
+    try:
+        body = _frozen(from_json(body))
+    except JSONError:
+        pass  # no JSON: every byte counts
+    query = tuple(sorted([(name, hide.text(value)) for name, value in request.query]))
+    return request.method, hide.text(request.path), query, body
+
+
+def _frozen(value: Any) -> Any:
+    """A JSON value that can be a key, the same for all orders of keys."""
+    if isinstance(value, dict):
+        return "object", frozenset([(name, _frozen(each)) for name, each in value.items()])
+    if isinstance(value, list):
+        return "array", tuple([_frozen(each) for each in value])
+    return type(value) is bool, value
