@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .transports.record import ReplayTransport as ReplayTransport
     from .transports.remote import HTTPTransport as HTTPTransport
     from .transports.retry import RetryTransport as RetryTransport
+    from .transports.server import LocalServer as LocalServer
     from .types import CompositeEvaluatorFunction as CompositeEvaluatorFunction
     from .types import EvaluatorFunction as EvaluatorFunction
     from .types import EvaluatorReturn as EvaluatorReturn
@@ -121,6 +122,7 @@ _HOMES = {
     "transports.record": ("RecordTransport", "ReplayTransport"),
     "transports.remote": ("HTTPTransport",),
     "transports.retry": ("RetryTransport",),
+    "transports.server": ("LocalServer",),
     "types": (
         "CompositeEvaluatorFunction",
         "EvaluatorFunction",
@@ -184,6 +186,8 @@ def _module(home: str) -> Any:
         from .transports import remote as module  # type: ignore[no-redef]
     elif home == "transports.retry":
         from .transports import retry as module  # type: ignore[no-redef]
+    elif home == "transports.server":
+        from .transports import server as module  # type: ignore[no-redef]
     else:
         from . import types as module  # type: ignore[no-redef]
     return module

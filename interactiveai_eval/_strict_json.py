@@ -385,6 +385,20 @@ def from_json(text: str | bytes) -> Any:
         raise JSONError(f"nested deeper than {MAX_DEPTH * 2} levels") from None
 
 
+def text_to_value(text: str | None) -> Any:
+    """A text as servers read it back: one that looks like JSON becomes what it looks like (WIRE.md section 9.2)."""
+    if not text or text.lstrip()[:1] not in '{["-0123456789tfn':
+        return text
+    try:
+        value = from_json(text)
+    except JSONError:
+        return text
+    # Servers keep numbers that a double cannot hold as the text that they are.
+    if type(value) is int and not -SAFE_INTEGER <= value <= SAFE_INTEGER:
+        return text
+    return text if type(value) is float and value - value != 0.0 else value
+
+
 def _depth(text: str) -> int:
     """How deep the brackets of a JSON text are nested; those inside strings do not count."""
     depth = deepest = 0

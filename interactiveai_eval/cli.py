@@ -39,6 +39,11 @@ to its end before anything runs. Without --store, results go to the server that 
 or else to a store in memory that ends with the command.
 """
 
+_SERVE_NOTES = """\
+The first line of the output is `Serving http://HOST:PORT`. Clients need that address and the two keys. Beyond loopback
+the secret key must be one of your own.
+"""
+
 _BATCH_NOTES = """\
 A TARGET is module:function or file.py:function, see the command run. Scores are stored on the items. What is left when
 the command ends early is in the saved result: --resume takes it up. With --checkpoint the same command goes on, also
@@ -485,6 +490,43 @@ def _resume_token(path: str) -> Any:
     return token
 
 
+def _declare_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", metavar="PATH", help="serve this SQLite file, old or new; by default memory")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=0, help="(default: 0, one that is free)")
+    parser.add_argument("--public-key", metavar="KEY", default="pk-local", help="(default: pk-local)")
+    parser.add_argument("--secret-key", metavar="KEY", default="sk-local", help="(default: sk-local)")
+
+
+def _serve(options: argparse.Namespace) -> int:
+    import signal
+    from threading import Event
+
+    from .transports.local import LocalTransport
+    from .transports.server import LocalServer
+
+    ended = Event()
+    # Also where the process was started in the background of a shell, which has Ctrl-C ignored there.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        store = LocalTransport(options.store)
+    except StoreError as error:
+        raise ArgumentError("--store", options.store, str(error)) from None
+    keys = {"public_key": options.public_key, "secret_key": options.secret_key}
+    with store, LocalServer(store, host=options.host, port=options.port, **keys) as server:
+        if options.json:
+            _print_json({"url": server.url, "public_key": server.public_key})
+        else:
+            _print(f"Serving {server.url}", sys.stdout)
+        with _writing():
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        while not ended.wait(1.0 if os.name == "nt" else None):  # Windows hears no signal while it waits
+            pass
+    return PASSED
+
+
 def _declare_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the traces, one a line as export writes them; - reads stdin")
     parser.add_argument("--store", metavar="PATH", required=True, help="put them into this SQLite file, old or new")
@@ -549,6 +591,7 @@ def _export(options: argparse.Namespace) -> int:
 _COMMANDS: dict[str, Command] = {
     "run": ("Run an experiment over a data file.", _RUN_NOTES, _declare_run, _run),
     "batch": ("Evaluate recorded traces or observations.", _BATCH_NOTES, _declare_batch, _batch),
+    "serve": ("Serve a store over HTTP, to any client, until Ctrl-C or SIGTERM.", _SERVE_NOTES, _declare_serve, _serve),
     "import": ("Put traces from a file into a store.", _TRACES_NOTES, _declare_import, _import),
     "export": ("Write the traces of a store to a file.", _TRACES_NOTES, _declare_export, _export),
     "demo": ("Compare four recorded language models on grade-school mathematics.", "", _declare_demo, _demo),

@@ -444,9 +444,10 @@ class Interactive(StartsSpans):
         check_name("run_name", run_name)
 
         def open_span() -> Span:
-            span = self._tracer.start(
-                f"Dataset run: {run_name}", trace_context={"trace_id": self._ids.trace_id()}, input=item.input
-            )
+            name = f"Dataset run: {run_name}"
+            span = self._tracer.start(name, trace_context={"trace_id": self._ids.trace_id()}, input=item.input)
+            where = {"dataset_item_id": item.id, "run_name": run_name, "dataset_id": item.dataset_id}
+            span.update_trace(name=name, metadata=where)
             body = {
                 "runName": run_name,
                 "runDescription": self._tracer.masked(run_description),

@@ -99,6 +99,8 @@ COLUMNS = {scope: {row[0]: row[1] for row in rows} for scope, rows in _ROWS.item
 NAMES = {
     scope: {name: row[0] for row in rows for name in (row[0], *row[2:])} for scope, rows in _ROWS.items()
 }
+# GET v2/observations knows two of them by other names too.
+NAMES["v2/observations"] = {**NAMES["observations"], "tags": "traceTags", "providedModelName": "model"}
 
 
 class FilterError(ValueError):
@@ -129,7 +131,7 @@ class Condition(Value):
 
 
 def parse_conditions(scope: str, text: str) -> tuple[Condition, ...]:
-    """The conditions of a filter in array form; "" and "[]" are no conditions. `scope` is a key of `COLUMNS`.
+    """The conditions of a filter in array form; "" and "[]" are no conditions. `scope` is a key of `NAMES`.
 
     Raises: FilterError for everything that a server refuses, and for a type that does not fit its column (the
     servers seen answer 500 to that, or 400 in newer versions).
@@ -215,13 +217,13 @@ def _fitted(scope: str, condition: dict[str, Any]) -> Condition:
     """The condition with its canonical column."""
     kind, name = condition["type"], condition["column"]
     fits = TYPES[kind][3]
-    column = NAMES[scope].get(name)
+    column, columns = NAMES[scope].get(name), COLUMNS[scope.rpartition("/")[2]]
     if kind == "positionInTrace":
         column = name  # servers do not look at it
     if column is None:
         raise _mismatch(f"Column {short_repr(name)} does not match any column of {scope}")
-    if fits and COLUMNS[scope][column] not in fits:
-        expected = ", ".join(other for other, row in TYPES.items() if COLUMNS[scope][column] in row[3])
+    if fits and columns[column] not in fits:
+        expected = ", ".join(other for other, row in TYPES.items() if columns[column] in row[3])
         raise _mismatch(f"Invalid filter type '{kind}' for column '{name}': expected {expected}")
     return Condition(
         type=kind,

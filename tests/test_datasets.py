@@ -641,7 +641,7 @@ def test_an_error_in_a_run_by_hand_is_recorded_and_goes_on(client):
         raise ValueError("boo")
 
     (span,) = recorded_spans(client)
-    assert (span["level"], span["statusMessage"]) == ("ERROR", "boo")
+    assert (span["level"], span["statusMessage"]) == ("ERROR", "ValueError: boo")
 
 
 def test_two_dialects_are_one_store():
@@ -668,3 +668,15 @@ def test_a_data_set_is_its_own_data(client):
     client.create_dataset(name="set")
     with pytest.raises(ArgumentError, match=r"data=.* is this data set; leave it out"):
         client.get_dataset("set").run_experiment(name="e", task=lambda item: 1, data=[])
+
+
+def test_the_trace_of_a_run_by_hand_says_what_it_is_of(client):
+    (item,) = filled(client, 1)
+    with item.run(run_name="by hand") as span:
+        pass
+    client.flush()
+
+    trace = client.api.trace(span.trace_id)
+    assert trace["name"] == "Dataset run: by hand"
+    where = {"dataset_item_id": item.id, "run_name": "by hand", "dataset_id": item.dataset_id}
+    assert {key: trace["metadata"].get(key) for key in where} == where

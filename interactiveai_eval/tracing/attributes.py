@@ -14,6 +14,7 @@ METADATA = "langfuse.observation.metadata"
 LEVEL = "langfuse.observation.level"
 STATUS_MESSAGE = "langfuse.observation.status_message"
 ENVIRONMENT = "langfuse.environment"
+AS_ROOT = "langfuse.internal.as_root"
 TRACE_METADATA = "langfuse.trace.metadata"
 
 # The longest text that servers index; longer ones are cut where they are propagated.

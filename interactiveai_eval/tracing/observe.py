@@ -5,7 +5,7 @@ import sys
 from functools import wraps
 
 from .._log import warn
-from ..errors import ArgumentError, traceback_text
+from ..errors import ArgumentError, error_text, traceback_text
 from .context import current, restore_current
 from .spans import OBSERVATION_TYPES, CurrentSpan, Span
 
@@ -112,7 +112,7 @@ class Observed:
         fields: dict[str, Any] = {}
         if self._capture_input:
             fields["input"] = {"args": list(args[1:] if self._is_method else args), "kwargs": dict(kwargs)}
-        return CurrentSpan(lambda: found.start(self._name, as_type=self._as_type, trace_context=context, **fields))
+        return _CallSpan(lambda: found.start(self._name, as_type=self._as_type, trace_context=context, **fields))
 
     def _keep(self, span: Span, result: Any) -> Any:
         if self._capture_output and result is not None:
@@ -120,7 +120,7 @@ class Observed:
         return result
 
     async def _await(self, span: Span, coroutine: Any) -> Any:
-        with span:
+        with _CallSpan(lambda: span):
             return self._keep(span, await coroutine)
 
     def _stream(self, kept: _StreamSpan, stream: Any) -> Any:
@@ -168,7 +168,7 @@ class Observed:
         if self._capture_output:
             span.update(output=self._joined(kept))
         if isinstance(error, Exception):
-            span.record_error(error, traceback=traceback_text(error))
+            _record(span, error)
         span.end()
 
     def _joined(self, kept: list[Any]) -> Any:
@@ -180,6 +180,22 @@ class Observed:
                 warn(f"@observe: transform_to_string of {self._name} raised {type(error).__name__}: {error}")
                 return kept
         return "".join(kept) if kept and all(isinstance(item, str) for item in kept) else kept
+
+
+def _record(span: Span, error: BaseException) -> None:
+    """A call's failure: its status is what the exception says, not of what type it is, as in the reference."""
+    message = error_text(error) or type(error).__name__
+    span.record_error(error, traceback=traceback_text(error), status_message=message)
+
+
+class _CallSpan(CurrentSpan):
+    """The span of one call."""
+
+    __slots__ = ()
+
+    def _leave(self, span: Span, error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, GeneratorExit):
+            _record(span, error)
 
 
 class _StreamSpan:

@@ -13,6 +13,7 @@ from ..errors import ArgumentError, ClosedError, error_text, traceback_text
 from ..model import Evaluation
 from ..service.scores import Unsendable, score_body
 from .attributes import (
+    AS_ROOT,
     ENVIRONMENT,
     INPUT,
     LEVEL,
@@ -112,6 +113,8 @@ class Tracer:
             sink, shared = self.sink, ()
         span = Span(self, sink, name_text(name), trace_id, self.ids.span_id(), parent_id, shared, self.clock.time_ns())
         span.attributes[TYPE] = as_type
+        if parent is None and trace_context is not None:
+            span.attributes[AS_ROOT] = True  # its trace has a name and an input by it, though it may have a parent
         if not shared and self.environment is not None:
             span.attributes[ENVIRONMENT] = self.environment
         span.attributes.update(self.propagated())
@@ -409,7 +412,8 @@ class Span(StartsSpans):
     def _leave(self, error: BaseException | None) -> None:
         """Record what a `with` block ended with. A generator that is closed before its end has not failed."""
         if error is not None and not isinstance(error, GeneratorExit):
-            self.record_error(error, traceback=traceback_text(error))
+            named = f"{type(error).__name__}: {error_text(error)}"
+            self.record_error(error, traceback=traceback_text(error), status_message=named)
 
 
 class CurrentSpan:
@@ -428,9 +432,12 @@ class CurrentSpan:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         restore_current(self._token, self._span)
-        self._span._leave(error)
+        self._leave(self._span, error)
         if self._end_on_exit or error is not None:
             self._span.end()
+
+    def _leave(self, span: Span, error: BaseException | None) -> None:
+        span._leave(error)
 
     def keep_open(self) -> None:
         """Leave the span open on exit, unless by an error: somebody else ends it."""

@@ -17,6 +17,7 @@ from interactiveai_eval import (
     FakeTransport,
     FaultTransport,
     HTTPTransport,
+    LocalServer,
     LocalTransport,
     RecordTransport,
     Request,
@@ -58,6 +59,19 @@ def wrapped(tmp_path, opened):
     return Passing(LocalTransport())
 
 
+class WithKeys(Passing):
+    """Sends the keys along, as a client does."""
+
+    def send(self, request):
+        headers = {**request.headers, "authorization": "Basic cGstbG9jYWw6c2stbG9jYWw="}
+        sent = Request(request.method, request.path, query=request.query, headers=headers, body=request.body)
+        return self._inner.send(sent)
+
+
+def http_to_a_server(tmp_path, opened):
+    return WithKeys(HTTPTransport(opened.enter_context(LocalServer()).base_url))
+
+
 def retrying(tmp_path, opened):
     return RetryTransport(LocalTransport())
 
@@ -82,7 +96,7 @@ def over_a_socket_retrying(tmp_path, opened):
 
 TRANSPORTS = [
     local_in_memory, local_in_a_file, fake_before_a_store, wrapped, retrying, recording, without_faults, over_a_socket,
-    over_a_socket_retrying,
+    over_a_socket_retrying, http_to_a_server,
 ]  # fmt: skip
 
 DIALECTS = {"public": "/api/public/", "platform": "/api/platform/v1/organizations/o/projects/p/"}

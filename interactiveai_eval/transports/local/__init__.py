@@ -1,11 +1,11 @@
 """The embedded store: a whole server as a transport, in memory or in one SQLite file.
 
 What flows: a `Request` comes to `LocalTransport.send`; `routes` finds its handler; `datasets`, `traces`,
-`observations`, `scores` and `ingestion` answer it, with `listing` turning filters and pages into SQL, `totals` counting
-without counting twice, and `otlp_reader` and `spans` turning OTLP into rows; `database` holds the one connection. It
-answers like the real servers that WIRE.md section 9.2 describes wherever a client could tell the difference, save that
-everything posted can be read back at once, that `includeArchived=true` lists archived data set items, and that keys are
-not looked at.
+`observations`, `scores`, `by_cursor` and `ingestion` answer it, with `listing` turning filters and pages into SQL,
+`totals` counting without counting twice, and `otlp_reader` and `spans` turning OTLP into rows; `database` holds the one
+connection. It answers like the real servers that WIRE.md section 9.2 describes wherever a client could tell the
+difference, save that everything posted can be read back at once, that `includeArchived=true` lists archived data set
+items, and that keys are not looked at (`transports/server.py` does that).
 """
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from .otlp_reader import OTLPError, Span, read_json, read_protobuf
 from .schema import OBSERVATIONS, SCORES
 from .scores import score_row
 from .spans import Export
-from .wire_values import columns_of, encode, environment_of, merged_metadata, text_to_ns, value_to_text
+from .wire_values import columns_of, encode, environment_of, merged_metadata, ns_to_text, text_to_ns, value_to_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,6 +90,20 @@ def receive_events(call: Call) -> Answer:
             errors.append({"id": name, "status": 400, "message": "Invalid request data", "error": problem})
     events.save()
     return Answer(207, {"successes": successes, "errors": errors})
+
+
+def receive_one(call: Call) -> dict[str, Any]:
+    """POST traces, spans, generations, events; PATCH spans, generations: one event, as the oldest clients send it."""
+    noun = call.request.path.rpartition("/")[2]
+    fields = call.fields()
+    if noun != "events" and call.request.method == "POST":
+        fields["id"] = text_field(fields, "id") or call.store.ids.trace_id()
+    fields.setdefault("id", fields.get(f"{noun[:-1]}Id"))  # spanId, generationId
+    verb = "create" if call.request.method == "POST" else "update"
+    events = _Events(call)
+    events.add({"id": "", "timestamp": ns_to_text(call.store.now_ns()), "type": f"{noun[:-1]}-{verb}", "body": fields})
+    events.save()
+    return {"id": fields["id"]}
 
 
 class _Events:

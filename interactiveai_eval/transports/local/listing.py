@@ -118,10 +118,13 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
 }
 
 
-def conditions_of(call: Call, scope: str) -> list[Condition]:
-    """What the request asks for: its filter, and the plain parameters about columns that the filter leaves alone."""
+def conditions_of(call: Call, scope: str, names: str | None = None) -> list[Condition]:
+    """What the request asks for: its filter, and the plain parameters about columns that the filter leaves alone.
+
+    `names` is the scope whose names of columns the filter may use, by default `scope`.
+    """
     try:
-        found = list(parse_conditions(scope, call.one("filter") or ""))
+        found = list(parse_conditions(names or scope, call.one("filter") or ""))
     except FilterError as error:
         raise Refusal(400, error.body) from None
     filtered = {condition.column for condition in found}

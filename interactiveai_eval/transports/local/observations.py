@@ -1,11 +1,10 @@
 """Observations: their rows, and the JSON objects that clients see."""
 from __future__ import annotations
 
-from ..._strict_json import from_json, well_formed
-from .exchange import PROJECT_ID, invalid, missing
-from .listing import conditions_of, select_page, source_of
+from .exchange import PROJECT_ID, missing
+from .listing import conditions_of, select_page
 from .schema import OBSERVATIONS
-from .wire_values import LAST_NS, amounts, columns_of, encode, metadata_value, ns_to_text, part_of, text_to_value
+from .wire_values import amounts, columns_of, encode, metadata_value, ns_to_text, part_of, text_to_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
     from .exchange import Call, Page
 
-_NEWEST_FIRST = "o.start_ns DESC, o.id DESC"
+NEWEST_FIRST = "o.start_ns DESC, o.id DESC"
 _SAME = columns_of("id traceId type name level statusMessage environment version model promptName promptVersion")
 
 
@@ -42,43 +41,9 @@ def list_observations(call: Call) -> Page:
     """GET observations: newest first, whatever `orderBy` says."""
     conditions = conditions_of(call, "observations")
     with call.store.database.read() as connection:
-        rows, page = select_page(connection, call, "observations", OBSERVATIONS.select, conditions, _NEWEST_FIRST)
+        rows, page = select_page(connection, call, "observations", OBSERVATIONS.select, conditions, NEWEST_FIRST)
     page.data = [shown(OBSERVATIONS.named(row)) for row in rows]
     return page
-
-
-def list_observations_by_cursor(call: Call) -> dict[str, Any]:
-    """GET v2/observations: newest first, `meta.cursor` leads to the next page and is absent on the last one.
-
-    A cursor is the key of the last row shown, so that rows which come or go in between repeat and hide nothing.
-    All fields are given, whatever `fields` says, and input and output as values, whatever `parseIoAsJson` says.
-    """
-    conditions = conditions_of(call, "observations")
-    limit, cursor = call.number("limit", 50, 1000), call.one("cursor")
-    key = _cursor_to_key(cursor) if cursor else ()
-    with call.store.database.read() as connection:
-        source, parameters = source_of(connection, "observations", conditions)
-        if key:
-            source += " AND (o.start_ns, o.id) < (?, ?)"
-        sql = f"SELECT {OBSERVATIONS.select} FROM {source} ORDER BY {_NEWEST_FIRST} LIMIT ?"
-        found = [OBSERVATIONS.named(row) for row in connection.execute(sql, [*parameters, *key, limit + 1])]
-    rows = found[:limit]
-    meta = {"cursor": _key_to_cursor(rows[-1]["start_ns"], rows[-1]["id"])} if len(found) > limit else {}
-    return {"data": [shown(row) for row in rows], "meta": meta}
-
-
-def _key_to_cursor(start_ns: int, id: str) -> str:
-    return encode([start_ns, id]).encode().hex()
-
-
-def _cursor_to_key(cursor: str) -> tuple[int, str]:
-    try:
-        start_ns, id = from_json(bytes.fromhex(cursor))
-    except (ValueError, TypeError):
-        start_ns = id = None  # no hexadecimal digits, no JSON, or no pair: refused below like a pair of something else
-    if type(start_ns) is not int or not -LAST_NS <= start_ns <= LAST_NS or type(id) is not str:
-        raise invalid("Invalid cursor: expected the meta.cursor of a page", "cursor")
-    return start_ns, well_formed(id)
 
 
 def get_observation(call: Call) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from ..base import Request, Response
-from . import datasets, ingestion, observations, scores, traces
+from . import by_cursor, datasets, ingestion, observations, scores, traces
 from .exchange import ORGANIZATION_ID, PROJECT_ID, Answer, Call, Page, Refusal, path_name
 from .wire_values import camel_case, encode, snake_case
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 _PUBLIC = "/api/public/"
 _PLATFORM = re.compile(r"/api/platform/v1/organizations/[^/]+/projects/[^/]+/").match
 _MEBIBYTE = 2**20
-_LARGEST_BODIES = {  # of all others: one mebibyte
-    "ingestion": (4_718_592, "4.5mb"),
-    "dataset-items": (4_718_592, "4.5mb"),
-    "otel/v1/traces": (2**62, ""),
-}
+
+
+def largest_body(path: str, unlimited: int = 2**62) -> tuple[int, str]:
+    """(bytes, the same for humans) of the largest body that is taken at `path`, by the end of it."""
+    if path.endswith("/otel/v1/traces"):
+        return unlimited, f"{unlimited // _MEBIBYTE}mb"
+    return (4_718_592, "4.5mb") if path.endswith(("/ingestion", "/dataset-items")) else (_MEBIBYTE, "1mb")
 
 
 def _projects(call: Call) -> dict[str, Any]:
@@ -45,13 +47,21 @@ _ROUTES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("scores/*", "scores/*", "score", {"GET": scores.get_score, "DELETE": scores.delete_score}),
     ("dataset-run-items", "dataset-run-items", "run_item",
      {"GET": datasets.list_run_items, "POST": datasets.put_run_item}),
-    ("traces", "", "", {"GET": traces.list_traces}),
+    ("traces", "", "", {"GET": traces.list_traces, "POST": ingestion.receive_one}),
+    ("spans", "", "", {"POST": ingestion.receive_one, "PATCH": ingestion.receive_one}),
+    ("generations", "", "", {"POST": ingestion.receive_one, "PATCH": ingestion.receive_one}),
+    ("events", "", "", {"POST": ingestion.receive_one}),
+    ("sessions", "", "", {"GET": traces.list_sessions}),
+    ("sessions/*", "", "", {"GET": traces.get_session}),
     ("traces/*", "", "", {"GET": traces.get_trace}),
     ("observations", "", "", {"GET": observations.list_observations}),
     ("observations/*", "", "", {"GET": observations.get_observation}),
-    ("v2/observations", "", "", {"GET": observations.list_observations_by_cursor}),
+    ("v2/observations", "", "", {"GET": by_cursor.list_observations}),
     ("v2/scores", "", "", {"GET": scores.list_scores_v2}),
     ("v2/scores/*", "", "", {"GET": scores.get_score}),
+    ("v3/scores", "", "", {"GET": by_cursor.list_scores}),
+    ("experiments", "", "", {"GET": by_cursor.list_experiments}),
+    ("experiment-items", "", "", {"GET": by_cursor.list_experiment_items}),
     ("v2/datasets", "datasets", "dataset", {"GET": datasets.list_datasets, "POST": datasets.put_dataset}),
     ("v2/datasets/*", "datasets/*", "dataset", {"GET": datasets.get_dataset}),
     ("datasets/*/runs", "datasets/*/runs", "run", {"GET": datasets.list_runs}),
@@ -102,7 +112,7 @@ def _answer(store: Store, request: Request) -> Response:
     handler = handlers.get(request.method)
     if handler is None:
         raise Refusal(405, {"message": "Method not allowed", "error": "MethodNotAllowedError"})
-    largest, shown = _LARGEST_BODIES.get(path, (_MEBIBYTE, "1mb"))
+    largest, shown = largest_body(request.path)
     if len(request.body) > largest:
         raise Refusal(413, f"Body exceeded {shown} limit")
     found = handler(Call(store, request, names, camel_case if platform else None))

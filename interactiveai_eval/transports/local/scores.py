@@ -29,7 +29,7 @@ _FILTERS = {
     "fromTimestamp": "s.timestamp_ns >= ?",
     "toTimestamp": "s.timestamp_ns < ?",
 }
-_NEWEST_FIRST = "s.timestamp_ns DESC, s.id DESC"
+NEWEST_FIRST = "s.timestamp_ns DESC, s.id DESC"
 _SOURCE = "scores s LEFT JOIN traces t ON t.id = s.trace_id"
 
 
@@ -101,7 +101,10 @@ def post_score(call: Call) -> Any:
     """POST scores: one score, or an array of them (which newer clients send)."""
     body, now_ns = call.body(), call.store.now_ns()
     if type(body) is not list:
-        row = score_row(call.store, call.as_fields(body), now_ns)
+        fields = call.as_fields(body)
+        if call.platform and fields.get("observationId") and not fields.get("traceId"):
+            fields["traceId"] = _trace_of(call, fields["observationId"])
+        row = score_row(call.store, fields, now_ns)
         with call.store.database.write() as connection:
             SCORES.save(connection, [row])
         return {"id": row[0]}
@@ -118,6 +121,13 @@ def post_score(call: Call) -> Any:
     return Answer(207, {"accepted": len(rows), "rejected": len(errors), "errors": errors})
 
 
+def _trace_of(call: Call, observation_id: Any) -> str | None:
+    """The trace of an observation: the reference scores observations without naming it, and only in its own dialect."""
+    with call.store.database.read() as connection:
+        found = connection.execute("SELECT trace_id FROM observations WHERE id = ?", (str(observation_id),)).fetchone()
+    return None if found is None else found[0]
+
+
 def delete_score(call: Call) -> dict[str, Any]:
     """DELETE scores/{id}."""
     with call.store.database.write() as connection:
@@ -127,7 +137,7 @@ def delete_score(call: Call) -> dict[str, Any]:
 
 def load(connection: Any, column: str, value: str) -> list[dict[str, Any]]:
     """The rows whose `column` is `value`, newest first."""
-    sql = f"SELECT {SCORES.select} FROM scores s WHERE s.{column} = ? ORDER BY {_NEWEST_FIRST}"
+    sql = f"SELECT {SCORES.select} FROM scores s WHERE s.{column} = ? ORDER BY {NEWEST_FIRST}"
     return [SCORES.named(row) for row in connection.execute(sql, (value,))]
 
 
@@ -174,7 +184,7 @@ def _list(call: Call, condition: str) -> Page:
     columns = f"{SCORES.select}, t.id, t.user_id, t.tags, t.environment, t.session_id"
     source = f"{_SOURCE} WHERE {' AND '.join(parts)}"
     with call.store.database.read() as connection:
-        rows, page = page_of(connection, source, parameters, columns, _NEWEST_FIRST, number, limit)
+        rows, page = page_of(connection, source, parameters, columns, NEWEST_FIRST, number, limit)
     for row in rows:
         trace_id, user_id, tags, environment, session_id = row[-5:]
         trace = {"userId": user_id, "tags": text_to_value(tags) or [], "environment": environment}

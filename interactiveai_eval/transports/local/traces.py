@@ -1,7 +1,7 @@
 """Traces: their rows, and the JSON objects that clients see."""
 from __future__ import annotations
 
-from .exchange import PROJECT_ID, Refusal, invalid, missing
+from .exchange import PROJECT_ID, Page, Refusal, invalid, missing
 from .listing import conditions_of, select_page
 from .observations import load as load_observations
 from .observations import shown as shown_observation
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from typing import Any
 
-    from .exchange import Call, Page
+    from .exchange import Call
 
 # Bits of `given`: which fields were said of the trace itself, so that a root span cannot overwrite them, and whether
 # its root span was seen, so that other spans cannot overwrite what that one said.
@@ -138,6 +138,34 @@ def get_trace(call: Call) -> dict[str, Any]:
     found["observations"] = [shown_observation(each) for each in observations]
     found["scores"] = [shown_score(each) for each in scores]
     return found
+
+
+_SESSIONS = "SELECT session_id, min(created_ns), max(environment) FROM traces WHERE"
+
+
+def list_sessions(call: Call) -> Page:
+    """GET sessions: newest first."""
+    number, limit = call.page_and_limit()
+    with call.store.database.read() as connection:
+        found = connection.execute(f"{_SESSIONS} session_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1").fetchall()
+    page = [_session(*row) for row in found[(number - 1) * limit : number * limit]]
+    return Page(page, page=number, limit=limit, total=len(found))
+
+
+def get_session(call: Call) -> dict[str, Any]:
+    """GET sessions/{id}: with its traces, newest first."""
+    with call.store.database.read() as connection:
+        found = connection.execute(f"{_SESSIONS} session_id = ? GROUP BY 1", call.names[:1]).fetchone()
+        if found is None:
+            raise missing("Session")
+        sql = f"SELECT {TRACES.select} FROM traces t WHERE t.session_id = ? ORDER BY {_order(None)}"
+        rows = connection.execute(sql, call.names[:1]).fetchall()
+    of_session = [shown(TRACES.named(row), [], [], frozenset(("io",))) for row in rows]
+    return {**_session(*found), "traces": of_session}
+
+
+def _session(id: str, created_ns: int, environment: str) -> dict[str, Any]:
+    return {"id": id, "createdAt": ns_to_text(created_ns), "projectId": PROJECT_ID, "environment": environment}
 
 
 def shown(

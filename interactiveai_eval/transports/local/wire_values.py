@@ -5,7 +5,8 @@ import json
 import re
 
 from ..._clock import datetime_to_ns, iso_to_datetime, ns_to_iso
-from ..._strict_json import SAFE_INTEGER, JSONError, from_json, to_json
+from ..._strict_json import SAFE_INTEGER, to_json
+from ..._strict_json import text_to_value as text_to_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,20 +75,6 @@ def ns_to_text(ns: int | None) -> str | None:
 def value_to_text(value: Any) -> str | None:
     """How a JSON value is kept where texts and other values share a column: texts as they are, others as JSON."""
     return value if value is None or type(value) is str else encode(value)
-
-
-def text_to_value(text: str | None) -> Any:
-    """The value of such a column: a text that looks like JSON becomes what it looks like (WIRE.md section 9.2)."""
-    if not text or text.lstrip()[:1] not in '{["-0123456789tfn':
-        return text
-    try:
-        value = from_json(text)
-    except JSONError:
-        return text
-    # Servers keep numbers that a double cannot hold as the text that they are.
-    if type(value) is int and not -SAFE_INTEGER <= value <= SAFE_INTEGER:
-        return text
-    return text if type(value) is float and value - value != 0.0 else value
 
 
 def metadata_value(metadata: str | None) -> Any:
