@@ -8,8 +8,8 @@ from collections import namedtuple
 
 from .._clock import datetime_to_ns, iso_to_datetime, ns_to_iso
 from .._ids import item_digest
-from .._strict_json import text_to_value, to_json
-from ..errors import ApiError
+from .._strict_json import to_json
+from ..errors import ApiError, NotFoundError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,11 +141,6 @@ class Lists:
                 raise refusal from None
             raise
         self._by_cursor = True
-        for row in answer["data"]:
-            if isinstance(row, dict):  # there these are the texts that were sent, elsewhere what they look like
-                for name in ("input", "output"):
-                    if isinstance(row.get(name), str):
-                        row[name] = text_to_value(row[name])
         return answer
 
     def _numbered(self, rows: list[Row], meta: Mapping[str, Any], page: int, limit: int) -> Listed:
@@ -161,6 +156,28 @@ class Lists:
         agrees = not _is_count(total) or total >= until_here
         certain = not rows or (agrees and (self._counts or len(rows) < rows_most))
         return Listed(rows, rows_most=rows_most, follows=follows, next=page + 1, certain=certain)
+
+
+def find(api: Api, scope: str, id: str) -> dict[str, Any]:
+    """The trace or observation with this id. Raises NotFoundError when there is none, and what the server answers.
+
+    Some servers list observations and have no endpoint for a single one: there the list tells.
+    """
+    if scope == "traces":
+        return api.trace(id)
+    try:
+        return api.observation(id)
+    except ApiError as error:
+        if error.status_code not in _ABSENT:
+            raise
+        own_id = {"type": "string", "column": "id", "operator": "=", "value": id}
+        rows = Lists(api, scope, [own_id]).ask(None, None, limit=1, ascending=False).rows
+        if not rows:
+            raise NotFoundError(f"there is no observation {id!r}", status_code=404) from error
+        if rows[0].key != item_digest(id):
+            raise unusable(f"lists another one for the id {id!r}: it ignores the filter") from error
+        found: dict[str, Any] = rows[0].value
+        return found
 
 
 def time_bound(scope: str, operator: str, time: str) -> dict[str, Any]:
