@@ -198,7 +198,8 @@ class Api:
             raise ApiError("the answer has no text at 'cursor'", status_code=200, body=answer)
         rows = _rows(answer, any_rows)
         for row in [each for each in rows if isinstance(each, dict)]:
-            row.update({name: text_to_value(row[name]) for name in ("input", "output") if isinstance(row.get(name), str)})
+            texts = [name for name in ("input", "output") if isinstance(row.get(name), str)]
+            row.update({name: text_to_value(row[name]) for name in texts})
         return {"data": rows, "meta": {**answer["meta"], "cursor": cursor}}
 
     def observation(self, observation_id: str) -> dict[str, Any]:
