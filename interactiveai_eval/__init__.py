@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .model import EvaluatorStats as EvaluatorStats
     from .model import ExperimentItemResult as ExperimentItemResult
     from .model import ItemFailure as ItemFailure
+    from .rescoring import rescore as rescore
     from .result import ExperimentResult as ExperimentResult
     from .running.progress import ProgressDetails as ProgressDetails
     from .running.scoring import create_evaluator_from_autoevals as create_evaluator_from_autoevals
@@ -107,6 +108,7 @@ _HOMES = {
         "ExperimentItemResult",
         "ItemFailure",
     ),
+    "rescoring": ("rescore",),
     "result": ("ExperimentResult",),
     "running.progress": ("ProgressDetails",),
     "running.scoring": ("create_evaluator_from_autoevals",),
@@ -156,6 +158,8 @@ def _module(home: str) -> Any:
         from . import errors as module  # type: ignore[no-redef]
     elif home == "model":
         from . import model as module  # type: ignore[no-redef]
+    elif home == "rescoring":
+        from . import rescoring as module  # type: ignore[no-redef]
     elif home == "result":
         from . import result as module  # type: ignore[no-redef]
     elif home == "running.progress":

@@ -22,7 +22,7 @@ from .running.pages import PageSource
 from .running.progress import Progress
 from .running.remote import RemoteLane
 from .running.schedule import Schedule
-from .running.token_files import read_token, write_token
+from .running.token_files import TokenFile
 from .running.waits import Rhythm
 from .service.filters import read_filter
 from .service.lists import time_bound, time_to_ms
@@ -58,6 +58,7 @@ class _Run:
         self._services = services
         self._clock = services.clock
         self._remote = None if plan.executor is None else RemoteLane(plan.executor)
+        self._file = None if plan.checkpoint is None else TokenFile(plan.checkpoint)
         self._outbox = services.make_outbox()
         # Two threads more than the items: one takes, one fetches the next page.
         self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 2, remote=self._remote)
@@ -66,15 +67,22 @@ class _Run:
 
     async def go(self) -> BatchEvaluationResult:
         """The whole run."""
+        try:
+            return await self._go_through(self._begin())
+        finally:
+            if self._file is not None:
+                self._file.close()
+
+    async def _go_through(self, begun: BatchEvaluationResumeToken) -> BatchEvaluationResult:
         plan, driver = self._plan, self.driver
         deadline = driver.set_time_budget(plan.time_budget_seconds)
-        begun = self._begin()
         await driver.in_thread(lambda: self._prepare(begun))
         if not self._services.tracing_enabled:
             self._services.warn_of_silence()
         pages = self._pages(begun)
         book = self._open_book(begun, pages)
         usual = UsualSeconds()
+        first, last = begun.by_tries()
         progress = Progress(plan.progress, name=f"evaluating {plan.scope}", total=plan.max_items, clock=self._clock)
         source = PageSource(
             driver.engine,
@@ -84,7 +92,8 @@ class _Run:
             max_retries=plan.max_retries,
             max_items=plan.max_items,
             shard=begun.shard,
-            again=begun.failed_ids,
+            first=first,
+            last=last,
         )
         self._schedule = Schedule(
             driver.engine,
@@ -106,7 +115,7 @@ class _Run:
         Raises ArgumentError or CheckpointError for one that does not fit this call.
         """
         plan = self._plan
-        given = plan.resume_from if plan.checkpoint is None else read_token(plan.checkpoint)
+        given = plan.resume_from if self._file is None else self._file.open()
         fingerprint = derived_id(*plan.scoring_names)[:16]
         if given is not None and given.run_id is not None:
             try:
@@ -174,9 +183,9 @@ class _Run:
         """Ask the executor and write the checkpoint for the first time, either of which may take its time."""
         if self._remote is not None:
             self._remote.check([self._plan.mapper, *self._plan.scoring_functions])
-        if self._plan.checkpoint is not None:
+        if self._file is not None:
             # Before the first score: whoever goes on after a kill derives the same ids for it.
-            write_token(self._plan.checkpoint, begun)
+            self._file.write(begun)
 
     def _pages(self, begun: BatchEvaluationResumeToken) -> Reader | RunTraces | None:
         """The reader, at the token's position; None when only failed items are left."""
@@ -204,11 +213,10 @@ class _Run:
         )
 
     def _open_book(self, begun: BatchEvaluationResumeToken, pages: Reader | RunTraces | None) -> Book:
-        path = self._plan.checkpoint
         return Book(
             begun,
             upper=lambda: begun.upper if pages is None else pages.upper,
-            save=None if path is None else lambda token: write_token(path, token),
+            save=None if self._file is None else self._file.write,
             stop=self.driver.stop,
             clock=self._clock,
             evaluator_names=self._plan.scoring_names,

@@ -1,6 +1,6 @@
-"""The nouns of a batch evaluation: what a mapper returns, what failed, and the token from which a later call goes on.
+"""The nouns of a batch evaluation: what a mapper returns, what failed, the token that goes on, and what all comes to.
 
-`EvaluatorInputs` is made by users, the others by the run; `batch_result` has what a run returns.
+`EvaluatorInputs` is made by users, the others by the run.
 """
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import json
 from ._ids import DIGEST_LENGTH, sha256_hex
 from ._strict_json import JSONError, from_json, to_json, to_plain
 from .errors import ArgumentError, DataError, short_repr
-from .model import Value
+from .model import DeliveryReport, Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
+
+    from .model import Evaluation, EvaluatorStats
 
 SCHEMA = "interactiveai_eval/resume-token"
 SCHEMA_VERSION = 1
@@ -114,7 +116,9 @@ class BatchEvaluationResumeToken(Value):
     - `direction`: the order in which rows are read, "asc" or "desc"; None: not known yet.
     - `position`: {"time": ISO 8601 text, "ids": [`item_digest` of every item at that time that is done]}; all items
       before that time (in `direction`) are done. None: nothing is done.
-    - `failed_ids`: done items that failed, to be tried again first. `only_failed`: nothing but those is left.
+    - `failed_ids`: done items that failed, to be tried again before all others; but the last `failed_again` of them,
+      which failed when they were tried again, after all others: else those that never succeed could take up all that
+      a call may attempt. `only_failed`: nothing but those is left.
     - `counts`: cumulative counts by name. `evaluators_fingerprint`: a short text that changes with the evaluators.
     - `shard`: (k, n). `dataset_run`: (data set name, run name).
 
@@ -133,6 +137,7 @@ class BatchEvaluationResumeToken(Value):
         "direction",
         "position",
         "failed_ids",
+        "failed_again",
         "only_failed",
         "counts",
         "evaluators_fingerprint",
@@ -151,6 +156,7 @@ class BatchEvaluationResumeToken(Value):
     direction: str | None
     position: dict[str, Any] | None
     failed_ids: list[str]
+    failed_again: int
     only_failed: bool
     counts: dict[str, int]
     evaluators_fingerprint: str | None
@@ -171,6 +177,7 @@ class BatchEvaluationResumeToken(Value):
         direction: str | None = None,
         position: Mapping[str, Any] | None = None,
         failed_ids: Sequence[str] = (),
+        failed_again: int = 0,
         only_failed: bool = False,
         counts: Mapping[str, int] | None = None,
         evaluators_fingerprint: str | None = None,
@@ -185,6 +192,7 @@ class BatchEvaluationResumeToken(Value):
             "direction": direction,
             "position": position,
             "failed_ids": failed_ids,
+            "failed_again": failed_again,
             "only_failed": only_failed,
             "counts": {} if counts is None else counts,
             "evaluators_fingerprint": evaluators_fingerprint,
@@ -214,6 +222,7 @@ class BatchEvaluationResumeToken(Value):
         items_processed: int,
         failed_ids: Sequence[str],
         counts: Mapping[str, int],
+        failed_again: int = 0,
     ) -> BatchEvaluationResumeToken:
         """The token moved on to `position`, or this very token when the one moved on would not fit.
 
@@ -235,9 +244,15 @@ class BatchEvaluationResumeToken(Value):
             last_processed_id=last_id,
             items_processed=items_processed,
             failed_ids=failed_ids,
+            failed_again=failed_again,
             counts=counts,
         )
         return moved if moved.fits() else self
+
+    def by_tries(self) -> tuple[list[str], list[str]]:
+        """The failed ids that were tried once, and those that were tried again in vain, the least recent first."""
+        once = max(0, len(self.failed_ids) - self.failed_again)
+        return self.failed_ids[:once], self.failed_ids[once:]
 
     def fits(self) -> bool:
         """Whether the token keeps to its 4 KB, and its failed ids to their share of them.
@@ -300,6 +315,102 @@ class BatchEvaluationResumeToken(Value):
         return f"BatchEvaluationResumeToken({', '.join(f'{name}={value!r}' for name, value in fields)})"
 
 
+class BatchEvaluationRecord(Value):
+    """All that a batch evaluation leaves behind, as plain fields.
+
+    `batch_result.BatchEvaluationResult` adds what can be done with it.
+
+    `total_items_processed` and `total_items_failed` add up to the items that were attempted. The two totals of scores
+    count what was accepted for delivery, `delivery` says what arrived. `total_evaluations_failed` counts evaluators
+    and the composite. `evaluator_stats` has a row for each evaluator by position, then one for the composite.
+    `resume_token` is None when nothing remains. `error_summary` counts failed items by error type,
+    and the page that could not be read.
+    `has_more_items`: whether items are left that match. `item_evaluations` maps item ids to evaluations, the
+    composite's last; `item_failures` says why items and evaluators failed. `retry` is for `retry_token`.
+    """
+
+    __slots__ = (
+        "total_items_fetched",
+        "total_items_processed",
+        "total_items_failed",
+        "total_scores_created",
+        "total_composite_scores_created",
+        "total_evaluations_failed",
+        "evaluator_stats",
+        "resume_token",
+        "completed",
+        "duration_seconds",
+        "failed_item_ids",
+        "error_summary",
+        "has_more_items",
+        "item_evaluations",
+        "item_failures",
+        "delivery",
+        "retry",
+    )
+
+    total_items_fetched: int
+    total_items_processed: int
+    total_items_failed: int
+    total_scores_created: int
+    total_composite_scores_created: int
+    total_evaluations_failed: int
+    evaluator_stats: list[EvaluatorStats]
+    resume_token: BatchEvaluationResumeToken | None
+    completed: bool
+    duration_seconds: float
+    failed_item_ids: list[str]
+    error_summary: dict[str, int]
+    has_more_items: bool
+    item_evaluations: dict[str, list[Evaluation]]
+    item_failures: list[BatchItemFailure]
+    delivery: DeliveryReport
+    retry: BatchEvaluationResumeToken | None
+
+    def __init__(
+        self,
+        *,
+        total_items_fetched: int,
+        total_items_processed: int,
+        total_items_failed: int,
+        total_scores_created: int,
+        total_composite_scores_created: int,
+        total_evaluations_failed: int,
+        evaluator_stats: list[EvaluatorStats],
+        resume_token: BatchEvaluationResumeToken | None,
+        completed: bool,
+        duration_seconds: float,
+        failed_item_ids: list[str],
+        error_summary: dict[str, int],
+        has_more_items: bool,
+        item_evaluations: dict[str, list[Evaluation]],
+        item_failures: list[BatchItemFailure] | None = None,
+        delivery: DeliveryReport | None = None,
+        retry: BatchEvaluationResumeToken | None = None,
+    ) -> None:
+        self._fill(
+            {
+                "total_items_fetched": total_items_fetched,
+                "total_items_processed": total_items_processed,
+                "total_items_failed": total_items_failed,
+                "total_scores_created": total_scores_created,
+                "total_composite_scores_created": total_composite_scores_created,
+                "total_evaluations_failed": total_evaluations_failed,
+                "evaluator_stats": evaluator_stats,
+                "resume_token": resume_token,
+                "completed": completed,
+                "duration_seconds": duration_seconds,
+                "failed_item_ids": failed_item_ids,
+                "error_summary": error_summary,
+                "has_more_items": has_more_items,
+                "item_evaluations": item_evaluations,
+                "item_failures": [] if item_failures is None else item_failures,
+                "delivery": DeliveryReport() if delivery is None else delivery,
+                "retry": retry,
+            }
+        )
+
+
 _REFERENCE = BatchEvaluationResumeToken._fields[:5]
 _EMPTY: tuple[Any, ...] = (None, [], {}, False)
 _sorted_encode: Callable[[Any], str] = json.JSONEncoder(allow_nan=False, sort_keys=True).encode
@@ -357,6 +468,12 @@ def _texts(name: str, value: Any) -> list[str]:
     raise ArgumentError(name, value, "must be a list of texts")
 
 
+def _count(name: str, value: Any) -> int:
+    if type(value) is int and value >= 0:
+        return value
+    raise ArgumentError(name, value, "must be a whole number from 0")
+
+
 def _position(name: str, value: Any) -> dict[str, Any] | None:
     if value is None:
         return None
@@ -399,6 +516,7 @@ _OURS: dict[str, Callable[[str, Any], Any]] = {
     "direction": _direction,
     "position": _position,
     "failed_ids": _texts,
+    "failed_again": _count,
     "only_failed": _flag,
     "counts": _counts,
     "evaluators_fingerprint": _text,

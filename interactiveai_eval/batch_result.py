@@ -4,8 +4,9 @@ Printing and saving live in `reporting`; nothing of it is loaded before it is as
 """
 from __future__ import annotations
 
+from .batch_model import BatchEvaluationRecord
 from .errors import ArgumentError
-from .model import DELIVERY_STATES, DeliveryReport, EvaluatorStats, Value
+from .model import DELIVERY_STATES, DeliveryReport, EvaluatorStats
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,104 +14,16 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Any
 
-    from .batch_model import BatchEvaluationResumeToken, BatchItemFailure
-    from .model import Evaluation
+    from .batch_model import BatchEvaluationResumeToken
 
 
-class BatchEvaluationResult(Value):
-    """The outcome of one call; its fields are read as attributes or keys.
-
-    `total_items_processed` and `total_items_failed` add up to the items that were attempted. The two totals of scores
-    count what was accepted for delivery, `delivery` says what arrived. `total_evaluations_failed` counts evaluators
-    and the composite. `evaluator_stats` has a row for each evaluator by position, then one for the composite.
-    `resume_token` is None when nothing remains. `error_summary` counts failed items by error type,
-    and the page that could not be read.
-    `has_more_items`: whether items are left that match. `item_evaluations` maps item ids to evaluations, the
-    composite's last; `item_failures` says why items and evaluators failed. `retry` is for `retry_token`.
+class BatchEvaluationResult(BatchEvaluationRecord):
+    """The outcome of one call; see `BatchEvaluationRecord` for its fields, read as attributes or keys.
 
     Its lists and dicts are its own: changing those it was made from changes nothing here.
     """
 
-    __slots__ = (
-        "total_items_fetched",
-        "total_items_processed",
-        "total_items_failed",
-        "total_scores_created",
-        "total_composite_scores_created",
-        "total_evaluations_failed",
-        "evaluator_stats",
-        "resume_token",
-        "completed",
-        "duration_seconds",
-        "failed_item_ids",
-        "error_summary",
-        "has_more_items",
-        "item_evaluations",
-        "item_failures",
-        "delivery",
-        "retry",
-    )
-
-    total_items_fetched: int
-    total_items_processed: int
-    total_items_failed: int
-    total_scores_created: int
-    total_composite_scores_created: int
-    total_evaluations_failed: int
-    evaluator_stats: list[EvaluatorStats]
-    resume_token: BatchEvaluationResumeToken | None
-    completed: bool
-    duration_seconds: float
-    failed_item_ids: list[str]
-    error_summary: dict[str, int]
-    has_more_items: bool
-    item_evaluations: dict[str, list[Evaluation]]
-    item_failures: list[BatchItemFailure]
-    delivery: DeliveryReport
-    retry: BatchEvaluationResumeToken | None
-
-    def __init__(
-        self,
-        *,
-        total_items_fetched: int,
-        total_items_processed: int,
-        total_items_failed: int,
-        total_scores_created: int,
-        total_composite_scores_created: int,
-        total_evaluations_failed: int,
-        evaluator_stats: list[EvaluatorStats],
-        resume_token: BatchEvaluationResumeToken | None,
-        completed: bool,
-        duration_seconds: float,
-        failed_item_ids: list[str],
-        error_summary: dict[str, int],
-        has_more_items: bool,
-        item_evaluations: dict[str, list[Evaluation]],
-        item_failures: list[BatchItemFailure] | None = None,
-        delivery: DeliveryReport | None = None,
-        retry: BatchEvaluationResumeToken | None = None,
-    ) -> None:
-        self._fill(
-            {
-                "total_items_fetched": total_items_fetched,
-                "total_items_processed": total_items_processed,
-                "total_items_failed": total_items_failed,
-                "total_scores_created": total_scores_created,
-                "total_composite_scores_created": total_composite_scores_created,
-                "total_evaluations_failed": total_evaluations_failed,
-                "evaluator_stats": evaluator_stats,
-                "resume_token": resume_token,
-                "completed": completed,
-                "duration_seconds": duration_seconds,
-                "failed_item_ids": failed_item_ids,
-                "error_summary": error_summary,
-                "has_more_items": has_more_items,
-                "item_evaluations": item_evaluations,
-                "item_failures": [] if item_failures is None else item_failures,
-                "delivery": DeliveryReport() if delivery is None else delivery,
-                "retry": retry,
-            }
-        )
+    __slots__ = ()
 
     def _fill(self, fields: Mapping[str, Any]) -> None:
         super()._fill({name: value.copy() if type(value) in (list, dict) else value for name, value in fields.items()})

@@ -45,9 +45,9 @@ the secret key must be one of your own.
 """
 
 _BATCH_NOTES = """\
-MAPPER and TARGET are module:function or file.py:function, see the command run. Scores are stored on the items. What is
-left when the command ends early is in the saved result: --resume takes it up. With --checkpoint the same command goes
-on, also after a kill, and scores nothing twice.
+A TARGET is module:function or file.py:function, see the command run. Scores are stored on the items. What is left when
+the command ends early is in the saved result: --resume takes it up. With --checkpoint the same command goes on, also
+after a kill, and scores nothing twice. Shards are told apart by item ids: 0/3, 1/3 and 2/3 are all items, each once.
 """
 
 _TRACES_NOTES = """\
@@ -384,13 +384,21 @@ def _figures(result: ExperimentResult) -> dict[str, Any]:
 
 
 def _declare_batch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("mapper", metavar="MAPPER", help="a function that takes item and gives evaluator inputs")
+    parser.add_argument(
+        "--mapper", metavar="TARGET", required=True, help="a function that takes item and gives evaluator inputs"
+    )
     parser.add_argument(
         "--evaluator", metavar="TARGET", action="append", default=[], help="judges one item; may be repeated"
     )
     parser.add_argument("--composite", metavar="TARGET", help="combines the evaluations of one item")
     parser.add_argument("--scope", choices=("traces", "observations"), default="traces", help="(default: traces)")
     parser.add_argument("--filter", metavar="JSON", help="only items that match: a list of conditions, or an object")
+    parser.add_argument(
+        "--dataset-run", metavar=("DATASET", "RUN"), nargs=2, help="the traces of this run of a data set"
+    )
+    parser.add_argument("--full-traces", action="store_true", help="each trace with its observations and scores")
+    parser.add_argument("--shard", metavar="K/N", type=_shard, help="only part K (from 0) of N disjoint parts")
+    parser.add_argument("--metadata", metavar="JSON", help="an object that all scores carry")
     parser.add_argument("--max-items", metavar="N", type=int, help="attempt no more than so many items")
     parser.add_argument("--max-concurrency", metavar="N", type=int, default=50, help="items at a time (default: 50)")
     parser.add_argument("--time-budget", metavar="SECONDS", type=float, help="end in time, with a token that goes on")
@@ -398,6 +406,26 @@ def _declare_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="PATH", help="keep the token here; the same command continues")
     parser.add_argument("--store", metavar="PATH", help="the SQLite file that has the items")
     parser.add_argument("--output", metavar="FILE", action="append", default=[], help="save the result: .json")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    try:
+        shard = int(part), int(parts)
+    except ValueError:
+        shard = 0, 0
+    if not 0 <= shard[0] < shard[1]:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be K/N, the part K (from 0) of N parts, such as 0/3")
+    return shard
+
+
+def _metadata(text: str | None) -> Any:
+    from ._strict_json import JSONError, from_json
+
+    try:
+        return None if text is None else from_json(text)
+    except JSONError as error:
+        raise ArgumentError("--metadata", text, f"is no JSON: {error}") from None
 
 
 def _batch(options: argparse.Namespace) -> int:
@@ -411,10 +439,14 @@ def _batch(options: argparse.Namespace) -> int:
     with redirect_stdout(sys.stderr if options.json else sys.stdout):
         settings = {
             "scope": options.scope,
-            "mapper": load_target("MAPPER", options.mapper),
+            "mapper": load_target("--mapper", options.mapper),
             "evaluators": [load_target("--evaluator", text) for text in options.evaluator],
             "composite_evaluator": options.composite and load_target("--composite", options.composite),
             "filter": options.filter,
+            "dataset_run": options.dataset_run,
+            "full_traces": options.full_traces,
+            "shard": options.shard,
+            "metadata": _metadata(options.metadata),
             "max_items": options.max_items,
             "max_concurrency": options.max_concurrency,
             "time_budget": options.time_budget,
@@ -446,13 +478,13 @@ def _resume_token(path: str) -> Any:
     try:
         with open(path, "rb") as file:
             document = from_json(file.read())
+        if not isinstance(document, dict) or "item_evaluations" not in document:
+            return BatchEvaluationResumeToken.from_dict(document)
+        token = BatchEvaluationResult.from_dict(document).retry_token()
     except OSError as error:
         raise ArgumentError("--resume", path, f"cannot be read: {error.strerror}") from None
-    except JSONError as error:
-        raise ArgumentError("--resume", path, f"holds no JSON document: {error}") from None
-    if not isinstance(document, dict) or "item_evaluations" not in document:
-        return BatchEvaluationResumeToken.from_dict(document)
-    token = BatchEvaluationResult.from_dict(document).retry_token()
+    except (JSONError, DataError) as error:
+        raise ArgumentError("--resume", path, f"cannot be used: {error}") from None
     if token is None:
         raise ArgumentError("--resume", path, "is of a run that has nothing left to do")
     return token

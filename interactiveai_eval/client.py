@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .batch_result import BatchEvaluationResult
     from .config import Config
     from .result import ExperimentResult
+    from .running.services import Services
     from .service.datasets import (
         Dataset,
         DatasetClient,
@@ -309,9 +310,10 @@ class Interactive(StartsSpans):
         self._check_open()
         return await run_batched_evaluation_async(BatchPlan(arguments), self._services())
 
-    def _services(self) -> Any:
+    def _services(self) -> Services:
         from .running.services import Services
 
+        self._check_open()
         return Services(
             api=self.api,
             base_url=self.config.base_url,

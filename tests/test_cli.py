@@ -439,7 +439,7 @@ def test_an_empty_file_imports_nothing(folder):
 
 EVERY_STORE_USER = [
     ("run", "tasks:shout", "--data", "good.jsonl"),
-    ("batch", "tasks:shout", "--evaluator", "tasks:shout"),
+    ("batch", "--mapper", "tasks:shout", "--evaluator", "tasks:shout"),
     ("demo", "--limit", "1"),
     ("import", "t.jsonl"),
     ("export", "--output", "old.jsonl"),

@@ -11,13 +11,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..batch_result import BatchEvaluationResult
+    from ..batch_model import BatchEvaluationRecord
     from ..model import EvaluatorStats
 
 _RULE = "=" * 60
 
 
-def batch_summary(result: BatchEvaluationResult) -> str:
+def batch_summary(result: BatchEvaluationRecord) -> str:
     """The text behind `str(result)`: sections that are parted by an empty line, between two rules.
 
     Rates are of attempted items: what was fetched but not attempted (beyond `max_items`) has not failed (TRAPS D23).
@@ -43,7 +43,7 @@ def _titled(title: str, lines: list[str]) -> list[str]:
     return [title, *(f"  {line}" for line in lines)] if lines else []
 
 
-def _item_lines(result: BatchEvaluationResult) -> list[str]:
+def _item_lines(result: BatchEvaluationRecord) -> list[str]:
     lines = [f"Items fetched: {result.total_items_fetched}", f"Items processed: {result.total_items_processed}"]
     if result.total_items_failed:
         lines.append(f"Items failed: {result.total_items_failed}")
@@ -59,7 +59,7 @@ def _percent(part: int, whole: int) -> str:
     return "0.1%" if shown == "0.0" and part else f"{shown}%"
 
 
-def _score_lines(result: BatchEvaluationResult) -> list[str]:
+def _score_lines(result: BatchEvaluationRecord) -> list[str]:
     composite = result.total_composite_scores_created
     return [
         f"Scores created: {result.total_scores_created}",
@@ -79,7 +79,7 @@ def _stats_lines(row: EvaluatorStats) -> Iterator[str]:
         yield f"  Failed runs: {row.failed_runs}"
 
 
-def _performance_lines(result: BatchEvaluationResult) -> list[str]:
+def _performance_lines(result: BatchEvaluationRecord) -> list[str]:
     items = result.total_items_processed
     if not items or result.duration_seconds <= 0:
         return []
@@ -89,7 +89,7 @@ def _performance_lines(result: BatchEvaluationResult) -> list[str]:
     return lines
 
 
-def _delivery_lines(result: BatchEvaluationResult) -> list[str]:
+def _delivery_lines(result: BatchEvaluationRecord) -> list[str]:
     """What became of the scores; nothing where all of them arrived."""
     delivery = result.delivery
     if not delivery.pending and not delivery.rejected:
@@ -97,7 +97,7 @@ def _delivery_lines(result: BatchEvaluationResult) -> list[str]:
     return [", ".join(f"{delivery[state]} {state}" for state in DELIVERY_STATES)]
 
 
-def _what_is_left_lines(result: BatchEvaluationResult) -> Iterator[str]:
+def _what_is_left_lines(result: BatchEvaluationRecord) -> Iterator[str]:
     """How far an incomplete or limited run came, and how to go on."""
     if result.completed and not result.has_more_items:
         return

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from ..batch_result import BatchEvaluationResult
+    from ..batch_model import BatchEvaluationRecord
 
 SCHEMA = "interactiveai_eval/experiment-result"
 SCHEMA_VERSION = 1
@@ -55,18 +55,18 @@ def document_to_fields(document: Any) -> dict[str, Any]:
     return _read(SCHEMA, SCHEMA_VERSION, _RECORD, document)
 
 
-def batch_to_document(result: BatchEvaluationResult) -> dict[str, Any]:
+def batch_to_document(result: BatchEvaluationRecord) -> dict[str, Any]:
     """The document of a batch evaluation's result; nothing in it is shared with the result."""
     return {"schema": BATCH_SCHEMA, "schema_version": BATCH_SCHEMA_VERSION, **_BATCH.to_plain(result)}
 
 
-def batch_to_json(result: BatchEvaluationResult) -> Iterator[str]:
+def batch_to_json(result: BatchEvaluationRecord) -> Iterator[str]:
     """The text of `batch_to_document` in pieces, like `record_to_json`."""
     return _pieces(BATCH_SCHEMA, BATCH_SCHEMA_VERSION, _BATCH, result)
 
 
 def document_to_batch_fields(document: Any) -> dict[str, Any]:
-    """The arguments of `BatchEvaluationResult` from its document. Raises DataError like `document_to_fields`."""
+    """The arguments of `BatchEvaluationRecord` from its document. Raises DataError like `document_to_fields`."""
     return _read(BATCH_SCHEMA, BATCH_SCHEMA_VERSION, _BATCH, document)
 
 

@@ -75,10 +75,13 @@ def read_saved(path: str | os.PathLike[str], read: Callable[[Any], Result]) -> R
         raise DataError(f"{source}: {error}") from None
 
 
-def write_atomically(path: str, pieces: Iterable[str]) -> None:
+def write_atomically(
+    path: str, pieces: Iterable[str], *, place: Callable[[str, str], None] = os.replace
+) -> None:
     """Write a file of mode 0600 that appears in one step: whatever fails, `path` holds the old content or the new.
 
-    A link at `path` is replaced, not followed. Raises OSError, and whatever making the pieces raises.
+    A link at `path` is replaced, not followed. `place(written, path)` puts it there. Raises OSError, and whatever
+    making the pieces raises.
     """
     # The name says nothing of the target: together they could be too long for the file system.
     temporary = os.path.join(os.path.dirname(path), f".{os.urandom(12).hex()}.tmp")
@@ -94,7 +97,7 @@ def write_atomically(path: str, pieces: Iterable[str]) -> None:
             file.writelines(pieces)
             file.flush()
             os.fsync(descriptor)
-        os.replace(temporary, path)
+        place(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise

@@ -2,20 +2,20 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
+from functools import partial
 
 from .._ids import derived_id
 from ..batch_model import BatchItemFailure, EvaluatorInputs
 from ..errors import ApiError, NotFoundError, TransportError
 from ..model import Evaluation
+from ..service.lists import find
 from ..service.records import ObservationRecord, TraceRecord
 from ..service.scores import Unsendable, score_body
-from ..tracing.context import current
 from .book import Outcome
-from .calls import UserFunction, own_arguments
-from .engine import CANCELLED, TIMED_OUT, Call, Calls, Pause
+from .engine import CANCELLED, TIMED_OUT, Calls, Pause
 from .failures import Failure, cancelled_failure, failure_of, timeout_failure
-from .item_run import Failed, judged
-from .measures import EvaluatorRun
+from .item_run import Failed
+from .judging import Judges
 from .outbox import Parcel
 from .recording import masked_evaluation
 from .waits import fetch_wait_seconds
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from ..service.records import Record
     from ..tracing.spans import Tracer
     from .batch_plan import BatchPlan
-    from .book import Book
+    from .book import BatchWork, Book
+    from .calls import UserFunction
     from .engine import Engine
     from .measures import UsualSeconds
     from .outbox import Outbox
-    from .pages import BatchWork
     from .progress import Progress
 
 
@@ -66,7 +66,7 @@ class BatchItems:
         self._tracer = tracer
         self._outbox = outbox
         self._tracing_enabled = tracing_enabled
-        self._context = context
+        self._judges = Judges(context, stop=stop, timeout_seconds=plan.evaluator_timeout_seconds)
         self._stop = stop
         self._environment = environment
         self._book = book
@@ -95,14 +95,16 @@ class BatchItems:
                 stage = "cancelled"
             self._fail(work, outcome, Failed(stage, failure_of(error)))
         self._usual.add(self._engine.clock.monotonic() - began)
-        ends_stretch = self._book.ended(work, outcome)
+        work.row = None  # thousands may wait for their scores to arrive; what is large has been used
+        ending = outcome.ending()
+        ends_stretch = self._book.ended(work, outcome, ending)
         self._tell(work, outcome)
         if outcome.failure is None and bodies:
             self._outbox.put(
-                Parcel(scores=bodies, item_id=work.id, arrived=lambda: self._book.done(work, outcome))
+                Parcel(scores=bodies, item_id=work.id, arrived=partial(self._book.done, work, ending))
             )
         elif outcome.failure is None or outcome.failure.stage != "cancelled":
-            self._book.done(work, outcome)
+            self._book.done(work, ending)
         if ends_stretch:
             self._outbox.send_soon()
 
@@ -139,7 +141,7 @@ class BatchItems:
     async def _go_through(self, work: BatchWork, outcome: Outcome, bodies: list[dict[str, Any]]) -> None:
         if work.problem:
             raise Failed("item", Failure("MalformedItem", work.problem))
-        row = work.row
+        observed, row = self._plan.scope == "observations", work.row
         if row is None or self._plan.full_traces or self._plan.dataset_run is not None:
             row = await self._fetched(work, outcome)
         inputs = await self._inputs(row)
@@ -148,11 +150,13 @@ class BatchItems:
             "output": inputs.output,
             "expected_output": inputs.expected_output,
             "metadata": inputs.metadata,
+            "item": self._record(row),
+            "trace_id": row.get("traceId") if observed else work.id,
+            "duration_seconds": row.get("latency"),
         }
         await self._score(work, outcome, self._plan.evaluators, values)
         if self._plan.composite is not None and outcome.evaluations:
             values["evaluations"] = list(outcome.evaluations)
-            values["item"] = self._record(row)
             await self._score(work, outcome, [self._plan.composite], values)
         bodies += self._bodies(row, work.id, outcome)
 
@@ -184,11 +188,9 @@ class BatchItems:
         while True:
             attempt += 1
             try:
-                of_traces = self._plan.scope == "traces"
-                row = self._api.trace(work.id) if of_traces else self._api.observation(work.id)
+                row = find(self._api, self._plan.scope, work.id)
             except (TransportError, ApiError) as error:
-                # Some servers have no endpoint for one observation: there, "not found" says nothing about it.
-                outcome.gone = of_traces and isinstance(error, NotFoundError)
+                outcome.gone = isinstance(error, NotFoundError)
                 if self._engine.stopping:
                     raise Failed("cancelled", failure_of(error)) from error
                 if attempt > self._plan.max_retries or not error.retryable:
@@ -201,7 +203,7 @@ class BatchItems:
     async def _inputs(self, row: Mapping[str, Any]) -> EvaluatorInputs:
         """What the mapper makes of the item. Raises Failed."""
         mapper = self._plan.mapper
-        call = self._call(mapper, {"item": self._record(row)})
+        call = self._judges.call(mapper, {"item": self._record(row)})
         await Calls(call)
         if call.ending == TIMED_OUT:
             raise Failed("mapper", timeout_failure("the mapper", call))
@@ -221,16 +223,9 @@ class BatchItems:
         self, work: BatchWork, outcome: Outcome, functions: list[UserFunction], values: Mapping[str, Any]
     ) -> None:
         """Call functions side by side, those after the ones that have run, and take what they return."""
-        calls = [self._call(function, values) for function in functions]
-        await Calls(*calls)
-        for function, call in zip(functions, calls):
-            if call.ending == CANCELLED:
-                raise Failed("cancelled", cancelled_failure("its evaluators"))
-            evaluations, failure = judged(function, call)
-            if isinstance(call.error, KeyboardInterrupt):
-                self._stop(call.error)
-                raise Failed("cancelled", failure_of(call.error))
-            run = EvaluatorRun(len(outcome.runs), call.seconds, evaluations, failure)
+        calls = [(function, self._judges.call(function, values)) for function in functions]
+        judgements = await self._judges.ask(calls, first=len(outcome.runs))
+        for run, evaluations, failure in judgements:
             outcome.runs.append(run)
             outcome.evaluations += evaluations
             outcome.given_by += [run] * len(evaluations)
@@ -242,21 +237,9 @@ class BatchItems:
                         error_type=failure.error_type,
                         message=failure.message,
                         traceback=failure.traceback,
-                        evaluator=function.name,
+                        evaluator=failure.evaluator,
                     )
                 )
-
-    def _call(self, function: UserFunction, values: Mapping[str, Any]) -> Call:
-        """A call with copies of its own, in a context of its own without a current span."""
-        context = self._context.copy()
-        context.run(current.set, None)
-        return Call(
-            function.function,
-            *own_arguments(function, values),
-            context=context,
-            is_coroutine=function.is_coroutine,
-            timeout_seconds=self._plan.evaluator_timeout_seconds,
-        )
 
     def _body(self, row: Mapping[str, Any], id: str, score_id: str, evaluation: Evaluation) -> dict[str, Any] | None:
         """The score of an evaluation, None when it is not sent; the reason is counted."""

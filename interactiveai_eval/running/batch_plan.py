@@ -18,6 +18,7 @@ from .arguments import (
     whole_number,
 )
 from .calls import UserFunction, bind, bind_all, bind_composite
+from .plan import EVALUATOR_MORE, EVALUATOR_VALUES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ DEFAULTS: dict[str, Any] = {
     "keep_evaluations": True,
     "on_item": None,
 }
-_EVALUATOR_VALUES = ("input", "output", "expected_output", "metadata")
 
 
 class BatchPlan:
@@ -89,9 +89,11 @@ class BatchPlan:
             raise ArgumentError("scope", given["scope"], "must be 'traces' or 'observations'")
         self.scope: str = given["scope"]
         self.mapper: UserFunction = bind("mapper", given["mapper"], offered=("item",), sole_positional="item")
-        self.evaluators: list[UserFunction] = bind_all("evaluators", given["evaluators"], offered=_EVALUATOR_VALUES)
+        self.evaluators: list[UserFunction] = bind_all(
+            "evaluators", given["evaluators"], offered=EVALUATOR_VALUES, only_if_named=EVALUATOR_MORE
+        )
         self.composite: UserFunction | None = bind_composite(
-            given["composite_evaluator"], self.evaluators, offered=(*_EVALUATOR_VALUES, "evaluations", "item")
+            given["composite_evaluator"], self.evaluators, offered=(*EVALUATOR_VALUES, "evaluations", "item")
         )
         self.filter_given: Any = given["filter"]
         self.conditions: list[dict[str, Any]] = read_filter(self.scope, given["filter"])

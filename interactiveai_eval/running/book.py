@@ -6,7 +6,7 @@ is made with which a later call goes on, so that nothing is skipped; what it rep
 from __future__ import annotations
 
 from _thread import allocate_lock
-from collections import deque
+from collections import deque, namedtuple
 
 from ..batch_model import BatchItemFailure
 from ..errors import CheckpointError
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from .._clock import Clock
     from ..batch_model import BatchEvaluationResumeToken
     from ..model import Evaluation, EvaluatorStats
-    from ..service.reading import Page
-    from .pages import BatchWork
+    from ..service.reading import Page, Way
 
 # What was done since the checkpoint was written is done again after a kill; so it is written again and again, but
 # takes a twentieth of the time at most, however slow the disk is, and is no older than some seconds. Made-up figures.
@@ -35,6 +34,22 @@ FAILED_IDS_KEPT = 1_100
 # How many failures are kept where evaluations are not: what is kept must not grow with the run. A made-up figure.
 FAILURES_KEPT = 10_000
 COUNTS = ("processed", "failed", "scores", "composite_scores", "evaluations_failed")
+
+
+class BatchWork:
+    """One row to be evaluated, at its `place` in a `stretch` of the book.
+
+    `row` is None when it must be fetched by its id first, `problem` says what is wrong with a malformed row.
+    """
+
+    __slots__ = ("id", "place", "problem", "row", "stretch")
+
+    def __init__(self, id: str | None, *, row: Any, problem: str = "", stretch: Any = None, place: int = 0) -> None:
+        self.id = id
+        self.row = row
+        self.problem = problem
+        self.stretch = stretch
+        self.place = place
 
 
 class Outcome:
@@ -52,26 +67,25 @@ class Outcome:
         self.scores = 0  # accepted for delivery, of evaluators
         self.composite_scores = 0
 
-    def counts(self) -> dict[str, int]:
-        """What it adds to the counts of a run."""
+    def ending(self) -> Ending:
+        """The part of it that the token needs, so that an item whose scores are on their way holds nothing else."""
         failed = self.failure is not None
-        return {
-            "processed": int(not failed),
-            "failed": int(failed),
-            "scores": self.scores,
-            "composite_scores": self.composite_scores,
-            "evaluations_failed": len(self.troubles),
-        }
+        counts = int(not failed), int(failed), self.scores, self.composite_scores, len(self.troubles)
+        return Ending(counts, failed, self.gone)
+
+
+# `counts`: what an item adds to COUNTS, in that order; `gone`: the server has no such item any more.
+Ending = namedtuple("Ending", "counts failed gone")
 
 
 class _Stretch:
-    """The rows of one page: what is done of them, and how many from the start are."""
+    """The rows of one page: what is done of them, and how many from the start are. What they hold is not kept."""
 
-    __slots__ = ("done", "front", "number", "open", "page")
+    __slots__ = ("done", "front", "number", "open", "way")
 
     def __init__(self, number: int, page: Page) -> None:
         self.number = number
-        self.page: Page = page
+        self.way = page.way
         self.done: list[Any] = [None] * len(page.rows)
         self.open = len(page.rows)  # rows that have not ended, whether done or not
         self.front = 0
@@ -109,11 +123,13 @@ class Book:
         self._opened = 0
         # Of all calls of the run, for the token: the unbroken row of what is done.
         self._behind: dict[str, int] = {**dict.fromkeys(COUNTS, 0), **token.counts}
-        self._failed_ids: dict[str, None] = dict.fromkeys(token.failed_ids)
+        first, again = token.by_tries()
+        self._failed: dict[str, None] = dict.fromkeys(first)
+        self._failed_again: dict[str, None] = dict.fromkeys(again)
         self._overflows = False  # more have failed than a token can ever hold: it stays where it is
         self._last_id = token.last_processed_id
         # Where that row ends: the last page that is done, None as long as the first of this call is not.
-        self._behind_page: Page | None = None
+        self._behind_way: Way | None = None
         # Of this call, for the result.
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self.attempted = 0  # items that came to their end, and were not cancelled
@@ -153,15 +169,15 @@ class Book:
 
     # -- what becomes of it ----------------------------------------------------------------------------------------
 
-    def ended(self, work: BatchWork, outcome: Outcome) -> bool:
+    def ended(self, work: BatchWork, outcome: Outcome, ending: Ending) -> bool:
         """Take what became of an item into the result; whether it is done is another matter.
 
-        True when a checkpoint could be written, were the scores of this item and those before it there.
+        True when its page is through: its scores are wanted there soon, for the checkpoint and for a quick end.
         """
         with self._lock:
             if work.stretch is not None:
                 work.stretch.open -= 1
-            for name, count in outcome.counts().items():
+            for name, count in zip(COUNTS, ending.counts):
                 self.counts[name] += count
             for run in outcome.runs:
                 self._rows[run.position].add(run)
@@ -176,7 +192,9 @@ class Book:
             for each in [failure, *outcome.troubles]:
                 if each is not None and (self._keep or len(self.failures) < FAILURES_KEPT):
                     self.failures.append(each)
-            return self._save is not None and (work.stretch is None or not work.stretch.open)
+            if work.stretch is None:
+                return self._save is not None
+            return not work.stretch.open
 
     def fetch_failed(self, error_type: str, message: str) -> None:
         """Note that a page could not be read, which ends the run."""
@@ -186,32 +204,35 @@ class Book:
             )
             self.error_summary[error_type] = self.error_summary.get(error_type, 0) + 1
 
-    def done(self, work: BatchWork, outcome: Outcome) -> None:
+    def done(self, work: BatchWork, ending: Ending) -> None:
         """Its scores have arrived, or it failed: it will not be asked for again."""
         with self._lock:
             if work.stretch is None:
-                self._settle(work.id, outcome)
+                self._settle(work.id, ending)
             else:
-                work.stretch.done[work.place] = (work.id, outcome)
+                work.stretch.done[work.place] = (work.id, ending)
                 self._advance()
             due = self._save is not None and self._clock.monotonic() >= self._next_save
         if due:
             self._write()
 
-    def _settle(self, item_id: str | None, outcome: Outcome) -> None:
+    def _settle(self, item_id: str | None, ending: Ending) -> None:
         """Take an item into the token; the lock is held."""
-        for name, count in outcome.counts().items():
+        for name, count in zip(COUNTS, ending.counts):
             self._behind[name] = self._behind.get(name, 0) + count
-        if item_id is not None and item_id in self._failed_ids:  # tried again: it had been counted
+        if item_id is None:
+            return
+        self._last_id = item_id
+        had_failed = item_id in self._failed or item_id in self._failed_again
+        if had_failed:  # tried again: it had been counted
             self._behind["failed"] -= 1
-            if outcome.failure is None or outcome.gone:
-                del self._failed_ids[item_id]
-        elif item_id is not None and outcome.failure is not None:
-            self._overflows = self._overflows or len(self._failed_ids) >= FAILED_IDS_KEPT
-            if not self._overflows:
-                self._failed_ids[item_id] = None
-        if item_id is not None:
-            self._last_id = item_id
+            self._failed.pop(item_id, None)
+            self._failed_again.pop(item_id, None)
+        if not ending.failed or (had_failed and ending.gone):
+            return
+        self._overflows = self._overflows or len(self._failed) + len(self._failed_again) >= FAILED_IDS_KEPT
+        if not self._overflows:
+            (self._failed_again if had_failed else self._failed)[item_id] = None
 
     def _advance(self) -> None:
         """Follow the unbroken row of what is done; the lock is held."""
@@ -225,7 +246,7 @@ class Book:
                 stretch.front += 1
             if stretch.front < len(stretch.done):
                 return
-            self._behind_page = stretch.page
+            self._behind_way = stretch.way
             self._stretches.popleft()
             self._moved()  # page by page, so that a token which will not fit later has come as far as it can
 
@@ -249,9 +270,10 @@ class Book:
         """
         with self._lock:
             token = self._moved()
-            if not self._failed_ids:
+            failed_ids = [*self._failed, *self._failed_again]
+            if not failed_ids:
                 return None
-            if self._overflows or list(self._failed_ids) != token.failed_ids:
+            if self._overflows or failed_ids != token.failed_ids:
                 return token
             only_failed: BatchEvaluationResumeToken = token.replaced(only_failed=True)
             return only_failed
@@ -261,7 +283,7 @@ class Book:
         if self._overflows:
             return self._token
         token = self._token.replaced(upper=self._upper())
-        failed_ids, counts = list(self._failed_ids), dict(self._behind)
+        failed_ids, counts = [*self._failed, *self._failed_again], dict(self._behind)
         position, direction = self._place()
         if position.time is not None:
             self._token = token.replaced(direction=direction).advanced(
@@ -269,10 +291,11 @@ class Book:
                 last_id=self._last_id,
                 items_processed=counts["processed"],
                 failed_ids=failed_ids,
+                failed_again=len(self._failed_again),
                 counts=counts,
             )
         else:
-            moved = token.replaced(failed_ids=failed_ids, counts=counts)
+            moved = token.replaced(failed_ids=failed_ids, failed_again=len(self._failed_again), counts=counts)
             self._token = moved if moved.fits() else token
         return self._token
 
@@ -280,9 +303,9 @@ class Book:
         """Where the unbroken row ends in this call, and in which direction to go on from there; the lock is held."""
         if self._stretches and self._stretches[0].front:
             first = self._stretches[0]
-            return first.page.after(first.front), first.page.direction
-        if self._behind_page is not None:
-            return self._behind_page.position, self._behind_page.direction
+            return first.way.after(first.front), first.way.direction
+        if self._behind_way is not None:
+            return self._behind_way.position, self._behind_way.direction
         return Position(), None
 
     def _write(self) -> None:

@@ -11,13 +11,13 @@ from functools import partial
 from heapq import heappop
 from io import FileIO
 from threading import Lock
-from weakref import WeakSet
 
 from .._ids import derived_id
 from .._log import warn
 from .._strict_json import SAFE_INTEGER, JSONError, from_json, number_to_text, text_to_number, to_json
 from ..errors import CheckpointError
 from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult
+from .file_locks import close_in_forks, in_use, lock, unlock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,9 +82,10 @@ class Checkpoint:
         self._torn = False
         self._warned = False
         self._file = _open(path)
-        _close_in_forks(self)
+        close_in_forks(self)
         try:
-            self._lock_file()
+            if not lock(self._file):
+                raise in_use(path)
             self.header = self._read({name: value for name, value in fixed.items() if value is not None}, drawn)
         except OSError as error:  # no file at all, such as a pipe; or a disk that cannot be read
             self._file.close()
@@ -120,13 +121,14 @@ class Checkpoint:
         """Close the file; what was written stays. Never raises, as the result of the run is on its way out."""
         with self._lock:
             try:
-                self._unlock_file()
+                if not self._file.closed:
+                    unlock(self._file)
                 self._file.close()
             except OSError as error:  # a network disk that finds out only now
                 warn(f"checkpoint {self._path!r} cannot be closed: {error.strerror}")
 
     def close_in_child(self) -> None:
-        """After a fork: let go of the copy of the file, with which a child would keep its lock after our end."""
+        """See `file_locks`."""
         try:
             self._file.close()
         except OSError as error:
@@ -156,27 +158,6 @@ class Checkpoint:
             self._file.seek(0, os.SEEK_END)
         except OSError:
             self._torn = True  # nothing more is written: the next opening drops the torn line
-
-    def _lock_file(self) -> None:
-        try:
-            import fcntl
-        except ImportError:
-            return  # no advisory locks on this platform
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CheckpointError(
-                f"checkpoint {self._path!r} is in use by another process; wait for it or name another file"
-            ) from None
-
-    def _unlock_file(self) -> None:
-        """Let go of the lock, also where a child that was forked a moment ago still has its copy of the file."""
-        try:
-            import fcntl
-        except ImportError:
-            return
-        if not self._file.closed:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _read(self, fixed: Mapping[str, Any], drawn: Mapping[str, Any]) -> dict[str, Any]:
         """Read what is there, drop a torn last line, and leave the file ready for appending."""
@@ -233,24 +214,6 @@ class Checkpoint:
 
     def _foreign(self) -> CheckpointError:
         return CheckpointError(f"checkpoint {self._path!r} is not a checkpoint file; name another file")
-
-
-# Hooks of forks belong to the process and cannot be taken back, so there is one for all checkpoints.
-_open_ones: WeakSet[Checkpoint] = WeakSet()
-_hooked = False
-
-
-def _close_in_forks(checkpoint: Checkpoint) -> None:
-    global _hooked
-    _open_ones.add(checkpoint)
-    if not _hooked and hasattr(os, "register_at_fork"):
-        _hooked = True
-        os.register_at_fork(after_in_child=_close_all)
-
-
-def _close_all() -> None:
-    for checkpoint in list(_open_ones):
-        checkpoint.close_in_child()
 
 
 _START = f'{{"format": "{FORMAT}"'.encode("ascii")

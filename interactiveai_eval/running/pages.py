@@ -6,6 +6,7 @@ from collections import deque
 
 from .._ids import sha256_hex
 from ..errors import ApiError, TransportError
+from .book import BatchWork
 from .engine import Pause
 from .schedule import END, LATER, Source
 from .waits import fetch_wait_seconds
@@ -31,24 +32,8 @@ if TYPE_CHECKING:
 PAGES_AHEAD = 2
 
 
-class BatchWork:
-    """One row to be evaluated, at its `place` in a `stretch` of the book.
-
-    `row` is None when it must be fetched by its id first, `problem` says what is wrong with a malformed row.
-    """
-
-    __slots__ = ("id", "place", "problem", "row", "stretch")
-
-    def __init__(self, id: str | None, *, row: Any, problem: str = "", stretch: Any = None, place: int = 0) -> None:
-        self.id = id
-        self.row = row
-        self.problem = problem
-        self.stretch = stretch
-        self.place = place
-
-
 class PageSource(Source):
-    """First the items that failed before, then the rows of page after page, at most `max_items` in all.
+    """Items that failed before, the rows of page after page, items that failed again; at most `max_items` in all.
 
     ApiError and TransportError are met with `max_retries` more attempts after growing waits; what fails then ends the
     source: `take` raises it, after all that was fetched before. `more()` is called when there is something to take for
@@ -65,9 +50,10 @@ class PageSource(Source):
         max_retries: int,
         max_items: int | None,
         shard: tuple[int, int] | None,
-        again: Sequence[str],
+        first: Sequence[str],
+        last: Sequence[str],
     ) -> None:
-        """`pages` is None when nothing but the items of `again` is left."""
+        """`first` and `last` are ids that failed before; `pages` is None when there is nothing between them."""
         self._engine = engine
         self._pages = pages
         self._book = book
@@ -76,7 +62,8 @@ class PageSource(Source):
         self._left = max_items
         self._shard = shard
         self._lock = allocate_lock()
-        self._waiting: deque[BatchWork] = deque(BatchWork(id, row=None) for id in again)
+        self._waiting: deque[BatchWork] = deque(BatchWork(id, row=None) for id in first)
+        self._last: deque[BatchWork] = deque(BatchWork(id, row=None) for id in last)
         self._fetching = False
         self._ended = pages is None
         self._error: BaseException | None = None
@@ -87,7 +74,8 @@ class PageSource(Source):
         with self._lock:
             if self._left == 0:
                 return END
-            found = self._waiting.popleft() if self._waiting else END if self._ended else LATER
+            waiting = self._waiting or (self._last if self._ended else ())
+            found = waiting.popleft() if waiting else END if self._ended else LATER
             error = self._error if found is LATER else None
             if isinstance(found, BatchWork):
                 self.taken += 1
@@ -112,7 +100,7 @@ class PageSource(Source):
 
     @property
     def is_empty(self) -> bool:
-        """Whether all that match were taken, as far as the server has said by now."""
+        """Whether all that match were taken, as far as the server has said by now; what failed again counts as that."""
         with self._lock:
             return self._ended and not self._waiting
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-_EVALUATOR_VALUES = ("input", "output", "expected_output", "metadata")
-_EVALUATOR_MORE = ("item", "trace_id", "duration_seconds")
+EVALUATOR_VALUES = ("input", "output", "expected_output", "metadata")
+EVALUATOR_MORE = ("item", "trace_id", "duration_seconds")
 
 REQUIRED = ("name", "data", "task")
 DEFAULTS: dict[str, Any] = {
@@ -101,10 +101,10 @@ class Plan:
         self.max_concurrency: int = whole_number("max_concurrency", given["max_concurrency"], least=1)
         self.task: UserFunction = bind("task", given["task"], offered=("item",), sole_positional="item")
         self.evaluators: list[UserFunction] = bind_all(
-            "evaluators", given["evaluators"], offered=_EVALUATOR_VALUES, only_if_named=_EVALUATOR_MORE
+            "evaluators", given["evaluators"], offered=EVALUATOR_VALUES, only_if_named=EVALUATOR_MORE
         )
         self.composite: UserFunction | None = bind_composite(
-            given["composite_evaluator"], self.evaluators, offered=(*_EVALUATOR_VALUES, "evaluations", "item")
+            given["composite_evaluator"], self.evaluators, offered=(*EVALUATOR_VALUES, "evaluations", "item")
         )
         self.run_evaluators: list[UserFunction] = bind_all(
             "run_evaluators", given["run_evaluators"], offered=("item_results",), only_if_named=("item_failures",)

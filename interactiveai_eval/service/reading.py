@@ -70,82 +70,89 @@ class Position(Value):
         return Position(time=None if ms is None else ms_to_time(ms), ids=ids | timeless)
 
 
+class Way:
+    """Where a page leads, row by row. It holds none of the rows, so that it can be kept for as long as they are open.
+
+    `position` is the reader's once all rows of this page and of those before are done. `direction` belongs to this
+    way's positions: in which to read on from them, None as long as the server has not shown its order.
+    """
+
+    __slots__ = ("_before", "_ends", "_onward", "_steps", "direction", "position")
+
+    def __init__(self, trail: Trail, position: Position, *, is_settled: bool) -> None:
+        self._before = trail.before
+        self._onward = trail.direction
+        self._steps = trail.steps
+        self._ends = trail.ends
+        self.position = position
+        self.direction = trail.direction if is_settled else None
+
+    def after(self, count: int) -> Position:
+        """The position once the first `count` rows of the page are done."""
+        if count >= len(self._ends) - 1:
+            return self.position
+        return self._before.advanced(self._steps[: self._ends[count]], self._onward)
+
+
 class Page(Value):
     """What one `read` found: `rows` that are new, in reading order; there may be none although more follow.
 
     `problems` says what is wrong with malformed rows, by their place in `rows`: no object, no id, no time. Rows without
-    an id are told apart by what they hold, so equal ones count once. `position` is the reader's once all rows of this
-    page and of those before are done; `last` says that nothing follows. `direction` belongs to this page's positions:
-    in which to read on from them, None as long as the server has not shown its order.
+    an id are told apart by what they hold, so equal ones count once. `last` says that nothing follows.
     """
 
-    __slots__ = ("rows", "problems", "position", "last", "direction", "_trail")
+    __slots__ = ("rows", "problems", "last", "way")
 
     rows: list[Any]
     problems: dict[int, str]
-    position: Position
     last: bool
-    direction: str | None
-    _trail: Trail
+    way: Way
 
-    def __init__(
-        self,
-        *,
-        rows: list[Any],
-        problems: dict[int, str],
-        position: Position,
-        last: bool,
-        direction: str | None,
-        trail: Trail,
-    ) -> None:
-        self._fill(
-            {
-                "rows": rows,
-                "problems": problems,
-                "position": position,
-                "last": last,
-                "direction": direction,
-                "_trail": trail,
-            }
-        )
+    def __init__(self, *, rows: list[Any], problems: dict[int, str], last: bool, way: Way) -> None:
+        self._fill({"rows": rows, "problems": problems, "last": last, "way": way})
+
+    @property
+    def position(self) -> Position:
+        """That of its way."""
+        return self.way.position
+
+    @property
+    def direction(self) -> str | None:
+        """That of its way."""
+        return self.way.direction
 
     def after(self, count: int) -> Position:
         """The position once the first `count` rows of this page are done."""
-        return self.position if count >= len(self.rows) else self._trail.after(count)
+        return self.way.after(count)
 
 
 class Trail:
-    """The way that one page leads from a position: `fresh` are its new rows, known ones lie between them."""
+    """What rows that were asked for from the position `before` on come to: `fresh` are new, known ones lie between."""
 
     def __init__(
         self, rows: Iterable[Row], before: Position, direction: str, also_known: Iterable[str] = ()
     ) -> None:
-        self._before = before
-        self._direction = direction
-        self._steps: list[tuple[int | None, str]] = []
-        self._ends = [0]  # how many steps the first 0, 1, 2 ... new rows are
+        self.before = before
+        self.direction = direction
+        self.steps: list[tuple[int | None, str]] = []
+        self.ends = [0]  # how many steps the first 0, 1, 2 ... new rows are
         self.fresh: list[Row] = []
         known = {*before.ids, *also_known}
         for row in rows:
-            self._steps.append((row.ms, row.key))
+            self.steps.append((row.ms, row.key))
             if row.key not in known:
                 known.add(row.key)
                 self.fresh.append(row)
-                self._ends.append(len(self._steps))
-        self.end = before.advanced(self._steps, direction)
-
-    def after(self, count: int) -> Position:
-        return self._before.advanced(self._steps[: self._ends[count]], self._direction)
+                self.ends.append(len(self.steps))
+        self.end = before.advanced(self.steps, direction)
 
     def page(self, *, last: bool, is_settled: bool = True, position: Position | None = None) -> Page:
         """The page, which leads to its own end or, if it is given, to `position`."""
         return Page(
             rows=[row.value for row in self.fresh],
             problems={place: row.problem for place, row in enumerate(self.fresh) if row.problem},
-            position=self.end if position is None else position,
             last=last,
-            direction=self._direction if is_settled else None,
-            trail=self,
+            way=Way(self, self.end if position is None else position, is_settled=is_settled),
         )
 
 

@@ -115,13 +115,7 @@ class HTTPTransport(Transport):
         """
         self._warn_of_clear_text(request)
         deadline = self._deadline(request)
-        asked = request
-        for _ in range(MOST_REDIRECTS + 1):
-            response = self._answer(request, asked, deadline)
-            if response.status not in REDIRECTS:
-                return response
-            asked = self._redirected(request, asked, response)
-        raise self._error(request, f"redirected more than {MOST_REDIRECTS} times", retryable=False)
+        return self._followed(request, self._answer(request, deadline), deadline)
 
     def send_each(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
         """Each request with its answer or error, as they come; many are under way at once, on this thread."""
@@ -142,9 +136,7 @@ class HTTPTransport(Transport):
         for request, outcome in Parallel(self._pool, self._reader, requests, flight_of, failed).outcomes():
             if isinstance(outcome, Response) and outcome.status in _NOT_THE_END:
                 try:
-                    outcome = self._checked(request, outcome)
-                    if outcome.status in REDIRECTS:
-                        outcome = self.send(request)
+                    outcome = self._followed(request, outcome, self._deadline(request))
                 except TransportError as error:
                     outcome = error
             yield request, outcome
@@ -162,22 +154,21 @@ class HTTPTransport(Transport):
         seconds = self._timeout if request.deadline is None else min(self._timeout, max(0.0, request.deadline - now))
         return Deadline(self._clock, now + seconds, seconds)
 
-    def _answer(self, request: Request, asked: Request, deadline: Deadline) -> Response:
-        """The answer to `asked`, which stands for `request`, compressed if that may be."""
+    def _answer(self, request: Request, deadline: Deadline) -> Response:
+        """The answer to `request`, which goes out compressed if that may be."""
         if not (
             self._compresses
-            and len(asked.body) >= GZIP_FROM_BYTES
-            and asked.headers.get("content-type") == SPANS_TYPE
-            and "content-encoding" not in asked.headers
+            and len(request.body) >= GZIP_FROM_BYTES
+            and request.headers.get("content-type") == SPANS_TYPE
+            and "content-encoding" not in request.headers
         ):
-            return self._exchanged(request, self._writer.outgoing(asked), deadline)
-        packed = self._writer.outgoing(asked, (("content-encoding", "gzip"),), gzipped(asked.body))
+            return self._exchanged(request, self._writer.outgoing(request), deadline)
+        packed = self._writer.outgoing(request, (("content-encoding", "gzip"),), gzipped(request.body))
         response = self._exchanged(request, packed, deadline)
         if response.status in (400, 415):
             # Perhaps it does not know gzip; if the same is fine without, it does not, and is not asked again.
-            plain = self._exchanged(request, self._writer.outgoing(asked), deadline)
-            self._compresses = not plain.status < 300
-            return plain
+            response = self._exchanged(request, self._writer.outgoing(request), deadline)
+            self._compresses = not response.status < 300
         return response
 
     def _exchanged(self, request: Request, outgoing: Outgoing, deadline: Deadline) -> Response:
@@ -202,18 +193,26 @@ class HTTPTransport(Transport):
                 self._pool.put(connection)
             else:
                 self._pool.drop(connection)
-            return self._checked(request, response) if response.status in _NOT_THE_END else response
+            return response
 
-    def _checked(self, request: Request, response: Response) -> Response:
-        """A response that may not be the server's, or not its last word. Raises TransportError when it is of no use."""
-        if response.status == 407 and self._proxy is not None:
-            raise self._error(request, f"proxy {self._proxy.origin.address}: {_WANTS_CREDENTIALS}", retryable=False)
-        if response.status in REDIRECTS and request.method != "GET":
-            self._redirected(request, request, response)
-        return response
+    def _followed(self, request: Request, response: Response, deadline: Deadline) -> Response:
+        """The server's last word, which `response` may not be. Raises TransportError when there is none."""
+        for _ in range(MOST_REDIRECTS):
+            if response.status not in _NOT_THE_END:
+                return response
+            asked = self._redirected(request, response)
+            response = self._exchanged(request, self._writer.outgoing(asked), deadline)
+        if response.status not in _NOT_THE_END:
+            return response
+        self._redirected(request, response)
+        raise self._error(request, f"redirected more than {MOST_REDIRECTS} times", retryable=False)
 
-    def _redirected(self, request: Request, asked: Request, response: Response) -> Request:
+    def _redirected(self, request: Request, response: Response) -> Request:
         """The request that a redirect asks for. Raises TransportError unless it is a GET of the same server."""
+        if response.status == 407:
+            if self._proxy is None:
+                raise self._error(request, "answered 407, and there is no proxy", retryable=False)
+            raise self._error(request, f"proxy {self._proxy.origin.address}: {_WANTS_CREDENTIALS}", retryable=False)
         place = response.headers.get("location", "")
         is_path = place.startswith("/") and not place.startswith("//")
         target = self.origin if is_path else parse_origin(place)
@@ -233,7 +232,7 @@ class HTTPTransport(Transport):
         from urllib.parse import parse_qsl
 
         pairs = tuple(parse_qsl(query, keep_blank_values=True))
-        return Request("GET", path or "/", query=pairs, headers=asked.headers, deadline=request.deadline)
+        return Request("GET", path or "/", query=pairs, headers=request.headers)
 
     def _open(self, deadline: Deadline) -> Connection:
         """A new connection, through the proxy if there is one, with TLS if the server wants it."""

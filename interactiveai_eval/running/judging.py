@@ -1,0 +1,63 @@
+"""Evaluators of something that is there already: called side by side with copies of their own, outside of any span."""
+from __future__ import annotations
+
+from ..tracing.context import current
+from .calls import own_arguments
+from .engine import CANCELLED, Call, Calls
+from .failures import cancelled_failure, failure_of
+from .item_run import Failed, judged
+from .measures import EvaluatorRun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from contextvars import Context
+    from typing import Any
+
+    from ..model import Evaluation, EvaluatorFailure
+    from .calls import UserFunction
+
+
+class Judges:
+    """Calls user functions in copies of `context`; `stop(error)` is told of a KeyboardInterrupt out of one."""
+
+    def __init__(
+        self, context: Context, *, stop: Callable[[BaseException], None], timeout_seconds: float | None
+    ) -> None:
+        self._context = context
+        self._stop = stop
+        self._timeout_seconds = timeout_seconds
+
+    def call(self, function: UserFunction, values: Mapping[str, Any], *, stays_here: bool = False) -> Call:
+        """A call with copies of its own, in a context of its own without a current span."""
+        context = self._context.copy()
+        context.run(current.set, None)
+        return Call(
+            function.function,
+            *own_arguments(function, values),
+            context=context,
+            is_coroutine=function.is_coroutine,
+            timeout_seconds=self._timeout_seconds,
+            stays_here=stays_here,
+        )
+
+    async def ask(
+        self, calls: Iterable[tuple[UserFunction, Call]], *, first: int = 0
+    ) -> list[tuple[EvaluatorRun, list[Evaluation], EvaluatorFailure | None]]:
+        """What each of the calls comes to, those of evaluators at the positions from `first` on.
+
+        Raises Failed when the run was stopped meanwhile.
+        """
+        pairs, found = list(calls), []
+        await Calls(*[call for _, call in pairs])
+        for position, (function, call) in enumerate(pairs, first):
+            if call.ending == CANCELLED:
+                raise Failed("cancelled", cancelled_failure("its evaluators"))
+            evaluations, failure = judged(function, call)
+            if isinstance(call.error, KeyboardInterrupt):
+                self._stop(call.error)
+                raise Failed("cancelled", failure_of(call.error))
+            found.append((EvaluatorRun(position, call.seconds, evaluations, failure), evaluations, failure))
+        return found
+
+
