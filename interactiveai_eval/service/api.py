@@ -196,11 +196,7 @@ class Api:
         cursor = _part(answer, "meta", dict).get("cursor")
         if cursor is not None and not isinstance(cursor, str):
             raise ApiError("the answer has no text at 'cursor'", status_code=200, body=answer)
-        rows = _rows(answer, any_rows)
-        for row in [each for each in rows if isinstance(each, dict)]:
-            texts = [name for name in ("input", "output") if isinstance(row.get(name), str)]
-            row.update({name: text_to_value(row[name]) for name in texts})
-        return {"data": rows, "meta": {**answer["meta"], "cursor": cursor}}
+        return {"data": _with_values(_rows(answer, any_rows)), "meta": {**answer["meta"], "cursor": cursor}}
 
     def observation(self, observation_id: str) -> dict[str, Any]:
         """One observation."""
@@ -414,6 +410,14 @@ def _page(answer: Any, any_rows: bool = False) -> dict[str, Any]:
         "totalPages": meta.get("totalPages", meta.get("total_pages")),
     }
     return {"data": _rows(answer, any_rows), "meta": {**meta, **camel}}
+
+
+def _with_values(rows: list[Any]) -> list[Any]:
+    """`rows` of v2/observations, in which input and output are texts, with what other lists make of these."""
+    for row in [each for each in rows if isinstance(each, dict)]:
+        texts = [name for name in ("input", "output") if isinstance(row.get(name), str)]
+        row.update({name: text_to_value(row[name]) for name in texts})
+    return rows
 
 
 def _rows(answer: Any, any_rows: bool) -> list[dict[str, Any]]:
