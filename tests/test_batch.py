@@ -23,7 +23,6 @@ from interactiveai_eval import (
     BatchEvaluationResumeToken,
     CheckpointError,
     EvaluatorInputs,
-    FakeTransport,
     Interactive,
     NotFoundError,
     Response,
@@ -984,27 +983,3 @@ def test_runs_that_are_killed_again_and_again_end_with_the_scores_of_an_undistur
     with Interactive.local(store) as client:
         found = stored_scores(client)
     assert found == undisturbed and len(found) == ITEMS
-
-
-def test_a_server_that_lists_by_cursor_alone_gives_the_same_values():
-    """It sends inputs and outputs as the texts they were, where the numbered list has made values of them."""
-
-    def newer(request):
-        old = request.path.endswith("/observations") and "/v2/" not in request.path
-        return Response(404, body=b"{}") if old else store.send(request)
-
-    seen = []
-    with LocalTransport() as store:
-        for transport in (store, FakeTransport(newer)):
-            client = Interactive(transport=transport)
-            if not seen:
-                with client.start_as_current_span(name="s", input={"a": 1}, output=7):
-                    pass
-                client.flush()
-            client.run_batched_evaluation(
-                scope="observations",
-                mapper=lambda item: seen.append((item.input, item.output)) or EvaluatorInputs(input=1, output=1),
-                evaluators=[],
-            )
-
-    assert seen == [({"a": 1}, 7)] * 2

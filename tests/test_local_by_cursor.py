@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from interactiveai_eval import EvaluatorInputs, FakeTransport, Interactive, Response
 from interactiveai_eval.transports.base import Request
 from interactiveai_eval.transports.local import LocalTransport
 
@@ -112,6 +113,29 @@ def test_what_cannot_be_chosen_is_refused(scored, query, field):
     status, answer = call(scored, "GET", "v3/scores", **query)
 
     assert (status, answer["error"][0]["path"]) == (400, [field])
+
+
+# -- GET v2/observations -----------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_lists_by_cursor_alone_gives_mappers_the_same_values(store):
+    """It sends inputs and outputs as the texts they were, where the numbered list has made values of them."""
+
+    def newer(request):
+        old = request.path.endswith("/observations") and "/v2/" not in request.path
+        return Response(404, body=b"{}") if old else store.send(request)
+
+    said = {"langfuse.observation.input": '{"a": 1}', "langfuse.observation.output": "7"}
+    export(store, span("t", "s", **said))
+    seen = []
+    for transport in (store, FakeTransport(newer)):
+        Interactive(transport=transport).run_batched_evaluation(
+            scope="observations",
+            mapper=lambda item: seen.append((item.input, item.output)) or EvaluatorInputs(input=1, output=1),
+            evaluators=[],
+        )
+
+    assert seen == [({"a": 1}, 7)] * 2
 
 
 # -- experiments -------------------------------------------------------------------------------------------------------

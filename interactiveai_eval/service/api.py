@@ -9,7 +9,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 
 from .._log import debug
-from .._strict_json import JSONError, from_json, to_json
+from .._strict_json import JSONError, from_json, text_to_value, to_json
 from ..errors import (
     AccessDeniedError,
     ApiError,
@@ -190,12 +190,13 @@ class Api:
         """Up to `limit` observations, newest first, after those that `cursor` stands for: {"data", "meta"}.
 
         `meta["cursor"]` leads to the next page and is None on the last one. Other parameters as the server names them.
+        Input and output, which are texts there, become what other lists make of them.
         """
         answer = self._json("GET", ("v2", "observations"), _query(_known("observations_by_cursor", query)))
         cursor = _part(answer, "meta", dict).get("cursor")
         if cursor is not None and not isinstance(cursor, str):
             raise ApiError("the answer has no text at 'cursor'", status_code=200, body=answer)
-        return {"data": _rows(answer, any_rows), "meta": {**answer["meta"], "cursor": cursor}}
+        return {"data": _with_values(_rows(answer, any_rows)), "meta": {**answer["meta"], "cursor": cursor}}
 
     def observation(self, observation_id: str) -> dict[str, Any]:
         """One observation."""
@@ -409,6 +410,14 @@ def _page(answer: Any, any_rows: bool = False) -> dict[str, Any]:
         "totalPages": meta.get("totalPages", meta.get("total_pages")),
     }
     return {"data": _rows(answer, any_rows), "meta": {**meta, **camel}}
+
+
+def _with_values(rows: list[Any]) -> list[Any]:
+    """`rows` of v2/observations, in which input and output are texts, with what other lists make of these."""
+    for row in [each for each in rows if isinstance(each, dict)]:
+        texts = [name for name in ("input", "output") if isinstance(row.get(name), str)]
+        row.update({name: text_to_value(row[name]) for name in texts})
+    return rows
 
 
 def _rows(answer: Any, any_rows: bool) -> list[dict[str, Any]]:

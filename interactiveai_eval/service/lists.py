@@ -8,7 +8,7 @@ from collections import namedtuple
 
 from .._clock import datetime_to_ns, iso_to_datetime, ns_to_iso
 from .._ids import item_digest
-from .._strict_json import text_to_value, to_json
+from .._strict_json import to_json
 from ..errors import ApiError, NotFoundError
 
 TYPE_CHECKING = False
@@ -141,11 +141,6 @@ class Lists:
                 raise refusal from None
             raise
         self._by_cursor = True
-        for row in answer["data"]:
-            if isinstance(row, dict):  # there these are the texts that were sent, elsewhere what they look like
-                for name in ("input", "output"):
-                    if isinstance(row.get(name), str):
-                        row[name] = text_to_value(row[name])
         return answer
 
     def _numbered(self, rows: list[Row], meta: Mapping[str, Any], page: int, limit: int) -> Listed:
