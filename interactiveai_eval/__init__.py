@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .errors import FeatureUnavailable as FeatureUnavailable
     from .errors import MethodNotAllowedError as MethodNotAllowedError
     from .errors import NotFoundError as NotFoundError
+    from .errors import RegressionError as RegressionError
     from .errors import ReplayError as ReplayError
     from .errors import RunStopped as RunStopped
     from .errors import StoreError as StoreError
@@ -92,6 +93,7 @@ _HOMES = {
         "FeatureUnavailable",
         "MethodNotAllowedError",
         "NotFoundError",
+        "RegressionError",
         "ReplayError",
         "RunStopped",
         "StoreError",

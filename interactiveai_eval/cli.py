@@ -346,6 +346,7 @@ def _declare_demo(parser: argparse.ArgumentParser) -> None:
 def _demo(options: argparse.Namespace) -> int:
     from .demo.gsm8k import run_demo, sample
     from .reporting.files import format_for, write_atomically
+    from .reporting.report import report_of
     from .reporting.text import comparison_table
 
     _check_output(options.output, several=True)
@@ -359,7 +360,7 @@ def _demo(options: argparse.Namespace) -> int:
             if not options.json:
                 _print(result.format(), sys.stdout)
     target, render = format_for(options.output, several=True)
-    write_atomically(target, render(results))
+    write_atomically(target, render([report_of(result) for result in results]))
     if options.json:
         _print_json(
             {
@@ -375,7 +376,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _figures(result: ExperimentResult) -> dict[str, Any]:
     """A row of the comparison for machines."""
-    from .reporting.statistics import estimates_of
+    from .reporting.summary import estimates_of
     from .tally import tally_of
 
     tally = tally_of(result)

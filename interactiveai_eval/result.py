@@ -56,9 +56,10 @@ class ExperimentResult(ExperimentRecord):
         Raises ArgumentError for another extension, OSError.
         """
         from .reporting.files import format_for, write_atomically
+        from .reporting.report import report_of
 
         target, render = format_for(path)
-        write_atomically(target, render([self]))
+        write_atomically(target, render([report_of(self)]))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> ExperimentResult:

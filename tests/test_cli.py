@@ -520,9 +520,10 @@ def test_the_demonstration_can_be_short_kept_and_read_by_machines(folder):
                 "kind": "boolean",
                 "n": 1,
                 "missing": 0,
-                "value": 1.0,
+                **dict.fromkeys(("value", "high", "min", "p50", "p90", "max"), 1.0),
                 "low": pytest.approx(0.2065, abs=1e-4),
-                "high": 1.0,
+                "interval": "wilson",
+                **dict.fromkeys(("stdev", "stderr", "unstable")),
                 "labels": {},
             }
         ],

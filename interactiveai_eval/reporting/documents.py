@@ -364,10 +364,12 @@ _DELIVERY = _Noun(
 )
 _METRIC = _Noun(
     _metric_tally,
-    "",
+    "first squares least most",
     name=_TEXT,
     **dict.fromkeys(("true", "false", "numbers", "missing"), _COUNT),
     total=_NUMBER,
+    squares=_NUMBER,
+    **dict.fromkeys(("first", "least", "most"), _OrNull(_NUMBER)),
     labels=_COUNTS,
 )
 _TALLY = _Noun(RunTally, "", succeeded=_COUNT, failed=_COUNT, metrics=_List(_METRIC))

@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any, TypeVar
 
-    from ..model import ExperimentRecord
+    from .report import Report
 
-    Render = Callable[[Sequence[ExperimentRecord]], Iterable[str]]
+    Render = Callable[[Sequence[Report]], Iterable[str]]
     Result = TypeVar("Result")
 
 
-def _json(results: Sequence[ExperimentRecord]) -> Iterable[str]:
+def _json(reports: Sequence[Report]) -> Iterable[str]:
     from .documents import record_to_json
 
-    return record_to_json(results[0])
+    return record_to_json(reports[0].record)
 
 
-def _html(results: Sequence[ExperimentRecord]) -> Iterable[str]:
+def _html(reports: Sequence[Report]) -> Iterable[str]:
     from .html import render_html
 
-    return render_html(results)
+    return render_html([report.record for report in reports])
 
 
 # Extension: how it is rendered, and whether one file can hold several results.
