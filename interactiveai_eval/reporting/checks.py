@@ -103,11 +103,9 @@ class CheckReport(Value):
     passed: bool
     outcomes: list[CheckOutcome]
     reasons: list[str]
-    _result: ExperimentRecord | None
+    _result: Any
 
-    def __init__(
-        self, *, outcomes: list[CheckOutcome], reasons: list[str], result: ExperimentRecord | None = None
-    ) -> None:
+    def __init__(self, *, outcomes: list[CheckOutcome], reasons: list[str], result: Any = None) -> None:
         self._fill({"passed": not reasons, "outcomes": outcomes, "reasons": reasons, "_result": result})
 
     def __bool__(self) -> bool:
@@ -228,8 +226,11 @@ def check(
     lower_is_better: Collection[str] = (),
     tolerance: float = 0.0,
     reduce: str = "mean",
+    result: Any = None,
 ) -> CheckReport:
     """What became of the checks (texts, or read already); `summary` and `comparison` may be given where they are known.
+
+    `result` is what the RegressionError shall carry instead of the record.
 
     Raises ArgumentError for an expression that cannot be read, and where there is none: a gate without checks would
     let everything through.
@@ -244,7 +245,7 @@ def check(
     reasons = [outcome.reason for outcome in outcomes if not outcome.passed]
     if not record.completed:
         reasons.insert(0, "the run is incomplete: what it has until then proves nothing")
-    return CheckReport(outcomes=outcomes, reasons=reasons, result=record)
+    return CheckReport(outcomes=outcomes, reasons=reasons, result=record if result is None else result)
 
 
 def _outcome(

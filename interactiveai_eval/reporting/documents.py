@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from .._strict_json import number_to_text, text_to_number, to_plain
+from .._strict_json import JSONError, from_json, number_to_text, text_to_number, to_plain
 from ..batch_model import BatchEvaluationResumeToken, BatchItemFailure
 from ..errors import ArgumentError, DataError, short_repr
 from ..model import (
@@ -26,7 +26,7 @@ from ..tally import MetricTally, RunTally
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from ..batch_model import BatchEvaluationRecord
@@ -45,6 +45,42 @@ def record_to_document(record: ExperimentRecord) -> dict[str, Any]:
 def record_to_json(record: ExperimentRecord) -> Iterator[str]:
     """The text of `record_to_document` in pieces: one field a line, and one line for each member of a list."""
     return _pieces(SCHEMA, SCHEMA_VERSION, _RECORD, record)
+
+
+# Lists that are one line for each member in JSON lines, and the key of such a line.
+_LINES = {"item_failures": "item_failure", "item_results": "item_result"}
+
+
+def record_to_lines(record: ExperimentRecord) -> Iterator[str]:
+    """The document of a result as JSON lines: the run first, then one line for each item."""
+    encode: Callable[[Any], str] = json.JSONEncoder(allow_nan=False).encode
+    fields = {name: kind for name, kind in _RECORD.fields.items() if name not in _LINES}
+    head = {name: kind.to_plain(getattr(record, name)) for name, kind in fields.items()}
+    yield encode({"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **head}) + "\n"
+    for name, key in _LINES.items():
+        member = _LIST_OF[name]
+        for each in getattr(record, name):
+            yield encode({key: member.to_plain(each)}) + "\n"
+
+
+def lines_to_document(lines: Iterable[bytes]) -> Any:
+    """The document behind `record_to_lines`. Raises DataError that names the line."""
+    document: Any = None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            value = from_json(line)
+        except JSONError as error:
+            raise DataError(f"line {number}: {error}") from None
+        if document is None:
+            document = {**value, **{name: [] for name in _LINES}} if isinstance(value, dict) else value
+            continue
+        name = next((name for name, key in _LINES.items() if isinstance(value, dict) and key in value), None)
+        if name is None or not isinstance(document, dict):
+            raise DataError(f"line {number}: is neither an item_result nor an item_failure")
+        document[name].append(value[_LINES[name]])
+    return document
 
 
 def document_to_fields(document: Any) -> dict[str, Any]:
@@ -392,6 +428,7 @@ _RECORD = _Noun(
     item_failures=_List(_ITEM_FAILURE),
     item_results=_List(_ITEM_RESULT),
 )
+_LIST_OF = {"item_failures": _ITEM_FAILURE, "item_results": _ITEM_RESULT}
 _BATCH_FAILURE = _Noun(
     BatchItemFailure,
     "traceback evaluator",

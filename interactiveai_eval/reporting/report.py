@@ -161,7 +161,7 @@ def report_of(
         comparison=comparison,
         checks=checked,
         failures=_failure_groups(record),
-        worst=_worst(record, values, lower_is_better),
+        worst=_worst(record, values, lower_is_better, comparison),
         timing=_timing(record),
         resume=_resume(record),
     )
@@ -225,10 +225,14 @@ def _failure_groups(record: ExperimentRecord) -> list[FailureGroup]:
 
 
 def _worst(
-    record: ExperimentRecord, values: dict[str, ItemValues], lower_is_better: Collection[str]
+    record: ExperimentRecord,
+    values: dict[str, ItemValues],
+    lower_is_better: Collection[str],
+    comparison: Comparison | None,
 ) -> list[ScoredItem]:
     """The items with the lowest mean of what all metrics say, of those that are not as good as the best.
 
+    Of equally bad ones those come first that were better in the baseline.
     Metrics that stay from 0 to 1 are taken as they are; others are stretched to that only where there is no such.
     """
     columns = {name: column for name, column in values.items() if numbers_of(column)}
@@ -243,7 +247,9 @@ def _worst(
                 scores.setdefault(place, []).append(1.0 - score if name in lower_is_better else score)
     means = {place: sum(found) / len(found) for place, found in scores.items()}
     best = max(means.values(), default=0.0)
-    chosen = sorted((place for place, mean in means.items() if mean < best), key=lambda place: (means[place], place))
+    regressed = {change.place for change in comparison.with_status("regressed")} if comparison else set()
+    bad = [place for place, mean in means.items() if mean < best]
+    chosen = sorted(bad, key=lambda place: (means[place], place not in regressed, place))
     first: dict[int, Any] = {}
     for place, result in zip(item_places(record)[0], record.item_results):
         first.setdefault(place, result)

@@ -227,7 +227,7 @@ def labels_of(results: Sequence[ExperimentRecord]) -> list[str]:
 
 def _aligned(rows: list[list[str]]) -> str:
     """Columns padded to the width that terminals show; the first to the left, the others to the right."""
-    widths = [max(map(_width, column)) for column in zip(*rows)]
+    widths = [max(map(display_width, column)) for column in zip(*rows)]
     rows.insert(1, ["\u2500" * width for width in widths])
     return "\n".join(
         "  ".join(_padded(cell, width, left=not place) for place, (cell, width) in enumerate(zip(row, widths)))
@@ -236,11 +236,11 @@ def _aligned(rows: list[list[str]]) -> str:
 
 
 def _padded(cell: str, width: int, *, left: bool) -> str:
-    space = " " * (width - _width(cell))
+    space = " " * (width - display_width(cell))
     return cell + space if left else space + cell
 
 
-def _width(text: str) -> int:
+def display_width(text: str) -> int:
     """How many columns a terminal uses for `text`."""
     if text.isascii():
         return len(text)
@@ -254,10 +254,20 @@ _ascii_signs = {
     BULLET: "*",
     "\u2013": "-",
     "\u2026": "...",
+    "\u2713": "+",
+    "\u2717": "x",
+    "\xd7": "x",
     _CHART: "#",
     _SPEECH: '"',
     _LINK: "->",
 }
+
+
+def ascii_signs(text: str) -> str:
+    """`text` with an ASCII sign for each of ours."""
+    for sign, plain in _ascii_signs.items():
+        text = text.replace(sign, plain)
+    return text
 
 
 def encodable(text: str, encoding: str | None) -> str:
@@ -266,7 +276,5 @@ def encodable(text: str, encoding: str | None) -> str:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        for sign, plain in _ascii_signs.items():
-            text = text.replace(sign, plain)
-        return text.encode(encoding, "backslashreplace").decode(encoding)
+        return ascii_signs(text).encode(encoding, "backslashreplace").decode(encoding)
     return text
