@@ -62,7 +62,7 @@ def test_the_shell_commands_run(tmp_path):
     ran = in_shell(COMMANDS, tmp_path)
 
     assert ran.returncode == 0, ran.stderr
-    assert "exact: 1.000" in ran.stdout and (tmp_path / "sums.html").exists()
+    assert "exact   2  1.000  0.342 - 1.000" in ran.stdout and (tmp_path / "sums.html").exists()
 
 
 def test_ci_runs_the_readmes_test_command():

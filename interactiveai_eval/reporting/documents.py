@@ -74,10 +74,11 @@ def lines_to_document(lines: Iterable[bytes]) -> Any:
         except JSONError as error:
             raise DataError(f"line {number}: {error}") from None
         if document is None:
-            document = {**value, **{name: [] for name in _LINES}} if isinstance(value, dict) else value
+            _check_schema(SCHEMA, SCHEMA_VERSION, value)
+            document = {**value, **{name: [] for name in _LINES}}
             continue
         name = next((name for name, key in _LINES.items() if isinstance(value, dict) and key in value), None)
-        if name is None or not isinstance(document, dict):
+        if name is None:
             raise DataError(f"line {number}: is neither an item_result nor an item_failure")
         document[name].append(value[_LINES[name]])
     return document
@@ -130,6 +131,11 @@ def _pieces(schema: str, version: int, table: _Noun, noun: Any) -> Iterator[str]
 
 
 def _read(schema: str, newest: int, table: _Noun, document: Any) -> dict[str, Any]:
+    _check_schema(schema, newest, document)
+    return table.read_fields(document, "")
+
+
+def _check_schema(schema: str, newest: int, document: Any) -> None:
     if not isinstance(document, dict):
         raise DataError(f"not a saved result: {short_repr(document, 40)} instead of an object")
     if document.get("schema") != schema:
@@ -142,7 +148,6 @@ def _read(schema: str, newest: int, table: _Noun, document: Any) -> dict[str, An
             f"schema_version: the result was saved in version {version}, this package reads up to {newest}; "
             "update the package"
         )
-    return table.read_fields(document, "")
 
 
 class _Any:

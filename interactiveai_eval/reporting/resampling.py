@@ -20,9 +20,11 @@ def bootstrap_interval(numbers: Sequence[float], *, seed: int, resamples: int = 
     if n < 2:
         return None
     choices = Random(seed).choices
-    scaled = [number / n for number in numbers]
-    means = sorted([fsum(choices(scaled, k=n)) for _ in range(resamples)])
-    return quantile(means, 0.025), quantile(means, 0.975)
+    scaled = [number / n / 2.0 for number in numbers]  # half, so that rounding cannot overflow
+    halves = sorted([fsum(choices(scaled, k=n)) for _ in range(resamples)])
+    least, most = min(numbers), max(numbers)
+    low, high = (min(max(2.0 * quantile(halves, share), least), most) for share in (0.025, 0.975))
+    return low, high
 
 
 def permutation_p(differences: Sequence[float], *, seed: int, resamples: int = RESAMPLES) -> float:
