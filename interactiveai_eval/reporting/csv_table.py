@@ -30,7 +30,7 @@ def render_csv(record: ExperimentRecord, *, raw: bool = False) -> Iterator[str]:
     fixed = {*_BEFORE, *_AFTER}
     heads = [*_BEFORE, *(f"{name} (score)" if name in fixed else name for name in names), *_AFTER]
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow([_cell(head, raw) for head in heads])
     for result in record.item_results:
         scores = {each.name: each.value for each in reversed(result.evaluations)}

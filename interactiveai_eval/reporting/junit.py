@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from ..model import EvaluatorFailure, ExperimentItemResult, ItemFailure
     from .report import Report
 
-_escapes = str.maketrans(
-    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\t": "&#9;", "\ufffe": "?", "\uffff": "?"}
-)
+_escapes = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\t": "&#9;"})
 _TEXT_LIMIT = 20_000
 
 

@@ -95,24 +95,25 @@ def render_text(report: Report, style: Style | None = None, *, checks_only: bool
         _comparison(report, style),
         _failures(report, style),
         _worst(report, style),
-        _timing(report),
+        _timing(report, style),
     ]
     if report.resume is not None:
-        sections.append(["Go on", f"  {one_line(report.resume)}"])
+        sections.append(["Go on", *_wrapped("  ", one_line(report.resume), style, indent=4)])
     lines = "\n\n".join("\n".join(_titled(section, style)) for section in sections if section)
     return lines if style.signs else ascii_signs(lines)
 
 
 def _titled(section: Sequence[str], style: Style) -> list[str]:
-    return [style.paint(section[0], "strong"), *section[1:]] if section[0][:1] != "\x1b" else list(section)
+    return list(section) if "\x1b" in section[0] else [style.paint(section[0], "strong"), *section[1:]]
 
 
 def _head(report: Report, style: Style) -> list[str]:
     word, colour = _VERDICTS[report.verdict.status]
     record = report.record
-    lines = [f"{style.paint(word, colour)}  {name_text(record.name)}: {report.verdict.text}"]
+    said = f"{name_text(record.name)}: {report.verdict.text}"
+    lines = _wrapped(f"{style.paint(word, colour)}  ", said, style, indent=2)
     if record.run_name and record.run_name != record.name:
-        lines.append(f"  run {name_text(record.run_name)}")
+        lines += _wrapped("  ", f"run {name_text(record.run_name)}", style, indent=4)
     if record.dataset_run_url:
         lines.append(f"  {one_line(record.dataset_run_url)}")
     return lines
@@ -138,7 +139,8 @@ def _metrics(report: Report, style: Style) -> list[str]:
     labels = [estimate for estimate in report.summary.metrics.values() if estimate.labels]
     for estimate in labels:
         lines += _wrapped("", _labels_text(estimate), style, indent=2)
-    lines += [_note(estimate) for estimate in report.summary.metrics.values() if _note(estimate)]
+    for note in filter(None, map(_note, report.summary.metrics.values())):
+        lines += _wrapped("", note, style, indent=2)
     for evaluation in report.record.run_evaluations:
         comment = f"  {one_line(visible(evaluation.comment))}" if evaluation.comment else ""
         lines += _wrapped("", f"{name_text(evaluation.name)} (run): {score_text(evaluation.value)}{comment}", style, 2)
@@ -195,7 +197,7 @@ def _comparison_lines(comparison: Comparison, style: Style) -> list[str]:
     against = name_text(comparison.baseline_name)
     if comparison.baseline_name == comparison.name:
         against = name_text(comparison.baseline_run_name)
-    lines = [f"Compared with {against}: {counted(comparison.paired, 'item')} in both"]
+    lines = _wrapped("", f"Compared with {against}: {counted(comparison.paired, 'item')} in both", style, indent=2)
     rows = [_comparison_row(metric) for metric in comparison.metrics.values() if metric.delta is not None]
     if rows:
         heads = ["Metric", "baseline", "now", "delta", "95 % interval", "p", "better", "worse", "equal", ""]
@@ -213,7 +215,7 @@ def _comparison_lines(comparison: Comparison, style: Style) -> list[str]:
             lines += _wrapped("  ", ", ".join([text, *shifts[:_LABELS_SHOWN]]), style, indent=4)
         elif not metric.n:
             side = "the baseline" if metric.lost else "this run"
-            lines.append(f"  {name_text(metric.name)}: only {side} has it")
+            lines += _wrapped("  ", f"{name_text(metric.name)}: only {side} has it", style, indent=4)
     counts = [f"{n:,} {status}" for status, n in comparison.counts.items() if status != "equal"]
     if counts:
         lines += _wrapped("  ", f"Items: {', '.join(counts)}", style, indent=4)
@@ -232,7 +234,7 @@ def _comparison_row(metric: MetricComparison) -> list[str]:
         interval.replace(" - ", " to "),
         p_text(metric.p),
         *(f"{count:,}" for count in (metric.improved, metric.regressed, metric.equal)),
-        metric.verdict or "no clear difference",
+        metric.verdict or "unclear",
     ]
 
 
@@ -277,7 +279,7 @@ def _worst(report: Report, style: Style) -> list[str]:
     return lines
 
 
-def _timing(report: Report) -> list[str]:
+def _timing(report: Report, style: Style) -> list[str]:
     timing = report.timing
     parts = [duration_text(timing.duration)]
     if timing.items_per_second is not None:
@@ -291,11 +293,13 @@ def _timing(report: Report) -> list[str]:
     if slow:
         name = max(slow, key=lambda each: slow[each])
         parts.append(f"slowest evaluator {name_text(name)} {duration_text(slow[name])} a call")
-    return [f"Time  {', '.join(parts)}"] if timing.duration or timing.max else []
+    return _wrapped("Time  ", ", ".join(parts), style, indent=6) if timing.duration or timing.max else []
 
 
 def _table(rows: list[list[str]], style: Style, left: Iterable[int]) -> list[str]:
     """Aligned columns; those that are empty are left out, and the last ones where the width is not enough."""
+    room = max(style.width // 3, 12)
+    rows = [[_cut(cells[0], room), *cells[1:]] for cells in rows]
     columns = [list(column) for column in zip(*rows)]
     kept = [place for place, column in enumerate(columns) if any(cell not in ("", "-") for cell in column[1:])]
     while len(kept) > 4 and sum(max(map(display_width, columns[place])) + 2 for place in kept) - 2 > style.width - 2:

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
     from .report import FailureGroup
 
-# Controls but tab and line feed, bidi marks, zero-width and filler characters, line separators, lone surrogates, tags.
+# Controls but tab and line feed, bidi marks, zero-width and filler characters, line separators, lone surrogates, tags,
+# what is no character at all.
 # Joiners (U+200C, U+200D) and variation selectors stay: emoji, Persian and Indic scripts need them.
 _unseen = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e"
-    r"\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+    r"\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e0fff]"
 )
 _NAME_LIMIT = 200  # characters; a made-up number
 
