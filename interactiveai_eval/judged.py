@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from .reporting.summary import Summary
 
 
+def _record_of(argument: str, result: Any) -> ExperimentRecord:
+    if not isinstance(result, Judged):
+        from .errors import ArgumentError
+
+        raise ArgumentError(argument, result, "must be a result, of a run or loaded: ExperimentResult.load(path)")
+    return result._record()
+
+
 class Judged:
     """A result that can be judged; a class of results says with `_record` what there is to judge."""
 
@@ -51,7 +59,7 @@ class Judged:
 
         return compare(
             self._record(),
-            baseline._record(),
+            _record_of("baseline", baseline),
             tolerance=tolerance,
             lower_is_better=lower_is_better,
             reduce=reduce,
@@ -77,7 +85,7 @@ class Judged:
         return check(
             self._record(),
             checks,
-            baseline=None if baseline is None else baseline._record(),
+            baseline=None if baseline is None else _record_of("baseline", baseline),
             tolerance=tolerance,
             lower_is_better=lower_is_better,
             reduce=reduce,
@@ -109,7 +117,7 @@ class Judged:
 
         target, render = format_for(path)
         known = parse_checks(checks)
-        before = None if baseline is None else baseline._record()
+        before = None if baseline is None else _record_of("baseline", baseline)
         write_atomically(target, render([self._record()], baseline=before, checks=known, raw=raw))
 
     def _repr_html_(self) -> str:

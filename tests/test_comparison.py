@@ -139,6 +139,16 @@ def test_nothing_and_values_at_the_end_of_floats_can_be_compared():
     assert scores([most, 1.0]).compare(scores([-most, 1.0])).metrics["m"].delta == most / 2
 
 
+def test_what_is_no_result_is_refused_as_a_baseline():
+    for judge in (
+        lambda: scores([1]).compare("baseline.json"),
+        lambda: scores([1]).check("m >= 1", baseline="baseline.json"),
+        lambda: scores([1]).save("report.md", baseline="baseline.json"),
+    ):
+        with pytest.raises(ArgumentError, match=r"baseline='baseline.json': must be a result, of a run or loaded"):
+            judge()
+
+
 def test_the_published_runs_differ_for_sure():
     """The worked comparison: 1,319 problems, 306 better and 79 worse."""
     metric = published("175b_verification").compare(published("6b_verification")).metrics["accuracy"]

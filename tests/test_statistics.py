@@ -276,6 +276,16 @@ def test_many_pairs_are_exchanged_at_random_as_the_seed_says():
     assert permutation_p([abs(each) for each in differences], seed=1) == pytest.approx(1 / 10_001)
 
 
+def test_very_many_pairs_need_no_drawing():
+    """5,001 pairs: what is drawn for the first 5,000 of them is hardly another figure."""
+    differences = [math.sin(place * 1.7) + 0.02 for place in range(5001)]
+
+    assert permutation_p(differences, seed=1) == permutation_p(differences, seed=2)
+    assert permutation_p(differences, seed=1) == pytest.approx(permutation_p(differences[:5000], seed=1), abs=0.01)
+    # One pair outweighs all others: the sum is as large when the rest of it happens to be, which is no bell of 1e9.
+    assert permutation_p([1e9, *differences], seed=1) == pytest.approx(0.0228, abs=0.006)
+
+
 def test_sums_that_are_equal_but_for_rounding_count_as_equal():
     """0.1 + 0.2 - 0.3 is not zero in floats; the exact answer is that every way is as large as nothing."""
     assert permutation_p([0.1, 0.2, -0.3], seed=0) == 1.0

@@ -144,12 +144,15 @@ def reduction(text: Any) -> Reduce:
         fix = "must be 'mean', 'median', 'majority', 'pass_at(k)' or 'pass_all(k)' with k from 1"
         raise ArgumentError("reduce", text, fix)
     of_numbers = {"median": _median, "majority": _majority}.get(found[1], _mean)
+    k = 1 if found[3] is None else int(found[3])
 
     def reduced(values: Sequence[Score]) -> Score | None:
+        if len(values) == k == 1:
+            return values[0]
         if any(isinstance(value, str) for value in values):
             return _majority(values)
         if found[2] is not None and all(value in (0, 1) for value in values):
-            return _passing(values, int(found[3]), every=found[2] == "pass_all")
+            return _passing(values, k, every=found[2] == "pass_all")
         return values[0] if len(values) == 1 else of_numbers(values)
 
     return reduced
