@@ -147,6 +147,7 @@ class RegressionError(EvalError):
             if metric is not None and value is not None:
                 message = f"Regression of {metric}: {value}" + ("" if threshold is None else f", wanted {threshold}")
         super().__init__(message)
+        self.message = message
         self.result = result
         self.metric = metric
         self.value = value

@@ -182,7 +182,8 @@ def test_the_text_of_a_regression():
     assert str(RegressionError(result=1, metric="m", value=0.5, threshold=0.9)) == "Regression of m: 0.5, wanted 0.9"
     assert str(RegressionError(result=1, metric="m", value=0.5)) == "Regression of m: 0.5"
     assert str(RegressionError(result=1, metric="m")) == "Experiment regression detected"
-    assert str(RegressionError(result=1, metric="m", value=0.5, message="too bad")) == "too bad"
+    error = RegressionError(result=1, metric="m", value=0.5, message="too bad")
+    assert str(error) == error.message == "too bad"
 
 
 def test_a_hundred_thousand_signs_are_read_in_linear_time():

@@ -326,6 +326,6 @@ try:
 except RegressionError as regression:
     assert_type(regression.threshold, "float | None")
 with Interactive.local() as ci_client:
-    context = RunnerContext(client=ci_client, data=[{"input": 1}], metadata={"sha": "1"})
+    ci_context = RunnerContext(client=ci_client, data=[{"input": 1}], metadata={"sha": "1"})
     exact = evaluators.exact(ignore_case=True)
-    assert_type(context.run_experiment(name="x", task=print, evaluators=[exact]), ExperimentResult)
+    assert_type(ci_context.run_experiment(name="x", task=print, evaluators=[exact]), ExperimentResult)
