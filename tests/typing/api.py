@@ -28,12 +28,15 @@ from interactiveai_eval import (
     InteractiveAI,
     ItemFailure,
     LocalTransport,
+    RegressionError,
     Request,
     Response,
+    RunnerContext,
     RunStopped,
     Span,
     Transport,
     create_evaluator_from_autoevals,
+    evaluators,
     get_client,
     observe,
     propagate_attributes,
@@ -308,3 +311,21 @@ assert_type(BatchEvaluationResult.merge([batch]), BatchEvaluationResult)
 assert_type(batch.item_evaluations, "dict[str, list[Evaluation]]")
 assert_type(batch.item_failures[0], BatchItemFailure)
 assert_type(batch.retry_token(), "BatchEvaluationResumeToken | None")
+
+# -- figures, comparisons, checks --------------------------------------------------------------------------------------
+
+saved = ExperimentResult.load("run.json")
+assert_type(saved.summary(reduce="pass_at(3)").metrics["accuracy"].value, "float | None")
+comparison = saved.compare(saved, tolerance=0.01)
+assert_type(comparison.metrics["accuracy"].p, "float | None")
+assert_type([change.status for change in comparison.with_status("regressed")], list[str])
+assert_type(saved.check("accuracy >= 0.9", baseline=batch).passed, bool)
+assert_type(batch.check("accuracy >= 0.9").reasons, list[str])
+try:
+    saved.raise_for_checks("accuracy >= 0.9", baseline=saved)
+except RegressionError as regression:
+    assert_type(regression.threshold, "float | None")
+with Interactive.local() as ci_client:
+    ci_context = RunnerContext(client=ci_client, data=[{"input": 1}], metadata={"sha": "1"})
+    exact = evaluators.exact(ignore_case=True)
+    assert_type(ci_context.run_experiment(name="x", task=print, evaluators=[exact]), ExperimentResult)
