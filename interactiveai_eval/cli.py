@@ -193,6 +193,25 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+def _count_or_share(text: str) -> float:
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+
+
+# Options of `run` that are arguments of `run_experiment` as they are: name, metavar, type, default, help.
+_RUN_SETTINGS: Sequence[tuple[str, str, Callable[[str], float], int | None, str]] = (
+    ("repetitions", "N", int, 1, "run each item so often (default: 1)"),
+    ("task_timeout", "SECONDS", float, None, "give a call of the task up after so long"),
+    ("evaluator_timeout", "SECONDS", float, None, "the same for a call of an evaluator"),
+    ("task_retries", "N", int, 0, "more attempts where the task fails (default: 0)"),
+    ("rate_limit", "N", float, None, "at most so many attempts a second"),
+    ("fail_on_error", "N", _count_or_share, None, "stop at so many failed items, or at a share of them such as 0.5"),
+    ("time_budget", "SECONDS", float, None, "end in time; with --checkpoint the same command continues"),
+)
+
+
 def _declare_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="the task: a function that takes item")
     parser.add_argument("--data", metavar="FILE", help="the items: .jsonl, .json or .csv")
@@ -202,6 +221,10 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="of the experiment; by default the task's")
     parser.add_argument("--run-name", metavar="NAME", help="of this run; by default the name and the time")
     parser.add_argument("--max-concurrency", metavar="N", type=int, default=50, help="items at a time (default: 50)")
+    for name, metavar, kind, default, what in _RUN_SETTINGS:
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, metavar=metavar, type=kind, default=default, help=what)
+    parser.add_argument("--metadata", metavar="JSON", help="an object to note with the run")
     parser.add_argument("--store", metavar="PATH", help="keep the run in this SQLite file")
     parser.add_argument("--checkpoint", metavar="PATH", help="note finished items here; the same command continues")
     declare_judging(parser)
@@ -260,8 +283,10 @@ def _settings(task: Callable[..., Any], options: argparse.Namespace) -> dict[str
         "run_evaluators": [load_target("--run-evaluator", text) for text in options.run_evaluator],
         "composite_evaluator": options.composite and load_target("--composite", options.composite),
         "max_concurrency": options.max_concurrency,
+        "metadata": _metadata(options.metadata),
         "checkpoint": options.checkpoint,
         "progress": not options.json and sys.stderr is not None and sys.stderr.isatty(),
+        **{name: getattr(options, name) for name, *_ in _RUN_SETTINGS},
     }
 
 
@@ -269,12 +294,15 @@ def _context_settings(options: argparse.Namespace) -> dict[str, Any]:
     """What the context of an `experiment(context)` is made of; evaluators and the like it names itself."""
     from .data_files import read_items
 
-    for name in ("evaluator", "run_evaluator", "composite", "checkpoint"):
-        if getattr(options, name):
+    defaults: dict[str, Any] = {"evaluator": [], "run_evaluator": [], "composite": None, "checkpoint": None}
+    defaults.update({name: default for name, _, _, default, _ in _RUN_SETTINGS})
+    for name, default in defaults.items():
+        if getattr(options, name) != default:
             option = "--" + name.replace("_", "-")
             raise ArgumentError(option, getattr(options, name), "experiment(context) says this itself, in its call")
     data = None if options.data is None else read_items(options.data)
-    return {"name": options.name, "run_name": options.run_name, "data": data}
+    metadata = _metadata(options.metadata)
+    return {"name": options.name, "run_name": options.run_name, "data": data, "metadata": metadata}
 
 
 def _look_here_too() -> None:

@@ -38,6 +38,14 @@ class Judge:
     def exact(*, output, expected_output, **_):
         return {"name": "exact", "value": output == expected_output}
 
+def slow(*, item, **_):
+    import time
+    time.sleep(0.5 if item["input"] == "a" else 0)
+
+def slowly(*, output, **_):
+    import time
+    time.sleep(0.5)
+
 def broken(*, output, **_):
     raise KeyError("judge")
 
@@ -224,6 +232,7 @@ def run_of(target):
         (run_of("tasks:shot"), "TARGET='tasks:shot': there is no 'shot'; there is Path, shout, Judge, "),
         (run_of("tasks:number"), "TARGET='tasks:number': is not a function but int"),
         ((*run_of("tasks:experiment"), "--evaluator", "x:y"), "--evaluator=['x:y']: experiment(context) says this itself"),
+        ((*run_of("tasks:experiment"), "--task-retries", "2"), "--task-retries=2: experiment(context) says this itself"),
         ((*RUN, "--check", "accuracy"), "check='accuracy': at character 9: expected one of >= <= > < == !="),
         ((*RUN, "--check", "x.delta > 0"), "check='x.delta > 0': compares with a baseline; name one with --baseline"),
         ((*RUN, "--baseline", "none.json"), "baseline='none.json': cannot be read: No such file or directory"),
@@ -309,6 +318,58 @@ def test_a_store_or_checkpoint_that_cannot_be_used_gives_exit_code_2(folder, opt
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
     assert not (folder / "calls.txt").exists()
+
+
+def run_to_document(folder, *arguments):
+    done = command(folder, "run", *arguments, "--json")
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def test_a_run_takes_the_settings_of_run_experiment(folder):
+    code, document, _ = run_to_document(
+        folder, "tasks:shout", "--data", "mixed.jsonl", "--repetitions", "2", "--task-retries", "1",
+        "--rate-limit", "500", "--time-budget", "30", "--metadata", '{"model": "large"}', "--fail-on-error", "0.9",
+    )  # fmt: skip
+
+    assert code == 3 and document["metadata"] == {"model": "large"} and document["completed"]
+    assert [(item["output"], item["repetition"]) for item in document["item_results"]] == [
+        ("A", 0), ("A", 1), ("C", 0), ("C", 1),
+    ]  # fmt: skip
+    assert [(failure["index"], failure["attempts"]) for failure in document["item_failures"]] == [(1, 2), (1, 2)]
+
+
+def test_a_run_takes_timeouts(folder):
+    code, document, _ = run_to_document(
+        folder, "tasks:slow", "--data", "good.jsonl", "--evaluator", "tasks:slowly",
+        "--task-timeout", "0.2", "--evaluator-timeout", "0.1",
+    )  # fmt: skip
+
+    assert code == 3 and [failure["stage"] for failure in document["item_failures"]] == ["timeout"]
+    (missed,) = document["item_results"][0]["evaluator_failures"]
+    assert missed["message"] == "slowly did not finish within 0.1 s"
+
+
+@pytest.mark.parametrize("option", [("--fail-on-error", "1"), ("--time-budget", "0.001")])
+def test_a_run_that_its_limits_end_gives_exit_code_3(folder, option):
+    code, document, said = run_to_document(folder, "tasks:shout", "--data", "mixed.jsonl", "--max-concurrency", "1", *option)
+
+    assert code == 3 and not document["completed"] and len(document["item_results"]) < 2
+    assert ("fail_on_error ends the run at 1" in said) == (option[0] == "--fail-on-error")
+
+
+@pytest.mark.parametrize(
+    "option, value, message",
+    [
+        ("--metadata", "{", "error: --metadata='{': is no JSON"),
+        ("--metadata", "[1]", "must be a JSON object such as"),
+        ("--fail-on-error", "2.5", "error: fail_on_error=2.5: must be True"),
+        ("--fail-on-error", "many", "error: argument --fail-on-error: 'many' is no number (see "),
+        ("--repetitions", "0", "error: repetitions=0: must be a whole number of at least 1"),
+        ("--rate-limit", "fast", "error: argument --rate-limit: invalid float value: 'fast'"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_one_line_and_exit_code_2(folder, option, value, message):
+    assert message in refused(folder, "run", "tasks:shout", "--data", "good.jsonl", option, value)
 
 
 def test_an_option_that_is_misspelt_is_told_by_the_command_that_lacks_it(folder):
