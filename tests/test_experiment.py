@@ -863,6 +863,24 @@ def test_a_coroutine_that_blocks_past_its_timeout_has_timed_out(client, form):
     assert (missed.error_type, missed.message) == ("TimeoutError", "judge did not finish within 0.15 s")
 
 
+def test_a_coroutine_that_another_one_kept_from_the_loop_has_not_timed_out(client):
+    """Its time begins with its first step."""
+    both = []
+
+    async def task(*, item):
+        both.append(item["input"])
+        if len(both) == 1:
+            time.sleep(0.3)
+        return item["input"]
+
+    async def judge(*, output):
+        return True
+
+    result = client.run_experiment(name="kept", data=numbers(2), task=task, evaluators=[judge] * 2, task_timeout=0.2)
+
+    assert len(result.item_results) == len(result.item_failures) == 1
+
+
 def test_the_rate_limit_spaces_the_starts():
     clock = ManualClock(jumps=True)
     clock.advance(100)

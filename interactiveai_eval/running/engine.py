@@ -436,13 +436,14 @@ class Engine:
 
     async def _await(self, call: Call, awaitable: Any) -> None:
         """Run one awaitable to its end; never raises, so that no error of the user's reaches the loop."""
-        if not call.start_ns:
-            call.start_ns = self.clock.time_ns()
         started = self.clock.monotonic()
         value: Any = awaitable
         error: BaseException | None = None
         try:
             await _HERE
+            if not call.start_ns:
+                call.start_ns = self.clock.time_ns()
+            started = self.clock.monotonic()  # its turn on the loop may have been long in coming
             if awaitable is None:
                 value = call.function(*call.arguments, **call.keywords)
             if type(value) is _Coroutine:
