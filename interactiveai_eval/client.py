@@ -236,7 +236,8 @@ class Interactive(StartsSpans):
         """Like `run_experiment`, awaited: coroutines run on the caller's loop, which is never blocked.
 
         When it is cancelled, the CancelledError has the result. On Python 3.9 and 3.10 whoever awaits a task of it sees
-        another CancelledError, with ours as its `__context__`.
+        another CancelledError, with ours as its `__context__`. A SystemExit in a task that user code makes ends the
+        caller's loop, as asyncio has it.
         """
         from .experiment import run_experiment_async
         from .running.plan import Plan

@@ -484,19 +484,35 @@ def test_plain_tasks_run_side_by_side(client):
 
 
 def test_never_more_items_than_max_concurrency_are_under_way(client):
-    lock, now, most = threading.Lock(), [0], [0]
+    """Nor does an item cost a task of the loop before its turn (D42: the reference makes one for each at once)."""
+    lock, now, most, tasks = threading.Lock(), [0], [0], set()
 
     async def task(*, item):
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
+        tasks.add(len(asyncio.all_tasks()))
         await asyncio.sleep(0.001)
         with lock:
             now[0] -= 1
 
     client.run_experiment(name="few", data=numbers(60), task=task, max_concurrency=7)
 
-    assert most[0] == 7
+    assert most[0] == max(tasks) == 7
+
+
+def test_no_score_is_kept_and_not_sent_and_any_metadata_is_wrapped(client):
+    """The reference counts the first as created and fails the item for the second (D30)."""
+
+    def judge(*, output):
+        return [Evaluation(name="none", value=None), Evaluation(name="listed", value=1, metadata=["why", {"n": 1}])]
+
+    result = client.run_experiment(name="odd", data=numbers(1), task=doubled, evaluators=[judge])
+
+    assert [evaluation.name for evaluation in result.item_results[0].evaluations] == ["none", "listed"]
+    assert result.evaluator_stats[0].total_scores_created == 1 and result.delivery.skipped == 0
+    (score,) = client.api.scores()["data"]
+    assert (score["name"], score["metadata"]) == ("listed", {"metadata": ["why", {"n": 1}]})
 
 
 def test_an_evaluator_is_offered_more_if_it_asks(client):
