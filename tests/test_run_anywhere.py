@@ -5,11 +5,12 @@ import asyncio
 import contextvars
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 
 from interactiveai_eval import ArgumentError, Interactive
+from interactiveai_eval.running import remote
 from interactiveai_eval.testing import ManualClock
 
 from .programs import run
@@ -660,6 +661,21 @@ def test_a_call_that_somebody_elses_call_kept_from_its_worker_is_not_called_late
     shared.shutdown()
 
     assert told(result) == [(0, "task", "NoWorkerFree", 0)] and called == []
+
+
+def test_an_executor_that_never_answers_does_not_hold_the_run_for_ever(client, monkeypatch):
+    """A pool of processes that all hang since an earlier run: even the question whether functions arrive is waited for."""
+    monkeypatch.setattr(remote, "CHECK_SECONDS", 0.05)
+
+    class Hung:
+        _max_workers = 2
+
+        def submit(self, function, *arguments):
+            return Future()
+
+    result = client.run_experiment(name="hung", data=numbers(3), task=square, task_timeout=0.1, executor=Hung())
+
+    assert told(result) == [(index, "task", "NoWorkerFree", 0) for index in range(3)]
 
 
 def test_a_call_that_is_given_up_while_submit_blocks_is_not_run(client):

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from .engine import Call
 
 
+# How long an executor has to show that a function arrives at its workers. A made-up figure: longer than processes need
+# to start, and short for a pool whose workers all hang since an earlier run.
+CHECK_SECONDS = 30.0
+
+
 class RemoteError(Exception):
     """An error that was raised in another process: its type and traceback as texts, since the object cannot travel.
 
@@ -66,9 +71,14 @@ class RemoteLane:
         for function in functions:
             if function.is_coroutine:
                 continue
+            asked = None
             try:
-                self._executor.submit(_arrived, function.function).result()
+                asked = self._executor.submit(_arrived, function.function)
+                asked.result(CHECK_SECONDS)
             except Exception as error:
+                if asked is not None and not asked.done():
+                    asked.cancel()
+                    return  # nobody was free to answer: the calls will find out for themselves
                 raise ArgumentError(
                     "executor",
                     self._executor,
