@@ -62,7 +62,6 @@ class RemoteLane:
         self._under_way: set[Call] = set()
         self._waiting: dict[Call, None] = {}
         self._overrun: set[Call] = set()  # those under way that timed out: how long they keep their workers is unknown
-        self._withdrawn: set[Call] = set()  # given up while `submit` had not returned
 
     def check(self, functions: Sequence[UserFunction]) -> None:
         """Raise ArgumentError unless the executor can carry these functions to where it runs them."""
@@ -119,9 +118,8 @@ class RemoteLane:
             return
         with self._lock:
             self._futures[call] = future
-            withdrawn = call in self._withdrawn
         future.add_done_callback(finished)
-        if withdrawn:
+        if call.ending is not None:  # given up while `submit` had not returned
             self.cancel(call)
 
     def _submitted(self, call: Call) -> Any:
@@ -161,9 +159,8 @@ class RemoteLane:
         """Withdraw a call that has not begun; one that runs is left to finish alone, and has its worker until then."""
         with self._lock:
             future = self._futures.get(call)
-            if future is None:
-                self._withdrawn.add(call)
-                return
+        if future is None:
+            return  # it has ended meanwhile, or is being submitted: `begin` looks afterwards
         if future.cancel():
             call.start_ns = 0  # it was counted as under way, but somebody else's call has the worker
             return
@@ -177,7 +174,6 @@ class RemoteLane:
         with self._lock:
             self._futures.pop(call, None)
             self._waiting.pop(call, None)
-            self._withdrawn.discard(call)
             if call not in self._under_way:
                 return
             was_stuck = len(self._overrun) == self._workers
