@@ -361,7 +361,7 @@ def test_a_run_that_its_limits_end_gives_exit_code_3(folder, option):
     "option, value, message",
     [
         ("--metadata", "{", "error: --metadata='{': is no JSON"),
-        ("--metadata", "[1]", "must be a JSON object such as"),
+        ("--metadata", "[1]", "error: metadata=[1]: must be a dict whose keys are distinct texts"),
         ("--fail-on-error", "2.5", "error: fail_on_error=2.5: must be True"),
         ("--fail-on-error", "many", "error: argument --fail-on-error: 'many' is no number (see "),
         ("--repetitions", "0", "error: repetitions=0: must be a whole number of at least 1"),
