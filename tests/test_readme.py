@@ -50,7 +50,9 @@ def test_every_python_block_runs_as_it_stands(source, tmp_path):
         timeout=60,
     )
 
-    assert ran.returncode == 0 and ran.stderr == "", ran.stderr
+    # Development mode tells of steps of a loop over 0.1 s: on a busy machine the imports of a first call take that.
+    told = [line for line in ran.stderr.splitlines() if not re.match(r"Executing <Task .* took 0\.\d+ seconds$", line)]
+    assert ran.returncode == 0 and told == [], ran.stderr
     if "raise_for_checks" in source:
         assert ran.stdout == (
             "0.75 (0.30 - 0.95) of 4 items\n"
