@@ -896,7 +896,7 @@ AWAITED = """
                 scope="traces", mapper=lambda item: {"input": item.input, "output": item.output}, evaluators=[judge],
                 max_concurrency=2, checkpoint=sys.argv[2],
             )
-        except (asyncio.CancelledError, SystemExit) as stop:
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as stop:
             print(stop.result.resume_token.items_processed, flush=True)
             raise
 
