@@ -926,6 +926,35 @@ def test_an_awaited_run_that_is_stopped_has_its_checkpoint_and_its_result(tmp_pa
     assert len(every) == 8 and set(every.values()) == {1}
 
 
+def test_items_whose_evaluators_are_cancelled_along_with_the_run_are_not_done(tmp_path):
+    """`asyncio.run` cancels all tasks at Ctrl-C, evaluators before the run or after it: none of them has failed."""
+    path, waiting = tmp_path / "eval.json", []
+
+    async def judge(*, input, output):
+        if waiting is not None:
+            waiting.append(input)
+            await asyncio.sleep(60)
+        return 1.0
+
+    async def main(client):
+        settings = {"scope": "traces", "mapper": mapper, "evaluators": [judge], "checkpoint": path}
+        task = asyncio.ensure_future(client.run_batched_evaluation_async(**settings))
+        while len(waiting) < 20:
+            await asyncio.sleep(0.01)
+        for each in asyncio.all_tasks() - {asyncio.current_task()}:
+            each.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with filled(20) as client:
+        asyncio.run(main(client))
+        waiting = None
+        result = run(client, evaluators=[judge], checkpoint=path)
+        every = scored(client)
+
+    assert result.total_items_processed == 20 and len(every) == 20
+
+
 KILLED = """
     import sys, time
     from interactiveai_eval import Interactive
