@@ -33,6 +33,7 @@ from interactiveai_eval.demo.gsm8k_sample import MODELS
 from interactiveai_eval.testing import ManualClock
 from interactiveai_eval.transports.local import LocalTransport
 
+from . import programs
 from .programs import start
 
 RECORDED = Path(__file__).parent / "data" / "gsm8k_model_solutions.jsonl.gz"
@@ -825,6 +826,33 @@ def test_of_two_runs_that_begin_one_checkpoint_at_once_one_is_refused(tmp_path):
             thread.join()
 
     assert sorted(map(str, ended)) == ["True", "left"] and os.listdir(tmp_path) == ["eval.json"]
+
+
+def test_a_platform_without_locks_has_checkpoints_too(tmp_path):
+    out = programs.run(
+        """
+        import os, sys
+        sys.modules["fcntl"] = None
+        from interactiveai_eval import Interactive
+
+        with Interactive.local() as client:
+            for name in "abc":
+                with client.start_as_current_span(name=name):
+                    pass
+            client.flush()
+            for _ in range(3):
+                result = client.run_batched_evaluation(
+                    scope="traces", mapper=lambda item: {"input": 1, "output": 1}, evaluators=[lambda *, input: 1],
+                    checkpoint=sys.argv[1], max_items=2,
+                )
+                files = "/proc/self/fd"
+                print(result.total_items_processed, len(os.listdir(files)) if os.path.isdir(files) else 0)
+        """,
+        str(tmp_path / "eval.json"),
+    )
+
+    assert [line.split()[0] for line in out.splitlines()] == ["2", "1", "0"]
+    assert len({line.split()[1] for line in out.splitlines()}) == 1  # no file stays open
 
 
 def test_a_pipe_is_no_checkpoint(tmp_path):
