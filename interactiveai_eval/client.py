@@ -277,16 +277,18 @@ class Interactive(StartsSpans):
 
         `scope`: "traces" or "observations". `mapper(item)` gives EvaluatorInputs, or a dict with `input`, `output` and
         maybe `expected_output` and `metadata`; `item` has the server's fields by attribute or key (see
-        `service.records`). Evaluators get those four, the composite also `evaluations` and `item`; see
-        `run_experiment`. `filter`: conditions as JSON text or Python values, a list of conditions or the object form
-        (`service.filters.read_filter`). `fetch_batch_size`: rows a request, at most 100. `max_items` counts items
-        that are attempted. `max_retries`: more attempts of a fetch, after 1, 2, 4 ... s or what the server asks for.
-        `metadata` goes onto all scores. `verbose` or `progress`: True for a line on stderr; `progress` may be a
-        function of one details object. `time_budget`: seconds for all; `rate_limit`: items a second.
+        `service.records`). Evaluators get those four, and `item`, `trace_id` and `duration_seconds` (the recorded
+        latency) if they name them; the composite `evaluations` and `item`; see `run_experiment`. `filter`: conditions
+        as JSON text or Python values, a list of conditions or the object form (`service.filters.read_filter`).
+        `fetch_batch_size`: rows a request, at most 100. `max_items` counts items that are attempted. `max_retries`:
+        more attempts of a fetch, after 1, 2, 4 ... s or what the server asks for. `metadata` goes onto all scores.
+        `verbose` or `progress`: True for a line on stderr; `progress` may be a function of one details object.
+        `time_budget`: seconds for all; `rate_limit`: items a second.
 
         What is left when the call ends early is in `result.resume_token`, which `resume_from` takes up; items that
-        failed are tried again first. `checkpoint`: a file that always holds such a token: after a kill, the same call
-        goes on, and score ids, which are derived from `run_id` (default: drawn) and the item, land once.
+        failed are tried again first, and those that fail once more then after all others. `checkpoint`: a file that
+        always holds such a token: after a kill, the same call goes on, and score ids, which are derived from `run_id`
+        (default: drawn) and the item, land once; a file that another run has is refused.
         `shard=(k, n)`: the k-th (from 0) of n disjoint parts. `dataset_run=(data set, run)`: the traces of that run.
         `full_traces`: mappers get traces with their observations and scores. `keep_evaluations=False` keeps counts
         only, at most 10,000 failures; `on_item(item_id, evaluations)` receives what each item got (what it raises

@@ -63,13 +63,13 @@ def rescore(
     Raises ArgumentError before anything is called, DataError or OSError for a file that cannot be read; stopped by
     Ctrl-C or SIGTERM like a run: the exception's `result` has what was judged, the other items as cancelled failures.
     """
-    story = _Plan(
+    plan = _Plan(
         saved_result, evaluators, composite_evaluator, run_evaluators, max_concurrency, evaluator_timeout, executor
     )
     hook = progress_hook("progress", progress)
     services = _services_of(client)
     clock = Clock() if services is None else services.clock
-    result: ExperimentResult = run_here(lambda lane: _Rescoring(story, services, lane, clock, hook), clock)
+    result: ExperimentResult = run_here(lambda lane: _Rescoring(plan, services, lane, clock, hook), clock)
     return result
 
 

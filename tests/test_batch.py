@@ -33,6 +33,7 @@ from interactiveai_eval.demo.gsm8k_sample import MODELS
 from interactiveai_eval.testing import ManualClock
 from interactiveai_eval.transports.local import LocalTransport
 
+from . import programs
 from .programs import start
 
 RECORDED = Path(__file__).parent / "data" / "gsm8k_model_solutions.jsonl.gz"
@@ -827,6 +828,33 @@ def test_of_two_runs_that_begin_one_checkpoint_at_once_one_is_refused(tmp_path):
     assert sorted(map(str, ended)) == ["True", "left"] and os.listdir(tmp_path) == ["eval.json"]
 
 
+def test_a_platform_without_locks_has_checkpoints_too(tmp_path):
+    out = programs.run(
+        """
+        import os, sys
+        sys.modules["fcntl"] = None
+        from interactiveai_eval import Interactive
+
+        with Interactive.local() as client:
+            for name in "abc":
+                with client.start_as_current_span(name=name):
+                    pass
+            client.flush()
+            for _ in range(3):
+                result = client.run_batched_evaluation(
+                    scope="traces", mapper=lambda item: {"input": 1, "output": 1}, evaluators=[lambda *, input: 1],
+                    checkpoint=sys.argv[1], max_items=2,
+                )
+                files = "/proc/self/fd"
+                print(result.total_items_processed, len(os.listdir(files)) if os.path.isdir(files) else 0)
+        """,
+        str(tmp_path / "eval.json"),
+    )
+
+    assert [line.split()[0] for line in out.splitlines()] == ["2", "1", "0"]
+    assert len({line.split()[1] for line in out.splitlines()}) == 1  # no file stays open
+
+
 def test_a_pipe_is_no_checkpoint(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with filled(1) as client, pytest.raises(CheckpointError, match="no regular file"):
@@ -896,7 +924,7 @@ AWAITED = """
                 scope="traces", mapper=lambda item: {"input": item.input, "output": item.output}, evaluators=[judge],
                 max_concurrency=2, checkpoint=sys.argv[2],
             )
-        except (asyncio.CancelledError, SystemExit) as stop:
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as stop:
             print(stop.result.resume_token.items_processed, flush=True)
             raise
 
@@ -924,6 +952,35 @@ def test_an_awaited_run_that_is_stopped_has_its_checkpoint_and_its_result(tmp_pa
         assert run(client, evaluators=[judge], checkpoint=path).completed
         every = scored(client)
     assert len(every) == 8 and set(every.values()) == {1}
+
+
+def test_items_whose_evaluators_are_cancelled_along_with_the_run_are_not_done(tmp_path):
+    """`asyncio.run` cancels all tasks at Ctrl-C, evaluators before the run or after it: none of them has failed."""
+    path, waiting = tmp_path / "eval.json", []
+
+    async def judge(*, input, output):
+        if waiting is not None:
+            waiting.append(input)
+            await asyncio.sleep(60)
+        return 1.0
+
+    async def main(client):
+        settings = {"scope": "traces", "mapper": mapper, "evaluators": [judge], "checkpoint": path}
+        task = asyncio.ensure_future(client.run_batched_evaluation_async(**settings))
+        while len(waiting) < 20:
+            await asyncio.sleep(0.01)
+        for each in asyncio.all_tasks() - {asyncio.current_task()}:
+            each.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with filled(20) as client:
+        asyncio.run(main(client))
+        waiting = None
+        result = run(client, evaluators=[judge], checkpoint=path)
+        every = scored(client)
+
+    assert result.total_items_processed == 20 and len(every) == 20
 
 
 KILLED = """

@@ -40,6 +40,7 @@ from interactiveai_eval import (
     get_client,
     observe,
     propagate_attributes,
+    rescore,
 )
 from interactiveai_eval.experiment import LocalExperimentItem, TaskFunction
 from interactiveai_eval.testing import CountingIds, ManualClock, recorded_spans
@@ -329,3 +330,4 @@ with Interactive.local() as ci_client:
     ci_context = RunnerContext(client=ci_client, data=[{"input": 1}], metadata={"sha": "1"})
     exact = evaluators.exact(ignore_case=True)
     assert_type(ci_context.run_experiment(name="x", task=print, evaluators=[exact]), ExperimentResult)
+assert_type(rescore("result.json", [lambda *, output: 1], max_concurrency=2), ExperimentResult)
