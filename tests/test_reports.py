@@ -513,17 +513,30 @@ def test_a_notebook_shows_the_figures():
     assert {tag for tag, attrs in Skeleton(nasty()._repr_html_()).tags} <= {tag for tag, attrs in seen.tags}
 
 
-def test_a_batch_is_judged_like_an_experiment(tmp_path):
+def batch(**settings):
+    """An evaluation of four traces: two are small, one is not, one cannot be mapped."""
     with Interactive.local() as client:
         for number in range(4):
             with client.start_as_current_span(name="n", input=number, output=number) as span:
                 span.update_trace(input=number, output=number)
         client.flush()
-        result = client.run_batched_evaluation(
+        return client.run_batched_evaluation(
             scope="traces",
             mapper=lambda item: {"input": item.input, "output": item.output} if item.input != 3 else 1 / 0,
             evaluators=[lambda *, output: {"name": "small", "value": output < 2}],
+            **settings,
         )
+
+
+def test_a_batch_that_kept_nothing_is_judged_by_its_counts():
+    result = batch(keep_evaluations=False)
+
+    assert result.check("failure_rate == 0.25", "items == 4").passed
+    assert result.check("small >= 0").reasons == ["small >= 0: there is no metric 'small'; there are none"]
+
+
+def test_a_batch_is_judged_like_an_experiment(tmp_path):
+    result = batch()
 
     assert result.summary().metrics["small"].value == pytest.approx(2 / 3)
     report = result.check("small >= 0.6", "failure_rate <= 0.25", "small >= 0.9")
