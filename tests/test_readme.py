@@ -50,7 +50,9 @@ def test_every_python_block_runs_as_it_stands(source, tmp_path):
         timeout=60,
     )
 
-    assert ran.returncode == 0 and ran.stderr == "", ran.stderr
+    # In development mode asyncio tells of steps that take a tenth of a second: on a busy machine some do.
+    told = [line for line in ran.stderr.splitlines() if not line.startswith("Executing <")]
+    assert ran.returncode == 0 and told == [], ran.stderr
     if "raise_for_checks" in source:
         assert ran.stdout == (
             "0.75 (0.30 - 0.95) of 4 items\n"
