@@ -443,11 +443,6 @@ def test_a_secret_given_as_argument_is_in_no_local_of_our_frames():
         assert SECRET not in repr(dict(frame.locals))
 
 
-def test_a_spool_is_refused_until_there_is_one():
-    with pytest.raises(ArgumentError, match="spool='folder': is not in this version yet"):
-        Interactive.local(spool="folder")
-
-
 def test_debug_logs_requests_without_what_they_carry(caplog):
     with Interactive.local(debug=True) as client:
         client.create_dataset(name="secret name", description="secret text")
