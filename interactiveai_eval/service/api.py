@@ -44,8 +44,8 @@ _PARAMETERS = {
         "traces": f"{_OF_BOTH}page sessionId fromTimestamp toTimestamp orderBy tags release fields",
         "observations": f"{_OF_OBSERVATIONS}page",
         "observations_by_cursor": f"{_OF_OBSERVATIONS}cursor fields expandMetadata parseIoAsJson",
-        "scores": "page cursor limit name userId environment filter fields fromTimestamp toTimestamp source operator value "
-        "scoreIds configId queueId sessionId datasetRunId traceId observationId dataType traceTags",
+        "scores": "page cursor limit name userId environment filter fields fromTimestamp toTimestamp source operator "
+        "value scoreIds configId queueId sessionId datasetRunId traceId observationId dataType traceTags",
     }.items()
 }
 
