@@ -96,6 +96,7 @@ class ClientDelivery:
             self._api.send_scores,
             self._api.send_links,
             self._clock,
+            send_each_score=None if self._api.batches_scores else self._api.send_each_score,
             scores_a_request=None if self._api.batches_scores else 1,
             flush_at=self._config.flush_at,
             flush_interval_seconds=self._config.flush_interval_seconds,

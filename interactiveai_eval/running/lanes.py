@@ -7,13 +7,14 @@ from .._strict_json import to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from ..service.api import Rejection
     from .outbox import Parcel
 
     Send = Callable[[list[Any]], list[Rejection]]
+    SendEach = Callable[[Iterable[Any]], Iterator[tuple[Any, Rejection | Exception | None]]]
     # What goes out together: events of one kind of one parcel, and about how many bytes they take. An event is
     # (id, encoded) for a span, its body for a score or link.
     Portion = tuple[Parcel, list[Any], int]
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # that a request waits for its answer. Made-up figures, of the size that was measured; more connections help nobody.
 SINGLE_WORK_SECONDS, SINGLES_MOST = 0.0001, 32
 BATCH_WORK_SECONDS, BATCHES_MOST = 0.02, 8
+STREAMS_MOST = 4  # one that takes what comes, and some whose last answers are awaited
 
 
 class Lane:
@@ -30,6 +32,9 @@ class Lane:
     A batch is due with `batch_events` events or `batch_bytes` bytes, and takes up to `most_events`; `urgent` of those
     that wait are due whatever they are. `flying` requests are on their way, at most `most`; the last `silent` got no
     answer, the last of all for the reason `silence`.
+
+    With `send_each`, events of which each is a request may go out in one stream: a sender asks for the next as long as
+    the transport takes more before it has answered the first. `streams` is whether it does, None until it is known.
     """
 
     __slots__ = (
@@ -39,22 +44,37 @@ class Lane:
         "bytes",
         "count",
         "flying",
+        "is_pulled",
         "kind",
         "most",
         "most_events",
         "probe_at",
         "queue",
         "send",
+        "send_each",
         "silence",
         "silent",
+        "streams",
         "urgent",
         "wait_seconds",
         "work_seconds",
     )
 
-    def __init__(self, kind: str, send: Send, *, batch_events: int, most_events: int, batch_bytes: int) -> None:
+    def __init__(
+        self,
+        kind: str,
+        send: Send,
+        send_each: SendEach | None = None,
+        *,
+        batch_events: int,
+        most_events: int,
+        batch_bytes: int,
+    ) -> None:
         self.kind = kind
         self.send = send
+        self.send_each = send_each
+        self.streams = None if send_each is not None and most_events == 1 else False
+        self.is_pulled = False  # by a stream under way
         self.batch_events = batch_events
         self.most_events = most_events
         self.batch_bytes = batch_bytes
@@ -89,14 +109,16 @@ class Lane:
 
     def may_fly(self) -> bool:
         """Whether a batch is due and another request is worth its while."""
-        return self.is_due() and bool(self.queue) and self.flying < self.width()
+        return self.is_due() and bool(self.queue) and not self.is_pulled and self.flying < self.width()
 
     def width(self) -> int:
+        if self.streams:
+            return STREAMS_MOST
         return min(self.most, 1 + int(self.wait_seconds / self.work_seconds))
 
     def wanted(self) -> int:
         """How many senders have something to wait for here, beside the one that attends to all lanes."""
-        waiting = self.count // self.most_events if self.is_due() else 0
+        waiting = self.count // self.most_events if self.is_due() and not self.is_pulled else 0
         return min(self.width() - 1, self.flying + waiting)
 
     def take(self) -> list[Portion]:

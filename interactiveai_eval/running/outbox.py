@@ -17,11 +17,11 @@ from .lanes import Flight, Lane, event_id, singly, size_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
     from .._clock import Clock
-    from .lanes import Portion, Send
+    from .lanes import Portion, Send, SendEach
     from .spool import Spool
 
     Pending = tuple[str, Portion, str]  # kind, what waits, why
@@ -140,6 +140,7 @@ class Outbox:
         send_links: Send,
         clock: Clock,
         *,
+        send_each_score: SendEach | None = None,
         scores_a_request: int | None = None,
         flush_at: int | None = None,
         flush_interval_seconds: float | None = None,
@@ -158,6 +159,7 @@ class Outbox:
         self._scores = Lane(
             "scores",
             send_scores,
+            send_each_score,
             # One by one, they wait for nothing; together they wait for each other.
             batch_events=1 if most_scores == 1 else at,
             most_events=most_scores,
@@ -172,6 +174,7 @@ class Outbox:
         self._held_back = 0  # how many wait for room
         self._parked: list[tuple[Lane, Portion, str]] = []  # tried in vain; tried again at flush
         self._parked_bytes = 0
+        self._spilling: list[tuple[Lane, Portion, str]] = []  # on its way to the spool, for good
         self._spill_at = PARKED_BYTES
         self._spool_failed = False
         self._kept_files: list[str] = []  # in the spool, with what was pending at the last flush
@@ -287,7 +290,7 @@ class Outbox:
 
     def _pending(self) -> Iterable[Pending]:
         """Everything that waits, with the reason; the lock is held."""
-        for lane, portion, reason in self._parked:
+        for lane, portion, reason in [*self._parked, *self._spilling]:
             yield lane.kind, portion, reason
         for lane in self._lanes:
             for portion in lane.queue:
@@ -424,21 +427,66 @@ class Outbox:
         try:
             if flight.silence is not None:
                 self._leave(flight, list(flight.unanswered.values()), flight.silence)
-            else:
+            elif lane.streams is False or lane.send_each is None:
                 self._send(flight, list(flight.unanswered.values()))
+            else:
+                self._stream(flight, lane.send_each)
         finally:
             with self._lock:
-                if not lane.silent:
+                if not lane.silent and not lane.streams:
                     lane.answered(self._clock.monotonic() - began)
                 lane.flying -= 1
                 # Only an exception that ends the thread leaves any.
                 self._park(lane, flight.unanswered.values(), "its delivery was interrupted")
+                flight.unanswered.clear()
+            self._spill()
+            with self._lock:
                 self._flights.discard(flight)
                 if self._held_back or (not self._flights and self._flushing):
                     self._change.notify_all()
         for arrived in flight.arrived:
             arrived()
-        self._spill()
+
+    def _stream(self, flight: Flight, send_each: SendEach) -> None:
+        """Send one by one what a flight has and, as long as the transport asks for more, what comes after it."""
+        lane, (first,) = flight.lane, flight.unanswered.values()
+        pulled: dict[int, Portion] = {}
+        answers = 0
+
+        def bodies() -> Iterator[Any]:
+            portion: Portion | None = first
+            while portion is not None:
+                pulled[id(portion[1][0])] = portion
+                yield portion[1][0]
+                with self._lock:
+                    if lane.streams is None:
+                        lane.streams = not answers  # one that answers first has one under way at a time
+                    portion = self._following(flight)
+
+        try:
+            for body, verdict in send_each(bodies()):
+                answers += 1
+                portion = pulled.pop(id(body))
+                if verdict is None:
+                    self._settle(flight, [portion], {})
+                elif isinstance(verdict, Exception):
+                    self._judge(flight, [portion], verdict)
+                else:
+                    self._settle(flight, [portion], {verdict.id: verdict.reason})
+        except Exception as error:
+            self._judge(flight, list(flight.unanswered.values()), error)
+
+    def _following(self, flight: Flight) -> Portion | None:
+        """The next for a stream, if it goes on; the lock is held."""
+        lane = flight.lane
+        lane.is_pulled = bool(lane.streams and lane.queue and not self._closed and lane.silent < SILENT_REQUESTS)
+        if not lane.is_pulled:
+            return None
+        portion = lane.take()[0]
+        flight.unanswered[id(portion)] = portion
+        if self._held_back and self._has_room():
+            self._change.notify_all()
+        return portion
 
     def _send(self, flight: Flight, portions: list[Portion]) -> None:
         kind = flight.lane.kind
@@ -450,19 +498,21 @@ class Outbox:
             return
         try:
             refused = flight.lane.send([encoded for _, encoded in contents] if kind == "spans" else contents)
-        except ApiError as error:
-            if not _is_about_content(error):
-                self._leave(flight, portions, str(error), is_silence=True)
-            elif single:
-                size = f" (it has about {portions[0][2]} bytes)" if error.status_code == 413 else ""
-                self._settle(flight, portions, {event_id(contents[0]): f"{error}{size}"})
-            else:  # one bad event must not take the others along: halve until it stands alone
-                self._send_halves(flight, portions)
-        except Exception as error:  # no answer came; or a transport of the user's broke, which must lose nothing
-            self._leave(flight, portions, str(error) or type(error).__name__, is_silence=True)
+        except Exception as error:
+            self._judge(flight, portions, error)
         else:
             unnamed = [each.reason for each in refused if not each.id]
             self._settle(flight, portions, {each.id: each.reason for each in refused if each.id}, unnamed)
+
+    def _judge(self, flight: Flight, portions: list[Portion], error: Exception) -> None:
+        """Tell an error about the content from one that is not: no answer, or a broken transport of the user's."""
+        if not isinstance(error, ApiError) or not _is_about_content(error):
+            self._leave(flight, portions, str(error) or type(error).__name__, is_silence=True)
+        elif sum([len(events) for _, events, _ in portions]) > 1:
+            self._send_halves(flight, portions)  # one bad event must not take the others along
+        else:
+            size = f" (it has about {portions[0][2]} bytes)" if error.status_code == 413 else ""
+            self._settle(flight, portions, {event_id(portions[0][1][0]): f"{error}{size}"})
 
     def _send_halves(self, flight: Flight, portions: list[Portion]) -> None:
         if len(portions) == 1:
@@ -549,16 +599,20 @@ class Outbox:
             return
         with self._lock:
             spilled, self._parked, self._parked_bytes = self._parked, [], 0
-        if self._spooled([(lane.kind, portion, reason) for lane, portion, reason in spilled]) is None:
-            with self._lock:
-                for lane, portion, reason in spilled:
+            self._spilling += spilled
+        files = self._spooled([(lane.kind, portion, reason) for lane, portion, reason in spilled])
+        gone = set(map(id, spilled))
+        with self._lock:
+            self._spilling = [each for each in self._spilling if id(each) not in gone]
+            for lane, portion, reason in spilled:
+                if files is None:
                     self._park(lane, (portion,), reason)
-                self._spill_at = 2 * self._parked_bytes
-            return
-        for lane, (parcel, events, _), reason in spilled:
-            for event in events:
-                kept = f"{reason}; kept in the spool {self._spool.folder}"
-                self.counts.problem(lane.kind, "pending", event_id(event), kept, parcel.item_id)
+                    self._spill_at = 2 * self._parked_bytes
+                    continue
+                parcel, events, _ = portion
+                for event in events:
+                    kept = f"{reason}; kept in the spool {self._spool.folder}"
+                    self.counts.problem(lane.kind, "pending", event_id(event), kept, parcel.item_id)
 
     def _spooled(self, pending: list[Pending]) -> list[str] | None:
         """The files that hold it now; None when it cannot be written."""

@@ -20,22 +20,23 @@ from ..errors import (
     UnauthorizedError,
     short_repr,
 )
-from ..transports.base import Request
-from .dialects import PlatformDialect, PublicDialect
+from ..transports.base import Request, Response
+from .dialects import PlatformDialect, PublicDialect, Routed
 from .export_answers import read_export_answer
 from .whole_traces import ALL_FIELDS, trace_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from ..config import Secret
-    from ..transports.base import Response, Transport
+    from ..transports.base import Transport
 
 _ERRORS = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError, 405: MethodNotAllowedError}
 JSON = "application/json"
 _SPANS = ("otel", "v1", "traces")
+_SCORES = ("scores",)
 _OF_BOTH = "limit name userId version environment filter "
 _OF_OBSERVATIONS = f"{_OF_BOTH}type traceId level parentObservationId fromStartTime toStartTime "
 _PARAMETERS = {
@@ -285,8 +286,12 @@ class Api:
         return [Rejection(id, told_in(row)) for id, row in refused.items()]
 
     def _send_score(self, body: Mapping[str, Any]) -> Rejection | None:
+        routed = self._dialect.route("POST", _SCORES, (), body)
+        return self._score_verdict(body, routed, self._exchange(self._request("POST", routed)))
+
+    def _score_verdict(self, body: Mapping[str, Any], routed: Routed, response: Response) -> Rejection | None:
         try:
-            answer = self._json("POST", ("scores",), body=body, acknowledges=True)
+            answer = self._answer("POST", _SCORES, routed, response, acknowledges=True)
         except ApiError as error:
             # A page instead of JSON: no score is meant, there is no such service at this place.
             if error.status_code != 404 or not isinstance(error.body, dict):
@@ -300,6 +305,35 @@ class Api:
                 body=answer,
             )
         return None
+
+    def send_each_score(
+        self, bodies: Iterable[Mapping[str, Any]]
+    ) -> Iterator[tuple[Mapping[str, Any], Rejection | Exception | None]]:
+        """Each score with what became of it, as the answers come; one request a score, bodies are pulled lazily.
+
+        Transports that can have several of them under way at once. Raises what keeps all of them from being sent.
+        """
+        self._dialect.route("POST", _SCORES)  # finds out about the project before anything is under way
+        asked: dict[int, tuple[Mapping[str, Any], Routed]] = {}
+
+        def requests() -> Iterator[Request]:
+            for body in bodies:
+                routed = self._dialect.route("POST", _SCORES, (), body)
+                request = self._request("POST", routed)
+                asked[id(request)] = body, routed
+                yield request
+
+        for request, answer in self._transport.send_each(requests()):
+            body, routed = asked.pop(id(request))
+            if not isinstance(answer, Response):
+                yield body, answer
+                continue
+            self._note(request, answer)
+            try:
+                verdict: Rejection | Exception | None = self._score_verdict(body, routed, answer)
+            except ApiError as error:
+                verdict = error
+            yield body, verdict
 
     def send_links(self, bodies: Sequence[Mapping[str, Any]]) -> list[Rejection]:
         """Link items to traces, one request each; like `send_scores`."""
@@ -340,8 +374,13 @@ class Api:
     ) -> Any:
         """The answer in public form. One that only `acknowledges` may be empty or any object at all."""
         routed = self._dialect.route(method, segments, query, body)
+        response = self._exchange(self._request(method, routed))
+        return self._answer(method, segments, routed, response, acknowledges=acknowledges)
+
+    def _answer(
+        self, method: str, segments: Sequence[str], routed: Routed, response: Response, *, acknowledges: bool
+    ) -> Any:
         operation = "/".join(segments)
-        response = self._request(method, routed.path, routed.query, routed.body)
         if not 200 <= response.status < 300:
             raise self._error(response, method, operation)
         try:
@@ -357,21 +396,22 @@ class Api:
                 body=response.body[:1000],
             ) from None
 
-    def _request(
-        self, method: str, path: str, query: Sequence[tuple[str, str]], body: Mapping[str, Any] | None
-    ) -> Response:
+    def _request(self, method: str, routed: Routed) -> Request:
         headers = self._revealed_headers()
         payload = b""
-        if body is not None:
-            payload = to_json(body).encode("ascii")
+        if routed.body is not None:
+            payload = to_json(routed.body).encode("ascii")
             headers["content-type"] = JSON
-        return self._exchange(Request(method, self._prefix + path, query=tuple(query), headers=headers, body=payload))
+        return Request(method, self._prefix + routed.path, query=tuple(routed.query), headers=headers, body=payload)
 
     def _exchange(self, request: Request) -> Response:
         response = self._transport.send(request)
+        self._note(request, response)
+        return response
+
+    def _note(self, request: Request, response: Response) -> None:
         if self._log_requests:
             debug(f"{request.method} {request.path} on {self._where}: {response.status}, {len(response.body)} bytes")
-        return response
 
     def _revealed_headers(self) -> dict[str, str]:
         return {name: secret.reveal() for name, secret in self._headers.items()}
