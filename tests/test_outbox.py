@@ -127,6 +127,102 @@ def test_a_data_set_is_linked_by_as_many_threads_as_items_run():
     assert result.delivery.by_kind["links"]["acknowledged"] == 60 and links.most > 10
 
 
+class SideBySide(Platform):
+    """Has up to `width` requests under way at once, on the thread of whoever asks, as a real transport may."""
+
+    def __init__(self, answer=None, width=8):
+        super().__init__(answer=answer)
+        self.width = width
+        self.threads = set()
+        self.widest = 0
+
+    def send_each(self, requests):
+        self.threads.add(threading.get_ident())
+        source, under_way, more = iter(requests), [], True
+        while more or under_way:
+            while more and len(under_way) < self.width:
+                request = next(source, None)
+                more = request is not None
+                if more:
+                    under_way.append(request)
+            self.widest = max(self.widest, len(under_way))
+            if under_way:
+                request = under_way.pop()  # the last is answered first
+                try:
+                    yield request, self.send(request)
+                except TransportError as error:
+                    yield request, error
+
+
+def test_a_transport_that_has_many_requests_under_way_gets_all_scores_from_one_thread_at_a_time():
+    server = SideBySide()
+    with Interactive(transport=server, project=("o", "p")) as client:
+        score(client, 400)
+        report = client.flush()
+
+    sent = [json.loads(request.body)["id"] for request in server.requests]
+    assert report.acknowledged == 400 == len(set(sent)) == len(sent)
+    assert server.widest == 8 and len(server.threads) <= 6
+
+
+def test_each_score_of_a_stream_has_its_own_verdict():
+    def answer(request):
+        number = int(json.loads(request.body)["id"].partition("-")[2])
+        if number % 10 == 1:
+            return Response(400, body=b'{"message": "no"}')
+        if number % 10 == 2:
+            raise TransportError("cut off")
+        if number % 10 == 3:
+            return Response(200, body=b'{"data": {"id": "of somebody else"}}')
+        if number % 10 == 4:
+            return Response(404, body=b'{"message": "no such trace"}')
+        return None
+
+    with Interactive(transport=SideBySide(answer), project=("o", "p"), clock=ManualClock()) as client:
+        score(client, 100)
+        report = client.flush()
+
+        assert (report.acknowledged, report.rejected, report.pending) == (60, 20, 20)
+        assert {(int(problem.id[6:]) % 10, problem.state) for problem in report.problems} == {
+            (1, "rejected"),
+            (2, "pending"),
+            (3, "pending"),
+            (4, "rejected"),
+        }
+
+
+@pytest.mark.parametrize("broken_after", [1, 20])
+def test_a_stream_that_breaks_loses_nothing_and_the_next_one_goes_on(broken_after):
+    breaks = [True]
+
+    class Breaking(SideBySide):
+        def send_each(self, requests):
+            for number, outcome in enumerate(super().send_each(requests), 1):
+                yield outcome
+                if breaks and number == broken_after:
+                    breaks.clear()
+                    raise RuntimeError("a defect")
+
+    with Interactive(transport=Breaking(), project=("o", "p")) as client:
+        score(client, 100)
+        report = client.flush(timeout=20)
+
+    assert (report.acknowledged, report.pending) == (100, 0) and not breaks
+
+
+def test_a_stream_asks_nobody_for_ever_when_nobody_answers():
+    calls = []
+
+    def nobody(request):
+        calls.append(request)
+        raise TransportError("connection refused by example.test:443")
+
+    with Interactive(transport=SideBySide(nobody), project=("o", "p"), clock=ManualClock()) as client:
+        score(client, 500)
+
+        assert client.flush().pending == 500 and len(calls) < 100
+
+
 # -- bounds ------------------------------------------------------------------------------------------------------------
 
 

@@ -44,11 +44,11 @@ class Lane:
         "bytes",
         "count",
         "flying",
-        "is_pulled",
         "kind",
         "most",
         "most_events",
         "probe_at",
+        "puller",
         "queue",
         "send",
         "send_each",
@@ -74,7 +74,7 @@ class Lane:
         self.send = send
         self.send_each = send_each
         self.streams = None if send_each is not None and most_events == 1 else False
-        self.is_pulled = False  # by a stream under way
+        self.puller: Flight | None = None  # the stream that takes what comes
         self.batch_events = batch_events
         self.most_events = most_events
         self.batch_bytes = batch_bytes
@@ -109,7 +109,7 @@ class Lane:
 
     def may_fly(self) -> bool:
         """Whether a batch is due and another request is worth its while."""
-        return self.is_due() and bool(self.queue) and not self.is_pulled and self.flying < self.width()
+        return self.is_due() and bool(self.queue) and self.puller is None and self.flying < self.width()
 
     def width(self) -> int:
         if self.streams:
@@ -118,7 +118,7 @@ class Lane:
 
     def wanted(self) -> int:
         """How many senders have something to wait for here, beside the one that attends to all lanes."""
-        waiting = self.count // self.most_events if self.is_due() and not self.is_pulled else 0
+        waiting = self.count // self.most_events if self.is_due() and self.puller is None else 0
         return min(self.width() - 1, self.flying + waiting)
 
     def take(self) -> list[Portion]:

@@ -475,13 +475,22 @@ class Outbox:
                     self._settle(flight, [portion], {verdict.id: verdict.reason})
         except Exception as error:
             self._judge(flight, list(flight.unanswered.values()), error)
+        finally:
+            with self._lock:
+                self._pull_no_more(flight)
+
+    def _pull_no_more(self, flight: Flight) -> None:
+        """Let another stream take what comes; the lock is held."""
+        if flight.lane.puller is flight:
+            flight.lane.puller = None
 
     def _following(self, flight: Flight) -> Portion | None:
         """The next for a stream, if it goes on; the lock is held."""
         lane = flight.lane
-        lane.is_pulled = bool(lane.streams and lane.queue and not self._closed and lane.silent < SILENT_REQUESTS)
-        if not lane.is_pulled:
+        if not lane.streams or not lane.queue or self._closed or lane.silent >= SILENT_REQUESTS:
+            self._pull_no_more(flight)
             return None
+        lane.puller = flight
         portion = lane.take()[0]
         flight.unanswered[id(portion)] = portion
         if self._held_back and self._has_room():
