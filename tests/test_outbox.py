@@ -72,21 +72,20 @@ def test_scores_that_go_one_by_one_go_many_at_a_time_but_not_more_than_32():
         seconds = time.perf_counter() - began
 
     assert report.acknowledged == 300 and len(server.requests) == 301
-    assert 8 < server.most <= 32 and seconds < 1.5
+    assert 8 < server.most <= 32 and seconds < 2.5
 
 
 def test_a_server_that_answers_at_once_is_not_beset():
     """More connections would only take turns on the processor."""
     server = Platform()
-    with Interactive(transport=server) as client:
-        for _ in range(3):
-            score(client, 200)
-            client.flush()
+    with Interactive(transport=server, clock=ManualClock()) as client:  # no time passes
+        score(client, 50)
+        client.flush()
         server.most = 0
         score(client, 200)
         report = client.flush()
 
-    assert report.acknowledged == 800 and server.most <= 8
+    assert report.acknowledged == 250 and server.most == 1
 
 
 def test_flush_does_not_wait_for_a_batch_to_fill():
@@ -668,3 +667,89 @@ def test_an_output_of_10_mb_arrives_and_takes_nothing_along():
         row = client.api.trace(result.item_results[2].trace_id)["observations"][0]
 
     assert result.delivery.acknowledged == 5 and len(row["output"]) == 10_000_000
+
+
+def test_large_outputs_hold_the_run_back_before_they_fill_the_memory():
+    """C16: a hundred outputs of 1 MB and a server that hangs; about 32 MB of them wait, then the run does."""
+    opened, seen, stalled = threading.Event(), [], threading.Event()
+
+    def hang(request):
+        assert opened.wait(20)
+        return Response(200)
+
+    def look(_):
+        seen.append(1)
+        if len(seen) == 30:
+            threading.Timer(0.1, lambda: (stalled.set(), at_rest.append(len(seen)), opened.set())).start()
+
+    at_rest = []
+    with Interactive(transport=FakeTransport(hang), dialect="public") as client:
+        result = client.run_experiment(
+            name="large",
+            data=[{"input": i} for i in range(100)],
+            task=lambda item: "x" * 1_000_000,
+            max_concurrency=4,
+            on_result=look,
+        )
+
+    assert stalled.is_set() and at_rest[0] < 60 and result.delivery.acknowledged == 100
+
+
+def test_no_thread_of_ours_outlives_its_client():
+    """F10: a thread that nobody waits for would keep a process from ending."""
+    before = set(threading.enumerate())
+    with Interactive(transport=Platform(0.005), project=("o", "p")) as client:
+        score(client, 200)
+        client.flush()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_client_is_not_pickled():
+    """F13: whoever passes one to another process is told at once; its keys do not travel."""
+    import pickle
+
+    with Interactive(transport=Platform(), public_key="pk", secret_key="sk") as client:
+        with pytest.raises(TypeError):
+            pickle.dumps(client)
+
+
+@pytest.mark.parametrize("scope", ["traces", "observations"])
+def test_an_evaluation_that_ends_early_has_delivered_what_it_counts(scope):
+    """In the reference it returns with its scores in the queue (D50), and those on observations name no trace (D51)."""
+    store = LocalTransport()
+    with Interactive(transport=store, dialect="public") as client:
+        for _ in range(12):
+            client.start_span(name="one").end()
+        client.flush()
+    listed, sent = [], []
+
+    def door(request):
+        if request.method == "GET" and request.path.endswith(scope):
+            listed.append(request)
+            if len(listed) > 3:
+                return Response(400, body=b'{"message": "no more"}')
+        if request.path.endswith("ingestion"):
+            sent.extend(event["body"] for event in json.loads(request.body)["batch"])
+        return store.send(request)
+
+    with Interactive(transport=FakeTransport(door), dialect="public", clock=ManualClock(jumps=True)) as client:
+        result = client.run_batched_evaluation(
+            scope=scope, mapper=lambda item: {"input": 1, "output": 2}, evaluators=[lambda *, output: output], fetch_batch_size=3
+        )
+
+    assert not result.completed and result.total_scores_created == result.delivery.acknowledged == len(sent) > 0
+    assert all(body.get("traceId") and bool(body.get("observationId")) is (scope == "observations") for body in sent)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\x00b", "\u2028", "\U0001f600"])
+def test_text_that_utf_8_or_json_has_no_word_for_is_delivered(text):
+    """C14: a lone surrogate must not stop the scores around it."""
+    with Interactive.local() as client:
+        span = client.start_span(name=f"s{text}", input=text).end()
+        client.create_score(name="s", value=1, trace_id=span.trace_id, comment=text)
+        client.create_score(name="s", value=text, trace_id=span.trace_id)
+
+        assert client.flush().acknowledged == 3
