@@ -30,8 +30,12 @@ def trace_of(
 
     Observations come oldest first.
     """
-    rows = sorted(observations, key=lambda row: (str(row.get("startTime")), str(row.get("id"))))
-    ids = {row.get("id") for row in rows}
+    ids = {row.get("id") for row in observations}
+
+    def place(row: Mapping[str, Any]) -> tuple[str, bool, str]:
+        return str(row.get("startTime")), row.get("parentObservationId") in ids, str(row.get("id"))
+
+    rows = sorted(observations, key=place)
     root = next((row for row in rows if row.get("parentObservationId") not in ids), rows[0])
     found: dict[str, Any] = {"id": trace_id, "timestamp": rows[0].get("startTime")}
     for field, names in _FROM_ROOT:
