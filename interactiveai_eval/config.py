@@ -163,6 +163,7 @@ def load_config(
     config.mask = _callable_or_none("mask", arguments.get("mask"))
     config.project = _project(arguments.get("project"))
     config.max_batch_bytes = int(given.number("", "INTERACTIVEAI_MAX_BATCH_SIZE_BYTES", 0.0, least=1000.0)) or None
+    given.number("", "INTERACTIVEAI_MAX_EVENT_SIZE_BYTES", 0.0, least=1.0)  # the reference reads it too, for nothing
     config.spool = _folder("spool", arguments.get("spool"))
     config.spans_path = _spans_path(variable("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH"))
     config.dialect = given.text("dialect") or ("public" if config.is_local else "platform")
