@@ -313,18 +313,20 @@ class Api:
 
         Transports that can have several of them under way at once. Raises what keeps all of them from being sent.
         """
-        self._dialect.route("POST", _SCORES)  # finds out about the project before anything is under way
-        asked: dict[int, tuple[Mapping[str, Any], Routed]] = {}
+        # What all of them have in common; before anything is under way, as the project may have to be asked for.
+        routed = self._dialect.route("POST", _SCORES)
+        path, headers = self._prefix + routed.path, {**self._revealed_headers(), "content-type": JSON}
+        asked: dict[int, Mapping[str, Any]] = {}
 
         def requests() -> Iterator[Request]:
             for body in bodies:
-                routed = self._dialect.route("POST", _SCORES, (), body)
-                request = self._request("POST", routed)
-                asked[id(request)] = body, routed
+                payload = to_json(self._dialect.body_of(body)).encode("ascii")
+                request = Request("POST", path, headers=headers, body=payload)
+                asked[id(request)] = body
                 yield request
 
         for request, answer in self._transport.send_each(requests()):
-            body, routed = asked.pop(id(request))
+            body = asked.pop(id(request))
             if not isinstance(answer, Response):
                 yield body, answer
                 continue

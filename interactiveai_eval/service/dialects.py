@@ -56,6 +56,10 @@ class PublicDialect:
         """The request for the endpoint named by `segments` (decoded, without the prefix)."""
         return Routed("/".join([PUBLIC_PREFIX, *map(percent_encoded, segments)]), query, body)
 
+    def body_of(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a routed request has as its body."""
+        return body
+
 
 class PlatformDialect(PublicDialect):
     """Requests as the platform takes them; `find_project` tells (organisation id, project id) once it is needed."""
@@ -83,10 +87,13 @@ class PlatformDialect(PublicDialect):
             return Routed(
                 "/".join([self._base(), *parts]),
                 [(snake_case(name), value) for name, value in query],
-                None if body is None else {snake_case(name): value for name, value in body.items()},
+                None if body is None else self.body_of(body),
                 wrapper,
             )
         return super().route(method, segments, query, body)
+
+    def body_of(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {snake_case(name): value for name, value in body.items()}
 
     def _base(self) -> str:
         organization, project = self._find_project()
