@@ -7,7 +7,6 @@ without threads, whoever hands in a full batch sends it.
 from __future__ import annotations
 
 from _thread import allocate_lock
-from contextlib import suppress
 from threading import Condition, Thread, current_thread
 
 from .._log import warn
@@ -332,8 +331,10 @@ class Outbox:
                     if flight is None:
                         return
                     self._rouse()
-                with suppress(SystemExit):  # of a transport: what it had is kept
+                try:
                     self._deliver(flight)
+                except SystemExit:  # of a transport: what it had is kept
+                    continue
         finally:
             with self._lock:
                 self._senders.discard(current_thread())

@@ -4,8 +4,6 @@ Message and field numbers are those of opentelemetry-proto 1.x (ExportTraceServi
 """
 from __future__ import annotations
 
-from contextlib import suppress
-
 from .._strict_json import JSONError, from_json
 
 TYPE_CHECKING = False
@@ -20,15 +18,15 @@ def read_export_answer(body: bytes) -> tuple[int, str]:
     An object that is no OTLP answer counts as nothing said: servers of this family answer with their own queue's job.
     Raises ValueError for what is no answer at all.
     """
-    if not body.strip():
+    text = body.lstrip()
+    if not text:
         return 0, ""
-    if body[:1] == b"\n":  # the first field, or white space before JSON
-        with suppress(ValueError):
-            return _from_protobuf(body)
-    if body.lstrip()[:1] == b"<":
+    if body[:1] == b"\n" and text[:1] != b"{":  # the first field of a message
+        return _from_protobuf(body)
+    if text[:1] == b"<":
         raise ValueError("a web page")
     try:
-        answer = from_json(body)
+        answer = from_json(text)
     except JSONError:
         raise ValueError("neither JSON nor protobuf") from None
     if not isinstance(answer, dict):
