@@ -312,6 +312,24 @@ def test_a_server_that_takes_nothing_is_not_asked_file_by_file(tmp_path):
     ]
 
 
+def test_two_processes_may_send_one_spool(tmp_path):
+    """What the other has delivered meanwhile is gone, and no trouble."""
+    from interactiveai_eval.running.spool import send_spool
+
+    for _ in range(2):
+        keep(tmp_path, scores=1)
+
+    def answer(request):
+        for file in files(tmp_path):
+            file.unlink()
+        return Response(200)
+
+    with Interactive(transport=FakeTransport(answer), dialect="public") as client:
+        sent = send_spool(str(tmp_path), client._delivery.new_outbox, client.clock)
+
+    assert sent.delivered == {"spans": 1, "scores": 1, "links": 0} and sent.problems == []
+
+
 def test_sending_without_a_place_to_send_to_is_refused_and_takes_nothing(tmp_path, capsys):
     """A store in memory would swallow it all."""
     keep(tmp_path)

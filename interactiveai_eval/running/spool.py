@@ -156,7 +156,8 @@ def send_spool(folder: str, new_outbox: Callable[[dict[str, Any]], Outbox], cloc
         try:
             file = read_spool_file(path)
         except DataError as error:
-            sent.problems.append({"file": path, "reason": str(error)})
+            if os.path.exists(path):  # else another process has delivered it
+                sent.problems.append({"file": path, "reason": str(error)})
             continue
         if not reached:
             sent.problems.append({"file": path, "reason": "not tried: nothing of the file before it was taken"})
