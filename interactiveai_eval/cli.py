@@ -87,6 +87,12 @@ checked to its end before anything is stored, and may be imported again: ids are
 all, oldest trace first.
 """
 
+_SPOOL_NOTES = """\
+The folder is the one that a client was given as spool=. It may have been carried to another machine: everything is
+delivered with the ids that it has, so twice does no harm. What the server has acknowledged leaves the folder, all else
+stays. The server is that of the INTERACTIVEAI_... variables.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command (by default that of the process) and return its exit code; errors are a line on stderr.
@@ -335,14 +341,14 @@ def _exit_code(results: Iterable[ExperimentResult]) -> int:
     return PASSED
 
 
-def _client(store: str | None, *, must_exist: bool = False) -> Interactive:
+def _client(store: str | None, *, must_exist: bool = False, **settings: Any) -> Interactive:
     """The client for a store file, for the server that the environment names, or for a store in memory."""
     from .client import Interactive
 
     named = ("PUBLIC_KEY", "SECRET_KEY", "BASE_URL", "HOST")
     if store is None and any(os.environ.get(f"INTERACTIVEAI_{name}") for name in named):
         try:
-            return Interactive()
+            return Interactive(**settings)
         except StoreError as error:
             raise ConfigError(str(error)) from None
     return _store(store, must_exist=must_exist)
@@ -614,6 +620,56 @@ def _export(options: argparse.Namespace) -> int:
     return PASSED
 
 
+def _declare_spool(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", metavar="list|send", choices=("list", "send"), help="show it, or deliver it")
+    parser.add_argument("folder", metavar="DIR", help="the folder that a client had as its spool")
+    parser.add_argument("--store", metavar="PATH", help="deliver into this SQLite file")
+    parser.add_argument("--dialect", choices=("platform", "public"), help="of the server (default: platform)")
+
+
+def _spool(options: argparse.Namespace) -> int:
+    return _list_spool(options) if options.action == "list" else _send_spool(options)
+
+
+def _list_spool(options: argparse.Namespace) -> int:
+    from .running.spool import read_spool_file, spool_paths
+
+    files, problems = [], []
+    for path in spool_paths(options.folder):
+        try:
+            file = read_spool_file(path)
+        except DataError as error:
+            problems.append({"file": path, "reason": str(error)})
+        else:
+            files.append({"file": path, "made": file.made, "server": file.server, **file.counts()})
+    if options.json:
+        _print_json({"files": files, "problems": problems})
+    else:
+        for row in files:
+            what = ", ".join([f"{row[kind]} {kind}" for kind in ("spans", "scores", "links") if row[kind]])
+            _print(f"{row['file']}  {row['made']}  {what}", sys.stdout)
+        for problem in problems:
+            _say(f"error: {problem['reason']}")
+    return NOT_COMPLETED if problems else PASSED
+
+
+def _send_spool(options: argparse.Namespace) -> int:
+    from .running.spool import send_spool
+
+    with _client(options.store, dialect=options.dialect) as client:
+        if client.config.is_local and client.config.local_path is None:  # what is delivered there is gone with us
+            raise ConfigError("where to? Set the INTERACTIVEAI_... variables, or give --store")
+        sent = send_spool(options.folder, client._delivery.new_outbox, client.clock)
+    if options.json:
+        _print_json({"delivered": sent.delivered, "problems": sent.problems})
+    else:
+        _print("delivered " + ", ".join([f"{n} {kind}" for kind, n in sent.delivered.items()]), sys.stdout)
+        for problem in sent.problems:
+            what = f"{problem['kind'][:-1]} {problem['id']} is {problem['state']}: " if "kind" in problem else ""
+            _say(f"error: {what}{problem['reason']}")
+    return NOT_COMPLETED if sent.problems else PASSED
+
+
 _COMMANDS: dict[str, Command] = {
     "run": ("Run an experiment over a data file.", _RUN_NOTES, _declare_run, _run),
     "batch": ("Evaluate recorded traces or observations.", _BATCH_NOTES, _declare_batch, _batch),
@@ -623,5 +679,6 @@ _COMMANDS: dict[str, Command] = {
     "compare": ("Compare a saved result with another.", CHECK_NOTES, declare_compare, judge_one),
     "check": ("Check a saved result.", CHECK_NOTES, declare_check, judge_one),
     "report": ("Report saved results.", CHECK_NOTES, declare_report, report_several),
+    "spool": ("Show or deliver what a client could not deliver.", _SPOOL_NOTES, _declare_spool, _spool),
     "demo": ("Compare four recorded language models on grade-school mathematics.", "", _declare_demo, _demo),
 }

@@ -70,15 +70,15 @@ class Interactive(StartsSpans):
         transport: Transport | None = None,
         dialect: str | None = None,
         project: tuple[str, str] | None = None,
-        spool: str | None = None,
+        spool: str | os.PathLike[str] | None = None,
         clock: Clock | None = None,
         ids: Ids | None = None,
     ) -> None:
         """Raises ConfigError without keys and without a transport, ArgumentError for values that cannot be used.
 
         `base_url` may be `local:` or `local:PATH` for the embedded store; `host` is its deprecated name. `timeout` and
-        `flush_interval` are seconds. A `transport` that is given stays the caller's to close. `clock` and `ids` are
-        for tests (see `testing`).
+        `flush_interval` are seconds. `spool` is a folder that keeps what could not be delivered. A `transport` that is
+        given stays the caller's to close. `clock` and `ids` are for tests (see `testing`).
         """
         if isinstance(secret_key, str):
             secret_key = Secret(secret_key)  # type: ignore[assignment]  # from here on no traceback can show it

@@ -321,4 +321,4 @@ def _not_judged(recorded: ExperimentItemResult) -> ItemFailure:
 
 def _unused_outbox(clock: Clock) -> Outbox:
     """One for a call without a client: nothing is ever put into it."""
-    return Outbox(lambda spans: None, lambda bodies: [], clock)
+    return Outbox(lambda spans: [], lambda bodies: [], lambda bodies: [], clock)

@@ -48,6 +48,7 @@ DEFAULTS = {
     "project": None,
     "max_batch_bytes": None,
     "spans_path": None,
+    "spool": None,
 }
 
 
@@ -111,6 +112,8 @@ VARIABLES = [
     ("INTERACTIVEAI_FLUSH_INTERVAL", "0.5", {"flush_interval_seconds": 0.5}),
     ("INTERACTIVEAI_DEBUG", "TRUE", {"debug": True}),
     ("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH", "collect/v1", {"spans_path": "/collect/v1"}),
+    ("INTERACTIVEAI_MAX_BATCH_SIZE_BYTES", "250000", {"max_batch_bytes": 250_000}),
+    ("INTERACTIVEAI_MAX_EVENT_SIZE_BYTES", "250000", {}),
     ("INTERACTIVEAI_RELEASE", "v7", {"release": "v7"}),
     ("RENDER_GIT_COMMIT", "c0ffee", {"release": "c0ffee"}),
     ("CI_COMMIT_SHA", "c0ffee", {"release": "c0ffee"}),
@@ -255,6 +258,9 @@ def test_arguments_that_cannot_be_used_are_refused_by_name(client_of, argument, 
         ("INTERACTIVEAI_FLUSH_AT", "0", f"INTERACTIVEAI_FLUSH_AT='0': {NUMBER}>= 1"),
         ("INTERACTIVEAI_FLUSH_AT", "inf", f"INTERACTIVEAI_FLUSH_AT='inf': {NUMBER}>= 1"),
         ("INTERACTIVEAI_FLUSH_INTERVAL", "-1", f"INTERACTIVEAI_FLUSH_INTERVAL='-1': {NUMBER}> 0"),
+        ("INTERACTIVEAI_MAX_BATCH_SIZE_BYTES", "999", f"INTERACTIVEAI_MAX_BATCH_SIZE_BYTES='999': {NUMBER}>= 1000"),
+        ("INTERACTIVEAI_MAX_BATCH_SIZE_BYTES", "2.5 MB", "INTERACTIVEAI_MAX_BATCH_SIZE_BYTES='2.5 MB': must be a number"),
+        ("INTERACTIVEAI_MAX_EVENT_SIZE_BYTES", "big", "INTERACTIVEAI_MAX_EVENT_SIZE_BYTES='big': must be a number"),
         ("INTERACTIVEAI_TRACING_ENABLED", "maybe", "INTERACTIVEAI_TRACING_ENABLED='maybe': must be true or false"),
         ("INTERACTIVEAI_DEBUG", "2", "INTERACTIVEAI_DEBUG='2': must be true or false"),
         ("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH", "a?b", "INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH='a?b': must be a path"),
@@ -441,11 +447,6 @@ def test_a_secret_given_as_argument_is_in_no_local_of_our_frames():
     assert len(ours) >= 2
     for frame in ours:
         assert SECRET not in repr(dict(frame.locals))
-
-
-def test_a_spool_is_refused_until_there_is_one():
-    with pytest.raises(ArgumentError, match="spool='folder': is not in this version yet"):
-        Interactive.local(spool="folder")
 
 
 def test_debug_logs_requests_without_what_they_carry(caplog):
