@@ -40,7 +40,7 @@ from .judging import (
     declare_output,
     declare_report,
     judge_one,
-    report_several,
+    report_or_browse,
 )
 
 TYPE_CHECKING = False
@@ -678,7 +678,7 @@ _COMMANDS: dict[str, Command] = {
     "export": ("Write the traces of a store to a file.", _TRACES_NOTES, _declare_export, _export),
     "compare": ("Compare a saved result with another.", CHECK_NOTES, declare_compare, judge_one),
     "check": ("Check a saved result.", CHECK_NOTES, declare_check, judge_one),
-    "report": ("Report saved results.", CHECK_NOTES, declare_report, report_several),
+    "report": ("Report saved results, or browse a store.", CHECK_NOTES, declare_report, report_or_browse),
     "spool": ("Show or deliver what a client could not deliver.", _SPOOL_NOTES, _declare_spool, _spool),
     "demo": ("Compare four recorded language models on grade-school mathematics.", "", _declare_demo, _demo),
 }

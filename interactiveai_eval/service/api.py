@@ -126,6 +126,10 @@ class Api:
         """Create or update (by name) a data set: {"id", "name", "description", "metadata", ...}."""
         return _object(self._json("POST", ("v2", "datasets"), body=body))
 
+    def datasets(self, *, page: int, limit: int) -> dict[str, Any]:
+        """One page of data sets, newest first."""
+        return _page(self._json("GET", ("v2", "datasets"), [("page", str(page)), ("limit", str(limit))]))
+
     def dataset(self, name: str) -> dict[str, Any]:
         """The data set of that name. NotFoundError when there is none."""
         return _object(self._json("GET", ("v2", "datasets", name)))
