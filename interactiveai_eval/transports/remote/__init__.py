@@ -236,6 +236,7 @@ class HTTPTransport(Transport):
 
     def _open(self, deadline: Deadline) -> Connection:
         """A new connection, through the proxy if there is one, with TLS if the server wants it."""
+        tls = self._tls_at_hand() if self.origin.scheme == "https" else None
         if self._proxy is None:
             sock = connect(self.origin, deadline)
         else:
@@ -243,12 +244,11 @@ class HTTPTransport(Transport):
                 sock = connect(self._proxy.origin, deadline)
             except Unanswered as problem:
                 raise Unanswered(f"proxy: {problem}", retryable=problem.retryable) from None
-        if self.origin.scheme == "http":
+        if tls is None:
             return Connection(sock, None, self._clock)
         if self._proxy is not None:
             self._tunnel(Connection(sock, None, self._clock), deadline)
-        context, source = self._tls_at_hand()
-        return Connection(with_tls(sock, context, source, self.origin.host, deadline), source, self._clock)
+        return Connection(with_tls(sock, *tls, self.origin.host, deadline), tls[1], self._clock)
 
     def _tunnel(self, connection: Connection, deadline: Deadline) -> None:
         """Have the proxy connect to the server. Raises Unanswered; the connection is closed then."""
