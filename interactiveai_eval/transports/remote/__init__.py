@@ -95,7 +95,7 @@ class HTTPTransport(Transport):
         wants_compressed = not self.origin.is_loopback if compress_spans is None else compress_spans
         self._compresses = wants_compressed and CAN_COMPRESS
         self._reader = Reader(max_body_bytes)
-        self._pool = Pool(max_connections, self._open)
+        self._pool = Pool(max_connections, self._open, opens_slowly=not self.origin.is_loopback)
         through = self._proxy if self.origin.scheme == "http" else None
         told = () if through is None or through.authorization is None else (
             ("proxy-authorization", through.authorization.reveal()),
