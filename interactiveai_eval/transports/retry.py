@@ -251,10 +251,11 @@ def retry_after_seconds(headers: Mapping[str, str], now_ns: int) -> float | None
 
 def _http_date(text: str) -> float | None:
     """Seconds since 1970 of a date as HTTP writes it."""
-    from email.utils import mktime_tz, parsedate_tz
+    from datetime import timezone
+    from email.utils import parsedate_to_datetime
 
     try:
-        parsed = parsedate_tz(text)
-        return None if parsed is None else float(mktime_tz(parsed))
+        moment = parsedate_to_datetime(text)
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)).timestamp()

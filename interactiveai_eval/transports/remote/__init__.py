@@ -95,7 +95,7 @@ class HTTPTransport(Transport):
         wants_compressed = not self.origin.is_loopback if compress_spans is None else compress_spans
         self._compresses = wants_compressed and CAN_COMPRESS
         self._reader = Reader(max_body_bytes)
-        self._pool = Pool(max_connections, self._open)
+        self._pool = Pool(max_connections, self._open, opens_slowly=not self.origin.is_loopback)
         through = self._proxy if self.origin.scheme == "http" else None
         told = () if through is None or through.authorization is None else (
             ("proxy-authorization", through.authorization.reveal()),
@@ -236,6 +236,7 @@ class HTTPTransport(Transport):
 
     def _open(self, deadline: Deadline) -> Connection:
         """A new connection, through the proxy if there is one, with TLS if the server wants it."""
+        tls = self._tls_at_hand() if self.origin.scheme == "https" else None
         if self._proxy is None:
             sock = connect(self.origin, deadline)
         else:
@@ -243,12 +244,11 @@ class HTTPTransport(Transport):
                 sock = connect(self._proxy.origin, deadline)
             except Unanswered as problem:
                 raise Unanswered(f"proxy: {problem}", retryable=problem.retryable) from None
-        if self.origin.scheme == "http":
+        if tls is None:
             return Connection(sock, None, self._clock)
         if self._proxy is not None:
             self._tunnel(Connection(sock, None, self._clock), deadline)
-        context, source = self._tls_at_hand()
-        return Connection(with_tls(sock, context, source, self.origin.host, deadline), source, self._clock)
+        return Connection(with_tls(sock, *tls, self.origin.host, deadline), tls[1], self._clock)
 
     def _tunnel(self, connection: Connection, deadline: Deadline) -> None:
         """Have the proxy connect to the server. Raises Unanswered; the connection is closed then."""

@@ -218,7 +218,11 @@ class Connection:
 class Pool:
     """At most `most` connections, those that rested last first; a forked child begins with none."""
 
-    def __init__(self, most: int, open_connection: Callable[[Deadline], Connection]) -> None:
+    def __init__(
+        self, most: int, open_connection: Callable[[Deadline], Connection], *, opens_slowly: bool = False
+    ) -> None:
+        """`opens_slowly` says that opening takes longer than starting a thread for it."""
+        self.opens_slowly = opens_slowly
         self._most = most
         self._open_connection = open_connection
         self._closed = False
@@ -229,6 +233,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._count = 0  # in use and idle
         self._waiting = 0
+        self.opening = 0  # of those that `open_soon` began
         self._lock = allocate_lock()
         self._freed = Condition(self._lock)
 
@@ -240,6 +245,11 @@ class Pool:
         taken = self.take_now(deadline, fresh=fresh, waits=True)
         assert taken is not None
         return taken
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether a connection is there for the taking."""
+        return bool(self._idle)
 
     @property
     def is_wanted(self) -> bool:
@@ -283,6 +293,31 @@ class Pool:
         except BaseException:
             self.drop(None)
             raise
+
+    def open_soon(self, deadline: Deadline) -> bool:
+        """Have one more opened on a thread, to be found among the idle ones; False when that cannot be."""
+        with self._lock:
+            if self._closed or self._count >= self._most:
+                return False
+            self._count += 1
+            self.opening += 1
+        try:
+            start_new_thread(self._open_and_put, (deadline,))
+        except RuntimeError:  # no threads here
+            self.opening -= 1
+            self.drop(None)
+            return False
+        return True
+
+    def _open_and_put(self, deadline: Deadline) -> None:
+        try:
+            self.put(self._open_connection(deadline))
+        except Exception:
+            # Whoever opens the next one on his own thread meets the same, and hears of it.
+            self.drop(None)
+        finally:
+            with self._lock:
+                self.opening -= 1
 
     def put(self, connection: Connection) -> None:
         """Keep a connection for the next request."""

@@ -43,6 +43,9 @@ def tls_context(
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read as certificates in PEM form ({error})") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ssl.OPENSSL_VERSION_INFO >= (3,):
+        # Without TLS's own goodbye an answer may be cut. Python 3.9 lets it pass, and has no name for this option.
+        context.options &= ~_IGNORE_UNEXPECTED_EOF
     if client_certificate is not None:
         parts = (client_certificate,) if isinstance(client_certificate, str) else client_certificate
         try:
@@ -55,6 +58,7 @@ def tls_context(
     return context, source
 
 
+_IGNORE_UNEXPECTED_EOF = 0x80
 _HINTS = {
     10: "its certificate has expired; or this machine's clock is wrong",
     9: "its certificate is not valid yet; or this machine's clock is wrong",
