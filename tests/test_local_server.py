@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -621,6 +622,23 @@ def test_closing_ends_idle_connections_and_lets_the_last_answer_out():
     assert (code, headers["connection"]) == (200, "close")
     with pytest.raises(OSError):
         connect(server).close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # 3.12 and newer: it has threads
+def test_a_forked_child_that_closes_its_copy_ends_nothing(server):
+    with connect(server) as connection:
+        connection.sendall(head(server))
+        assert read_one(connection) == 200
+        child = os.fork()
+        if not child:
+            server.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+
+        connection.sendall(head(server))
+        assert read_one(connection) == 200
+        assert status(server, head(server)) == 200
 
 
 def test_a_server_shows_its_address_and_no_secret(server):
