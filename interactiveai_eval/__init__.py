@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .errors import FeatureUnavailable as FeatureUnavailable
     from .errors import MethodNotAllowedError as MethodNotAllowedError
     from .errors import NotFoundError as NotFoundError
+    from .errors import RegressionError as RegressionError
     from .errors import ReplayError as ReplayError
     from .errors import RunStopped as RunStopped
     from .errors import StoreError as StoreError
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .model import ItemFailure as ItemFailure
     from .rescoring import rescore as rescore
     from .result import ExperimentResult as ExperimentResult
+    from .runner_context import RunnerContext as RunnerContext
     from .running.progress import ProgressDetails as ProgressDetails
     from .running.scoring import create_evaluator_from_autoevals as create_evaluator_from_autoevals
     from .service.datasets import DatasetClient as DatasetClient
@@ -92,6 +94,7 @@ _HOMES = {
         "FeatureUnavailable",
         "MethodNotAllowedError",
         "NotFoundError",
+        "RegressionError",
         "ReplayError",
         "RunStopped",
         "StoreError",
@@ -110,6 +113,7 @@ _HOMES = {
     ),
     "rescoring": ("rescore",),
     "result": ("ExperimentResult",),
+    "runner_context": ("RunnerContext",),
     "running.progress": ("ProgressDetails",),
     "running.scoring": ("create_evaluator_from_autoevals",),
     "service.datasets": ("DatasetClient", "DatasetItemClient"),
@@ -162,6 +166,8 @@ def _module(home: str) -> Any:
         from . import rescoring as module  # type: ignore[no-redef]
     elif home == "result":
         from . import result as module  # type: ignore[no-redef]
+    elif home == "runner_context":
+        from . import runner_context as module  # type: ignore[no-redef]
     elif home == "running.progress":
         from .running import progress as module  # type: ignore[no-redef]
     elif home == "running.scoring":

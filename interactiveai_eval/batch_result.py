@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from .batch_model import BatchEvaluationRecord
 from .errors import ArgumentError
+from .judged import Judged
 from .model import DELIVERY_STATES, DeliveryReport, EvaluatorStats
 
 TYPE_CHECKING = False
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .batch_model import BatchEvaluationResumeToken
+    from .model import ExperimentRecord
 
 
-class BatchEvaluationResult(BatchEvaluationRecord):
+class BatchEvaluationResult(Judged, BatchEvaluationRecord):
     """The outcome of one call; see `BatchEvaluationRecord` for its fields, read as attributes or keys.
 
     Its lists and dicts are its own: changing those it was made from changes nothing here.
@@ -83,16 +85,21 @@ class BatchEvaluationResult(BatchEvaluationRecord):
 
         return cls(**document_to_batch_fields(document))
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the result to a `.json` file, from which `load` reads all of it.
-
-        The file appears in one step with mode 0600; an older one stays whole when anything fails.
-        Raises ArgumentError for another extension, OSError.
-        """
+    def save(self, path: str | PathLike[str], **settings: Any) -> None:
+        """Write the result to a file, see `Judged.save`; `.json` is what `load` reads all of it from."""
         from .reporting.documents import batch_to_json
-        from .reporting.files import json_path, write_atomically
+        from .reporting.files import batch_format, write_atomically
 
-        write_atomically(json_path(path), batch_to_json(self))
+        target, extension = batch_format(path)
+        if extension == ".json":
+            write_atomically(target, batch_to_json(self))
+        else:
+            super().save(path, **settings)
+
+    def _record(self) -> ExperimentRecord:
+        from .reporting.batch_record import batch_to_record
+
+        return batch_to_record(self)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> BatchEvaluationResult:

@@ -9,7 +9,39 @@ import os
 import sys
 from contextlib import contextmanager, redirect_stdout
 
-from .errors import ArgumentError, CheckpointError, ConfigError, DataError, EvalError, RunStopped, StoreError
+from .console import OutputLost as _OutputLost
+from .console import check_output as _check_output
+from .console import check_place as _check_place
+from .console import print_json as _print_json
+from .console import print_text as _print
+from .console import say as _say
+from .console import turn_off_stdout as _turn_off_stdout
+from .console import writing as _writing
+from .errors import (
+    ArgumentError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    EvalError,
+    RegressionError,
+    RunStopped,
+    StoreError,
+)
+from .judging import (
+    CHECK_FAILED,
+    CHECK_NOTES,
+    NOT_COMPLETED,
+    PASSED,
+    USAGE,
+    Judge,
+    declare_check,
+    declare_compare,
+    declare_judging,
+    declare_output,
+    declare_report,
+    judge_one,
+    report_several,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,14 +54,13 @@ if TYPE_CHECKING:
 
     Command = tuple[str, str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
 
-PASSED, USAGE, NOT_COMPLETED = 0, 2, 3  # 1 is for checks that failed
-
 _EXIT_CODES = """\
 exit codes:
-  0  everything went through
+  0  everything went through, and all checks passed
+  1  a check failed
   2  the command line, a target, the data, the store or the checkpoint cannot be used; nothing was run
-  3  could not complete: an item or an evaluator failed, the run was stopped, something was not delivered,
-     or a report or server could not be used
+  3  could not complete: an item or an evaluator failed (and no check says how many may), the run was stopped,
+     something was not delivered, or a report or server could not be used
 """
 
 _RUN_NOTES = """\
@@ -84,6 +115,8 @@ def _carry_out(options: argparse.Namespace) -> int:
         return code
     except (ArgumentError, ConfigError, DataError) as error:
         return _failed(error, options, USAGE)
+    except RegressionError as error:
+        return _failed(error, options, CHECK_FAILED)
     except CheckpointError as error:
         return _failed(error, options, NOT_COMPLETED if hasattr(error, "result") else USAGE)
     except (BrokenPipeError, _OutputLost):
@@ -100,26 +133,6 @@ def _carry_out(options: argparse.Namespace) -> int:
         return NOT_COMPLETED
 
 
-class _OutputLost(Exception):
-    """Standard output takes no more: its disk is full, most likely."""
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    """What is written to standard output in here and does not get there raises _OutputLost, or BrokenPipeError."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise _OutputLost(error.strerror) from error
-
-
-def _turn_off_stdout() -> None:
-    """Have what still waits for stdout vanish: closing it at exit must not complain again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _failed(error: BaseException, options: argparse.Namespace, code: int) -> int:
     from .reporting.shown import one_line
 
@@ -129,29 +142,6 @@ def _failed(error: BaseException, options: argparse.Namespace, code: int) -> int
     if options.json:
         _print_json({"error": {"type": type(error).__name__, "message": message}})
     return code
-
-
-def _say(message: str) -> None:
-    """A line for people, away from the output that machines read."""
-    _print(message, sys.stderr)
-
-
-def _print(text: str, stream: Any) -> None:
-    from .reporting.text import encodable
-
-    if stream is sys.stdout is not None:
-        with _writing():
-            print(encodable(text, stream.encoding))
-    elif stream is not None:
-        print(encodable(text, stream.encoding), file=stream)
-
-
-def _print_json(document: Any) -> None:
-    from ._strict_json import to_json
-
-    text = to_json(document)
-    with _writing():
-        print(text)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -205,7 +195,7 @@ class _Version(argparse.Action):
 
 def _declare_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="the task: a function that takes item")
-    parser.add_argument("--data", metavar="FILE", required=True, help="the items: .jsonl, .json or .csv")
+    parser.add_argument("--data", metavar="FILE", help="the items: .jsonl, .json or .csv")
     for option, what in (("--evaluator", "judges one output"), ("--run-evaluator", "judges the whole run")):
         parser.add_argument(option, metavar="TARGET", action="append", default=[], help=f"{what}; may be repeated")
     parser.add_argument("--composite", metavar="TARGET", help="combines the evaluations of one item")
@@ -214,50 +204,77 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-concurrency", metavar="N", type=int, default=50, help="items at a time (default: 50)")
     parser.add_argument("--store", metavar="PATH", help="keep the run in this SQLite file")
     parser.add_argument("--checkpoint", metavar="PATH", help="note finished items here; the same command continues")
-    parser.add_argument(
-        "--output", metavar="FILE", action="append", default=[], help="save the result: .json, .html; may be repeated"
-    )
+    declare_judging(parser)
+    declare_output(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from .data_files import read_items
+    from functools import partial
+
+    from .model import ExperimentRecord
+    from .runner_context import run_with_context
     from .targets import load_target, wants_context
 
     for path in options.output:
         _check_output(path)
+    judge = Judge(options)
     _look_here_too()
     # What the user's code prints must not mix with the document.
     with redirect_stdout(sys.stderr if options.json else sys.stdout):
         task = load_target("TARGET", options.target)
-        if wants_context(task):
-            raise ArgumentError("TARGET", options.target, "experiment(context) cannot be run yet; name a task")
-        settings = {
-            "name": options.name if options.name is not None else options.target.rpartition(":")[2],
-            "run_name": options.run_name,
-            "data": read_items(options.data),
-            "task": task,
-            "evaluators": [load_target("--evaluator", text) for text in options.evaluator],
-            "run_evaluators": [load_target("--run-evaluator", text) for text in options.run_evaluator],
-            "composite_evaluator": options.composite and load_target("--composite", options.composite),
-            "max_concurrency": options.max_concurrency,
-            "checkpoint": options.checkpoint,
-            "progress": not options.json and sys.stderr is not None and sys.stderr.isatty(),
-        }
+        alone = wants_context(task)
+        settings = _context_settings(options) if alone else _settings(task, options)
         with _client(options.store) as client:
-            result: ExperimentResult = _as_far_as_it_comes(client.run_experiment, settings)
+            run = partial(run_with_context, task, client) if alone else client.run_experiment
+            try:
+                regression, result = None, _as_far_as_it_comes(run, settings)
+            except RegressionError as error:
+                regression, result = error, error.result
+                if not isinstance(result, ExperimentRecord):
+                    raise
+                _say(f"error: {error}")
+    report = judge.report(result)
     if options.json:
-        from .reporting.documents import record_to_json
-
-        with _writing():
-            if sys.stdout is not None:
-                sys.stdout.writelines(record_to_json(result))
+        judge.print_json(result, report)
         options.json = False  # the one document is out; what fails from here on is a line on stderr alone
     else:
-        _print(result.format(), sys.stdout)
-    for path in options.output:
-        result.save(path)
-        _say(f"saved {path}")
-    return _exit_code([result])
+        judge.print_text(report)
+    judge.save(result, script=options.target)
+    code = judge.exit_code(report)
+    return CHECK_FAILED if code == PASSED and regression is not None else code
+
+
+def _settings(task: Callable[..., Any], options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `run_experiment` for a task."""
+    from .data_files import read_items
+    from .targets import load_target
+
+    if options.data is None:
+        options.parser.error("the following arguments are required: --data")
+    return {
+        "name": options.name if options.name is not None else options.target.rpartition(":")[2],
+        "run_name": options.run_name,
+        "data": read_items(options.data),
+        "task": task,
+        "evaluators": [load_target("--evaluator", text) for text in options.evaluator],
+        "run_evaluators": [load_target("--run-evaluator", text) for text in options.run_evaluator],
+        "composite_evaluator": options.composite and load_target("--composite", options.composite),
+        "max_concurrency": options.max_concurrency,
+        "checkpoint": options.checkpoint,
+        "progress": not options.json and sys.stderr is not None and sys.stderr.isatty(),
+    }
+
+
+def _context_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What the context of an `experiment(context)` is made of; evaluators and the like it names itself."""
+    from .data_files import read_items
+
+    for name in ("evaluator", "run_evaluator", "composite", "checkpoint"):
+        if getattr(options, name):
+            option = "--" + name.replace("_", "-")
+            raise ArgumentError(option, getattr(options, name), "experiment(context) says this itself, in its call")
+    data = None if options.data is None else read_items(options.data)
+    return {"name": options.name, "run_name": options.run_name, "data": data}
 
 
 def _look_here_too() -> None:
@@ -316,25 +333,6 @@ def _store(path: str | None, *, must_exist: bool = False) -> Interactive:
         raise ArgumentError("--store", path, str(error)) from None
 
 
-def _check_output(path: str, *, several: bool = False) -> None:
-    """Raise ArgumentError, before anything runs, where a report could not be saved afterwards."""
-    from .reporting.files import format_for
-
-    try:
-        format_for(path, several=several)
-    except ArgumentError as error:
-        raise ArgumentError("--output", path, error.fix) from None
-    _check_place(path)
-
-
-def _check_place(path: str) -> None:
-    folder = os.path.dirname(path) or "."
-    if os.path.isdir(path):
-        raise ArgumentError("--output", path, "is a folder; name a file")
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise ArgumentError("--output", path, "its folder does not exist or cannot be written to")
-
-
 def _declare_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", metavar="N", type=int, help="only the first N of the 40 problems")
     parser.add_argument("--store", metavar="PATH", help="keep the runs in this SQLite file")
@@ -375,7 +373,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _figures(result: ExperimentResult) -> dict[str, Any]:
     """A row of the comparison for machines."""
-    from .reporting.statistics import estimates_of
+    from .reporting.summary import estimates_of
     from .tally import tally_of
 
     tally = tally_of(result)
@@ -405,7 +403,7 @@ def _declare_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="FILE", help="go on from this token, or from the one in this saved result")
     parser.add_argument("--checkpoint", metavar="PATH", help="keep the token here; the same command continues")
     parser.add_argument("--store", metavar="PATH", help="the SQLite file that has the items")
-    parser.add_argument("--output", metavar="FILE", action="append", default=[], help="save the result: .json")
+    declare_output(parser)
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -429,11 +427,11 @@ def _metadata(text: str | None) -> Any:
 
 
 def _batch(options: argparse.Namespace) -> int:
-    from .reporting.files import json_path
+    from .reporting.files import batch_format
     from .targets import load_target
 
     for path in options.output:
-        json_path(path)
+        batch_format(path)
         _check_place(path)
     _look_here_too()
     with redirect_stdout(sys.stderr if options.json else sys.stdout):
@@ -594,5 +592,8 @@ _COMMANDS: dict[str, Command] = {
     "serve": ("Serve a store over HTTP, to any client, until Ctrl-C or SIGTERM.", _SERVE_NOTES, _declare_serve, _serve),
     "import": ("Put traces from a file into a store.", _TRACES_NOTES, _declare_import, _import),
     "export": ("Write the traces of a store to a file.", _TRACES_NOTES, _declare_export, _export),
+    "compare": ("Compare a saved result with another.", CHECK_NOTES, declare_compare, judge_one),
+    "check": ("Check a saved result.", CHECK_NOTES, declare_check, judge_one),
+    "report": ("Report saved results.", CHECK_NOTES, declare_report, report_several),
     "demo": ("Compare four recorded language models on grade-school mathematics.", "", _declare_demo, _demo),
 }

@@ -127,6 +127,33 @@ class TooManyFailuresError(RunStopped):
     """`fail_on_error` was reached."""
 
 
+class RegressionError(EvalError):
+    """A run is not good enough: `result` of it, and which metric had which value against which threshold.
+
+    `message` wins as the text, else metric and value make it, where both are known.
+    """
+
+    def __init__(
+        self,
+        *,
+        result: Any,
+        metric: str | None = None,
+        value: float | None = None,
+        threshold: float | None = None,
+        message: str | None = None,
+    ) -> None:
+        if message is None:
+            message = "Experiment regression detected"
+            if metric is not None and value is not None:
+                message = f"Regression of {metric}: {value}" + ("" if threshold is None else f", wanted {threshold}")
+        super().__init__(message)
+        self.message = message
+        self.result = result
+        self.metric = metric
+        self.value = value
+        self.threshold = threshold
+
+
 def short_repr(value: Any, limit: int = 120) -> str:
     """`repr(value)` for a message: one line, at most `limit` characters, never raises."""
     try:

@@ -4,6 +4,7 @@ Reading, printing and saving live in `reporting`; nothing of it is loaded before
 """
 from __future__ import annotations
 
+from .judged import Judged
 from .model import ExperimentRecord
 
 TYPE_CHECKING = False
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class ExperimentResult(ExperimentRecord):
+class ExperimentResult(Judged, ExperimentRecord):
     """The outcome of one run; see `ExperimentRecord` for its fields, read as attributes or keys.
 
     Its lists and dicts are its own: changing those it was made from, or those of a document, changes nothing here.
@@ -49,26 +50,24 @@ class ExperimentResult(ExperimentRecord):
 
         return cls(**document_to_fields(document))
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the result to a file: `.json` keeps everything for `load`, `.html` is a report for a browser.
-
-        The file appears in one step with mode 0600; an older one stays whole when anything fails.
-        Raises ArgumentError for another extension, OSError.
-        """
-        from .reporting.files import format_for, write_atomically
-
-        target, render = format_for(path)
-        write_atomically(target, render([self]))
+    def _record(self) -> ExperimentRecord:
+        return self
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> ExperimentResult:
-        """The result that was saved as `.json`.
+        """The result that was saved as `.json` or `.jsonl`.
 
         Raises ArgumentError for another extension, DataError (a ValueError) that names file and field, OSError.
         """
         from .reporting.files import read_saved
 
-        return read_saved(path, cls.from_dict)
+        return read_saved(path, cls.from_dict, lines=True)
+
+    def model_dump(self) -> dict[str, Any]:
+        """The result as the CI action of the Langfuse family takes it; that is the method which it looks for."""
+        from .reporting.action import result_to_action
+
+        return result_to_action(self)
 
     def __str__(self) -> str:
         from .reporting.text import headline

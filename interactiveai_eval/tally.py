@@ -4,6 +4,8 @@ The same counting serves kept results (`tally_of`), so that both print the same 
 """
 from __future__ import annotations
 
+from math import sqrt
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 class MetricTally:
     """One metric (an evaluation name) over a run, in constant space for everything but distinct labels."""
 
-    __slots__ = ("false", "labels", "missing", "name", "numbers", "total", "true")
+    __slots__ = ("false", "first", "labels", "least", "missing", "most", "name", "numbers", "squares", "total", "true")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -21,6 +23,11 @@ class MetricTally:
         self.false = 0
         self.numbers = 0
         self.total = 0.0
+        # For the spread: squared distances from the first number, which keeps the digits of numbers that lie close.
+        self.first: float | None = None
+        self.squares = 0.0
+        self.least: float | None = None
+        self.most: float | None = None
         self.labels: dict[str, int] = {}
         self.missing = 0
 
@@ -42,6 +49,13 @@ class MetricTally:
             if number - number == 0.0:
                 self.numbers += 1
                 self.total += number
+                if self.first is None or self.least is None or self.most is None:
+                    self.first = self.least = self.most = number
+                self.squares += (number - self.first) * (number - self.first)
+                if number < self.least:
+                    self.least = number
+                elif number > self.most:
+                    self.most = number
             else:
                 self.missing += 1
 
@@ -70,6 +84,21 @@ class MetricTally:
         n = self.true + self.false + self.numbers
         return (self.total + self.true) / n if n else None
 
+    @property
+    def stdev(self) -> float | None:
+        """The sample standard deviation, of booleans or of numbers.
+
+        None for less than two, for both kinds together, and beyond what a float can hold.
+        """
+        n = self.numbers or self.true + self.false
+        if n < 2 or (self.numbers and (self.true or self.false or self.first is None)):
+            return None
+        if self.first is None:
+            return sqrt(self.true * self.false / (n * (n - 1)))
+        shifted = self.total - n * self.first
+        spread = self.squares - shifted * shifted / n
+        return sqrt(max(spread, 0.0) / (n - 1)) if spread - spread == 0.0 else None
+
 
 class RunTally:
     """How many items came, went through and failed, and one `MetricTally` a metric, in first-seen order."""
@@ -85,6 +114,11 @@ class RunTally:
     def given(self) -> int:
         """Items taken from the data, times repetitions."""
         return self.succeeded + self.failed
+
+    @property
+    def failure_rate(self) -> float:
+        """The share of items that failed; 0.0 without any item."""
+        return self.failed / self.given if self.given else 0.0
 
     def add_result(self, evaluations: Iterable[Any]) -> None:
         """Count one item that went through."""

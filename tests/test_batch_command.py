@@ -145,7 +145,7 @@ def test_going_on_from_a_saved_result_and_what_cannot_be_used(capsys):
         ["--resume", "readonly.json"],
         ["--filter", "{"],
         ["--store", "none.db"],
-        ["--output", "result.html"],
+        ["--output", "result.pdf"],
         ["--output", "nowhere/result.json"],
         ["--evaluator", "judge.py:nobody"],
         ["--mapper", "judge.py:nobody"],

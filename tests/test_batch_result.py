@@ -381,7 +381,7 @@ def test_what_was_read_is_ones_own():
 
 def test_another_extension_is_refused(tmp_path):
     with pytest.raises(ArgumentError, match=r"the result of a batch evaluation can be saved as \.json"):
-        result_of().save(tmp_path / "batch.html")
+        result_of().save(tmp_path / "batch.jsonl")
     with pytest.raises(ArgumentError, match=r"a result can be loaded from \.json"):
         BatchEvaluationResult.load(tmp_path / "batch.html")
     with pytest.raises(ArgumentError, match="must be a text or a path"):

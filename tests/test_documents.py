@@ -249,6 +249,13 @@ def test_document_and_result_share_nothing():
     assert back.item_results[0].item == item
 
 
+NOTHING = {
+    **dict.fromkeys(("true", "false", "numbers", "missing", "total", "squares"), 0),
+    **dict.fromkeys(("first", "least", "most")),
+    "labels": {},
+}
+
+
 def test_the_figures_of_results_that_were_not_kept_come_back():
     tally = RunTally()
     tally.add_result([Evaluation(name="accuracy", value=True), Evaluation(name="tone", value="warm")])
@@ -264,9 +271,9 @@ def test_the_figures_of_results_that_were_not_kept_come_back():
         "succeeded": 2,
         "failed": 1,
         "metrics": [
-            {"name": "accuracy", "true": 1, "false": 0, "numbers": 0, "missing": 1, "total": 0.0, "labels": {}},
-            {"name": "tone", "true": 0, "false": 0, "numbers": 0, "missing": 0, "total": 0.0, "labels": {"warm": 1}},
-            {"name": "length", "true": 0, "false": 0, "numbers": 1, "missing": 0, "total": 2.5, "labels": {}},
+            {**NOTHING, "name": "accuracy", "true": 1, "missing": 1},
+            {**NOTHING, "name": "tone", "labels": {"warm": 1}},
+            {**NOTHING, "name": "length", "numbers": 1, "total": 2.5, "first": 2.5, "least": 2.5, "most": 2.5},
         ],
     }
 

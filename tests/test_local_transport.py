@@ -803,7 +803,7 @@ def test_unknown_routes_answer_with_a_page_for_people(method, path):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("DELETE", "v2/datasets/x"), ("PUT", "v2/datasets"), ("POST", "traces"), ("GET", "ingestion"),
+    [("DELETE", "v2/datasets/x"), ("PUT", "v2/datasets"), ("PUT", "traces"), ("GET", "ingestion"),
      ("GET", "otel/v1/traces"), ("POST", "observations"), ("PATCH", "scores"), ("POST", "health")],
 )  # fmt: skip
 def test_known_routes_refuse_other_methods(method, path):

@@ -87,8 +87,40 @@ def test_on_a_terminal_one_line_is_rewritten(monkeypatch):
         )
 
     assert terminal.text == (
-        "\rp: 1/3 items, 1.0/s\rp: 2/3 items, 1.0/s\rp: 3/3 items, 1.0/s\rp: 3/3 items, 1.0/s\n"
+        "\rp: 1/3 items, 1.0/s, 0:02 left\rp: 2/3 items, 1.0/s, 0:01 left"
+        "\rp: 3/3 items, 1.0/s           \rp: 3/3 items, 1.0/s\n"
     )
+
+
+def test_the_line_has_running_means(client, capsys):
+    client.run_experiment(
+        name="p",
+        data=numbers(4),
+        task=fails_at_one,
+        evaluators=[lambda *, input: {"name": "even", "value": input % 2 == 0}, lambda: {"name": "tone", "value": "warm"}],
+        progress=True,
+    )
+
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("p: 4/4 items, 1 failed, ") and last.endswith("/s, even 0.667")
+
+
+def test_a_long_line_is_cut_so_that_it_can_be_written_over(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Interactive.local() as client:
+        client.run_experiment(name="p" * 200, data=numbers(1), task=fails_at_one, progress=True)
+
+    assert [len(line) for line in sys.stderr.text.strip("\r\n").split("\r")] == [79, 79]
+
+
+@pytest.mark.parametrize(
+    ("total", "done", "elapsed", "rest"),
+    [(None, 3, 2.0, ""), (10, 0, 2.0, ""), (10, 1, 0.0, ""), (8, 2, 1.0, ", 0:03 left"), (100, 1, 100.0, ", 2:45:00 left")],
+)
+def test_the_rest_is_guessed_from_the_pace(total, done, elapsed, rest):
+    details = ProgressDetails(name="x", done=done, failed=0, total=total, elapsed_seconds=elapsed)
+
+    assert str(details).partition("/s")[2] == rest
 
 
 @pytest.mark.parametrize("stream", ["sys.stderr = None", "sys.stderr.close()"])

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from interactiveai_eval.demo.gsm8k_sample import MODELS
+
+from .judged import published
 from .programs import ROOT, environment
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,6 +51,13 @@ def test_every_python_block_runs_as_it_stands(source, tmp_path):
     )
 
     assert ran.returncode == 0 and ran.stderr == "", ran.stderr
+    if "raise_for_checks" in source:
+        assert ran.stdout == (
+            "0.75 (0.30 - 0.95) of 4 items\n"
+            "{'equal': 1, 'regressed': 1, 'improved': 2} 1.0\n"
+            "True []\n"
+            "exact 0.301 0.5\n"
+        )
 
 
 def test_the_demo_prints_the_table_that_the_readme_shows(tmp_path):
@@ -58,11 +68,33 @@ def test_the_demo_prints_the_table_that_the_readme_shows(tmp_path):
     assert (tmp_path / "gsm8k-demo.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+@pytest.fixture(scope="module")
+def published_runs(tmp_path_factory):
+    """A folder with the four runs that the worked comparison is about."""
+    folder = tmp_path_factory.mktemp("published")
+    for model in MODELS:
+        published(model).save(folder / f"{model}.json")
+    return folder
+
+
+CONSOLE = [shown for language, source in BLOCKS if language == "console" for shown in source.split("$ ")[1:]]
+
+
+@pytest.mark.parametrize("shown", CONSOLE, ids=lambda shown: " ".join(shown.split()[3:6]))
+def test_the_worked_comparison_is_what_the_tool_prints(shown, published_runs):
+    command, _, output = shown.partition("\n")
+
+    ran = in_shell(command, published_runs)
+
+    assert (ran.stdout, ran.stderr) == (output, "")
+    assert ran.returncode == (1 if " check " in command else 0)
+
+
 def test_the_shell_commands_run(tmp_path):
     ran = in_shell(COMMANDS, tmp_path)
 
     assert ran.returncode == 0, ran.stderr
-    assert "exact: 1.000" in ran.stdout and (tmp_path / "sums.html").exists()
+    assert "exact   2  1.000  0.342 - 1.000" in ran.stdout and (tmp_path / "sums.html").exists()
 
 
 def test_ci_runs_the_readmes_test_command():

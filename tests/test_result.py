@@ -93,7 +93,7 @@ def test_an_html_report_is_saved_for_a_browser(tmp_path):
 
 @pytest.mark.parametrize("name", ["run.pickle", "run", "run.json.gz", ".json"])
 def test_another_extension_is_refused_with_what_is_possible(tmp_path, name):
-    with pytest.raises(ArgumentError, match=r"saved as \.json or \.html"):
+    with pytest.raises(ArgumentError, match=r"saved as \.json, \.jsonl, \.csv, \.md, \.html, \.xml, \.txt; end"):
         capitals().save(tmp_path / name)
     with pytest.raises(ArgumentError, match=r"loaded from \.json"):
         ExperimentResult.load(tmp_path / "run.html")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from .._strict_json import number_to_text, text_to_number, to_plain
+from .._strict_json import JSONError, from_json, number_to_text, text_to_number, to_plain
 from ..batch_model import BatchEvaluationResumeToken, BatchItemFailure
 from ..errors import ArgumentError, DataError, short_repr
 from ..model import (
@@ -26,7 +26,7 @@ from ..tally import MetricTally, RunTally
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from ..batch_model import BatchEvaluationRecord
@@ -45,6 +45,43 @@ def record_to_document(record: ExperimentRecord) -> dict[str, Any]:
 def record_to_json(record: ExperimentRecord) -> Iterator[str]:
     """The text of `record_to_document` in pieces: one field a line, and one line for each member of a list."""
     return _pieces(SCHEMA, SCHEMA_VERSION, _RECORD, record)
+
+
+# Lists that are one line for each member in JSON lines, and the key of such a line.
+_LINES = {"item_failures": "item_failure", "item_results": "item_result"}
+
+
+def record_to_lines(record: ExperimentRecord) -> Iterator[str]:
+    """The document of a result as JSON lines: the run first, then one line for each item."""
+    encode: Callable[[Any], str] = json.JSONEncoder(allow_nan=False).encode
+    fields = {name: kind for name, kind in _RECORD.fields.items() if name not in _LINES}
+    head = {name: kind.to_plain(getattr(record, name)) for name, kind in fields.items()}
+    yield encode({"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **head}) + "\n"
+    for name, key in _LINES.items():
+        member = _LIST_OF[name]
+        for each in getattr(record, name):
+            yield encode({key: member.to_plain(each)}) + "\n"
+
+
+def lines_to_document(lines: Iterable[bytes]) -> Any:
+    """The document behind `record_to_lines`. Raises DataError that names the line."""
+    document: Any = None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            value = from_json(line)
+        except JSONError as error:
+            raise DataError(f"line {number}: {error}") from None
+        if document is None:
+            _check_schema(SCHEMA, SCHEMA_VERSION, value)
+            document = {**value, **{name: [] for name in _LINES}}
+            continue
+        name = next((name for name, key in _LINES.items() if isinstance(value, dict) and key in value), None)
+        if name is None:
+            raise DataError(f"line {number}: is neither an item_result nor an item_failure")
+        document[name].append(value[_LINES[name]])
+    return document
 
 
 def document_to_fields(document: Any) -> dict[str, Any]:
@@ -94,6 +131,11 @@ def _pieces(schema: str, version: int, table: _Noun, noun: Any) -> Iterator[str]
 
 
 def _read(schema: str, newest: int, table: _Noun, document: Any) -> dict[str, Any]:
+    _check_schema(schema, newest, document)
+    return table.read_fields(document, "")
+
+
+def _check_schema(schema: str, newest: int, document: Any) -> None:
     if not isinstance(document, dict):
         raise DataError(f"not a saved result: {short_repr(document, 40)} instead of an object")
     if document.get("schema") != schema:
@@ -106,7 +148,6 @@ def _read(schema: str, newest: int, table: _Noun, document: Any) -> dict[str, An
             f"schema_version: the result was saved in version {version}, this package reads up to {newest}; "
             "update the package"
         )
-    return table.read_fields(document, "")
 
 
 class _Any:
@@ -364,10 +405,12 @@ _DELIVERY = _Noun(
 )
 _METRIC = _Noun(
     _metric_tally,
-    "",
+    "first squares least most",
     name=_TEXT,
     **dict.fromkeys(("true", "false", "numbers", "missing"), _COUNT),
     total=_NUMBER,
+    squares=_NUMBER,
+    **dict.fromkeys(("first", "least", "most"), _OrNull(_NUMBER)),
     labels=_COUNTS,
 )
 _TALLY = _Noun(RunTally, "", succeeded=_COUNT, failed=_COUNT, metrics=_List(_METRIC))
@@ -390,6 +433,7 @@ _RECORD = _Noun(
     item_failures=_List(_ITEM_FAILURE),
     item_results=_List(_ITEM_RESULT),
 )
+_LIST_OF = {"item_failures": _ITEM_FAILURE, "item_results": _ITEM_RESULT}
 _BATCH_FAILURE = _Noun(
     BatchItemFailure,
     "traceback evaluator",

@@ -12,25 +12,71 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from ..model import ExperimentRecord
+    from .report import Report
 
-    Render = Callable[[Sequence[ExperimentRecord]], Iterable[str]]
+    Render = Callable[..., Iterable[str]]
     Result = TypeVar("Result")
 
 
-def _json(results: Sequence[ExperimentRecord]) -> Iterable[str]:
+def _json(records: Sequence[ExperimentRecord], **settings: Any) -> Iterable[str]:
     from .documents import record_to_json
 
-    return record_to_json(results[0])
+    return record_to_json(records[0])
 
 
-def _html(results: Sequence[ExperimentRecord]) -> Iterable[str]:
+def _jsonl(records: Sequence[ExperimentRecord], **settings: Any) -> Iterable[str]:
+    from .documents import record_to_lines
+
+    return record_to_lines(records[0])
+
+
+def _csv(records: Sequence[ExperimentRecord], *, raw: bool = False, **settings: Any) -> Iterable[str]:
+    from .csv_table import render_csv
+
+    return render_csv(records[0], raw=raw)
+
+
+def _markdown(records: Sequence[ExperimentRecord], **settings: Any) -> Iterable[str]:
+    from .markdown import render_markdown
+
+    return render_markdown(_reports(records, settings))
+
+
+def _junit(records: Sequence[ExperimentRecord], **settings: Any) -> Iterable[str]:
+    from .junit import render_junit
+
+    return render_junit(_reports(records, settings))
+
+
+def _text(records: Sequence[ExperimentRecord], **settings: Any) -> Iterable[str]:
+    from .report_text import render_text
+
+    return ["\n\n".join(map(render_text, _reports(records, settings))), "\n"]
+
+
+def _html(records: Sequence[ExperimentRecord], **settings: Any) -> Iterable[str]:
     from .html import render_html
 
-    return render_html(results)
+    return render_html(records)
 
 
-# Extension: how it is rendered, and whether one file can hold several results.
-FORMATS: dict[str, tuple[Render, bool]] = {".json": (_json, False), ".html": (_html, True)}
+def _reports(records: Sequence[ExperimentRecord], settings: dict[str, Any]) -> list[Report]:
+    from .report import report_of
+
+    settings.pop("raw", None)
+    return [report_of(record, **settings) for record in records]
+
+
+# Extension: how it is rendered (records, and what `report_of` takes), and whether one file can hold several results.
+FORMATS: dict[str, tuple[Render, bool]] = {
+    ".json": (_json, False),
+    ".jsonl": (_jsonl, False),
+    ".csv": (_csv, False),
+    ".md": (_markdown, True),
+    ".html": (_html, True),
+    ".xml": (_junit, True),
+    ".txt": (_text, True),
+}
 
 
 def format_for(path: Any, *, several: bool = False) -> tuple[str, Render]:
@@ -43,9 +89,10 @@ def format_for(path: Any, *, several: bool = False) -> tuple[str, Render]:
     return text, FORMATS[extension][0]
 
 
-def json_path(path: Any) -> str:
-    """The path as text, of a result that can be saved as `.json` only. Raises ArgumentError like `format_for`."""
-    return _target(path, [".json"], "the result of a batch evaluation can be saved")[0]
+def batch_format(path: Any) -> tuple[str, str]:
+    """The path as text and its extension, for the result of a batch. Raises ArgumentError like `format_for`."""
+    known = [extension for extension in FORMATS if extension != ".jsonl"]
+    return _target(path, known, "the result of a batch evaluation can be saved")
 
 
 def _target(path: Any, known: Sequence[str], what: str) -> tuple[str, str]:
@@ -55,24 +102,27 @@ def _target(path: Any, known: Sequence[str], what: str) -> tuple[str, str]:
         raise ArgumentError("path", path, "must be a text or a path") from None
     extension = os.path.splitext(text)[1].lower()
     if extension not in known:
-        raise ArgumentError("path", text, f"{what} as {' or '.join(known)}; end the file name with that")
+        raise ArgumentError("path", text, f"{what} as {', '.join(known)}; end the file name with that")
     return text, extension
 
 
-def read_saved(path: str | os.PathLike[str], read: Callable[[Any], Result]) -> Result:
-    """What `read` makes of the document in a `.json` file.
+def read_saved(path: str | os.PathLike[str], read: Callable[[Any], Result], *, lines: bool = False) -> Result:
+    """What `read` makes of the document in a `.json` file, or in a `.jsonl` file where `lines` are known.
 
     Raises ArgumentError for another extension, DataError that names the file, OSError.
     """
+    from .documents import lines_to_document
+
     source = os.fsdecode(path)
-    if not source.lower().endswith(".json"):
-        raise ArgumentError("path", source, "a result can be loaded from .json; save it as that")
+    extension = os.path.splitext(source)[1].lower()
+    if extension != ".json" and not (lines and extension == ".jsonl"):
+        known = ".json or .jsonl" if lines else ".json"
+        raise ArgumentError("path", source, f"a result can be loaded from {known}; save it as that")
     with open(source, "rb") as file:
-        text = file.read()
-    try:
-        return read(from_json(text))
-    except (JSONError, DataError) as error:
-        raise DataError(f"{source}: {error}") from None
+        try:
+            return read(lines_to_document(file) if extension == ".jsonl" else from_json(file.read()))
+        except (JSONError, DataError) as error:
+            raise DataError(f"{source}: {error}") from None
 
 
 def write_atomically(

@@ -23,7 +23,7 @@ from .shown import (
     value_text,
     visible,
 )
-from .statistics import estimates_of
+from .summary import estimates_of
 from .text import labels_of, numbered
 
 TYPE_CHECKING = False

@@ -12,13 +12,17 @@ from .._strict_json import to_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
-# Controls but tab and line feed, bidi marks, zero-width and filler characters, line separators, lone surrogates, tags.
+    from .report import FailureGroup
+
+# Controls but tab and line feed, bidi marks, zero-width and filler characters, line separators, lone surrogates, tags,
+# what is no character at all.
 # Joiners (U+200C, U+200D) and variation selectors stay: emoji, Persian and Indic scripts need them.
 _unseen = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e"
-    r"\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+    r"\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e0fff]"
 )
 _NAME_LIMIT = 200  # characters; a made-up number
 
@@ -73,6 +77,30 @@ def score_text(value: Any) -> str:
         # An integer beyond all floats: only its size can be read anyway.
         return f"{'-' if value < 0 else ''}1e{abs(value).bit_length() * 30103 // 100000}"
     return f"{value:.3f}" if size == 0 or 0.0005 <= size < 1e15 or size != size else f"{float(value):.3g}"
+
+
+def signed_text(value: float | None) -> str:
+    """A difference with its sign: `+0.172`, `-3.400`, `0.000`; a dash for none."""
+    text = score_text(value)
+    return f"+{text}" if value is not None and value > 0 else text
+
+
+def p_text(p: float | None) -> str:
+    """A p value with three decimals, `<0.001` for a smaller one, a dash for none."""
+    return "\u2013" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def places_text(numbers: Sequence[int], limit: int) -> str:
+    """`items 3, 5, 8 and 12 more`: the first `limit` of some numbers."""
+    shown = ", ".join(f"{number:,}" for number in numbers[:limit])
+    more = f" and {len(numbers) - limit:,} more" if len(numbers) > limit else ""
+    return f"item{'s' if len(numbers) > 1 else ''} {shown}{more}"
+
+
+def failed_items_text(group: FailureGroup) -> str:
+    """`items 3, 5, 8, ...`: the first items of a group of failures."""
+    shown = places_text([place + 1 for place in group.places], len(group.places))
+    return shown + (", ..." if group.count > len(group.places) else "")
 
 
 def item_part(item: Any, name: str) -> Any:

@@ -10,7 +10,8 @@ from itertools import islice
 from ..model import DELIVERY_STATES
 from ..tally import tally_of
 from .shown import counted, item_number, item_part, name_text, one_line, score_text, value_text
-from .statistics import estimates_of
+from .statistics import estimate_of
+from .summary import estimates_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,8 +79,13 @@ def _overview_lines(record: ExperimentRecord) -> Iterator[str]:
         yield "Incomplete: the run stopped before all items were done"
 
 
+def _counted(record: ExperimentRecord) -> list[Estimate]:
+    """The figures of `format`: every evaluation counts for itself, as in the reference."""
+    return [estimate_of(metric) for metric in tally_of(record).metrics.values()]
+
+
 def _averages(record: ExperimentRecord) -> list[Estimate]:
-    return [estimate for estimate in estimates_of(record) if estimate.value is not None]
+    return [estimate for estimate in _counted(record) if estimate.value is not None]
 
 
 def _average_lines(record: ExperimentRecord) -> list[str]:
@@ -94,7 +100,7 @@ def _average_lines(record: ExperimentRecord) -> list[str]:
 
 def _label_lines(record: ExperimentRecord) -> list[str]:
     lines = []
-    for metric in estimates_of(record):
+    for metric in _counted(record):
         labels = [f"{score_text(label)} {n:,}" for label, n in metric.labels.items()]
         if len(labels) > _LABELS_SHOWN:
             labels[_LABELS_SHOWN:] = [f"{len(labels) - _LABELS_SHOWN:,} more"]
@@ -188,7 +194,7 @@ def _block(value: Any, indent: int) -> str:
 def comparison_table(results: Sequence[ExperimentRecord]) -> str:
     """One row for each result: items, failures, and each metric's mean or rate with its 95 % interval."""
     headers = ["Experiment", "n", "failed"]
-    estimates = [{estimate.name: estimate for estimate in _averages(record)} for record in results]
+    estimates = [{found.name: found for found in estimates_of(record) if found.value is not None} for record in results]
     names = list(dict.fromkeys(name for row in estimates for name in row))
     with_interval = {name for row in estimates for name, estimate in row.items() if estimate.low is not None}
     for name in names:
@@ -221,7 +227,7 @@ def labels_of(results: Sequence[ExperimentRecord]) -> list[str]:
 
 def _aligned(rows: list[list[str]]) -> str:
     """Columns padded to the width that terminals show; the first to the left, the others to the right."""
-    widths = [max(map(_width, column)) for column in zip(*rows)]
+    widths = [max(map(display_width, column)) for column in zip(*rows)]
     rows.insert(1, ["\u2500" * width for width in widths])
     return "\n".join(
         "  ".join(_padded(cell, width, left=not place) for place, (cell, width) in enumerate(zip(row, widths)))
@@ -230,11 +236,11 @@ def _aligned(rows: list[list[str]]) -> str:
 
 
 def _padded(cell: str, width: int, *, left: bool) -> str:
-    space = " " * (width - _width(cell))
+    space = " " * (width - display_width(cell))
     return cell + space if left else space + cell
 
 
-def _width(text: str) -> int:
+def display_width(text: str) -> int:
     """How many columns a terminal uses for `text`."""
     if text.isascii():
         return len(text)
@@ -248,10 +254,20 @@ _ascii_signs = {
     BULLET: "*",
     "\u2013": "-",
     "\u2026": "...",
+    "\u2713": "+",
+    "\u2717": "x",
+    "\xd7": "x",
     _CHART: "#",
     _SPEECH: '"',
     _LINK: "->",
 }
+
+
+def ascii_signs(text: str) -> str:
+    """`text` with an ASCII sign for each of ours."""
+    for sign, plain in _ascii_signs.items():
+        text = text.replace(sign, plain)
+    return text
 
 
 def encodable(text: str, encoding: str | None) -> str:
@@ -260,7 +276,5 @@ def encodable(text: str, encoding: str | None) -> str:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        for sign, plain in _ascii_signs.items():
-            text = text.replace(sign, plain)
-        return text.encode(encoding, "backslashreplace").decode(encoding)
+        return ascii_signs(text).encode(encoding, "backslashreplace").decode(encoding)
     return text

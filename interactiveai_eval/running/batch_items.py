@@ -134,7 +134,7 @@ class BatchItems:
                 self._stop(error)
         if self._progress.hook is not None:
             try:
-                self._progress.item_done(failed=failed)
+                self._progress.item_done(failed=failed, evaluations=outcome.evaluations)
             except KeyboardInterrupt as error:
                 self._stop(error)
 

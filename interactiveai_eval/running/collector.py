@@ -97,7 +97,7 @@ class Collector:
                 self._stop(error)
         if self._progress.hook is not None:
             try:
-                self._progress.item_done(failed=failed)
+                self._progress.item_done(failed=failed, evaluations=() if failed else outcome.evaluations)
             except KeyboardInterrupt as error:
                 self._stop(error)
 

@@ -29,12 +29,15 @@ from interactiveai_eval import (
     ItemFailure,
     LocalServer,
     LocalTransport,
+    RegressionError,
     Request,
     Response,
+    RunnerContext,
     RunStopped,
     Span,
     Transport,
     create_evaluator_from_autoevals,
+    evaluators,
     get_client,
     observe,
     propagate_attributes,
@@ -315,3 +318,21 @@ assert_type(batch.retry_token(), "BatchEvaluationResumeToken | None")
 with LocalServer(LocalTransport(), port=0, secret_key="own") as server:
     assert_type(server.base_url, str)
     assert_type(Interactive(base_url=server.url, public_key=server.public_key, secret_key=server.secret_key), Interactive)
+
+# -- figures, comparisons, checks --------------------------------------------------------------------------------------
+
+saved = ExperimentResult.load("run.json")
+assert_type(saved.summary(reduce="pass_at(3)").metrics["accuracy"].value, "float | None")
+comparison = saved.compare(saved, tolerance=0.01)
+assert_type(comparison.metrics["accuracy"].p, "float | None")
+assert_type([change.status for change in comparison.with_status("regressed")], list[str])
+assert_type(saved.check("accuracy >= 0.9", baseline=batch).passed, bool)
+assert_type(batch.check("accuracy >= 0.9").reasons, list[str])
+try:
+    saved.raise_for_checks("accuracy >= 0.9", baseline=saved)
+except RegressionError as regression:
+    assert_type(regression.threshold, "float | None")
+with Interactive.local() as ci_client:
+    ci_context = RunnerContext(client=ci_client, data=[{"input": 1}], metadata={"sha": "1"})
+    exact = evaluators.exact(ignore_case=True)
+    assert_type(ci_context.run_experiment(name="x", task=print, evaluators=[exact]), ExperimentResult)

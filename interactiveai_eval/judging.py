@@ -1,0 +1,238 @@
+"""The commands that judge: `compare`, `check` and `report`, and what `run` shares with them.
+
+All that can be wrong with checks, baselines and files is found before any work.
+"""
+from __future__ import annotations
+
+import os
+import sys
+
+from .console import check_output, check_place, print_json, print_text, say, writing
+from .errors import ArgumentError, DataError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .reporting.report import Report
+
+PASSED, CHECK_FAILED, USAGE, NOT_COMPLETED = 0, 1, 2, 3
+
+CHECK_NOTES = """\
+A check is such as "accuracy >= 0.9", "accuracy.low > 80%", "tone[rude] <= 1%", "failure_rate <= 0.01" or, with a
+baseline, "accuracy.delta >= -0.02" or "newly_failing == 0". Names with other signs stand in quotes within the quotes.
+What cannot be found out fails. SAVED is a result that was saved as .json or .jsonl.
+"""
+
+
+def declare_judging(parser: argparse.ArgumentParser, *, check: bool = True, baseline: bool = True) -> None:
+    """The options by which results are compared and checked."""
+    if check:
+        parser.add_argument(
+            "--check", metavar="EXPR", action="append", default=[], help="what it must reach; may be repeated"
+        )
+    if baseline:
+        parser.add_argument("--baseline", metavar="SAVED", help="compare with this saved result")
+    parser.add_argument("--tolerance", metavar="X", type=float, default=0.0, help="differences up to X count as equal")
+    parser.add_argument(
+        "--lower-is-better", metavar="METRIC", action="append", default=[], help="such as a cost; may be repeated"
+    )
+    parser.add_argument(
+        "--reduce", metavar="HOW", default="mean", help="repetitions: mean, median, majority, pass_at(k) or pass_all(k)"
+    )
+    parser.add_argument("--action-json", metavar="FILE", help="write what langfuse/experiment-action puts out")
+
+
+def declare_output(parser: argparse.ArgumentParser) -> None:
+    """Where results and reports are saved."""
+    kinds = ".json, .jsonl, .csv, .md, .html, .txt, .xml (JUnit)"
+    parser.add_argument(
+        "--output", metavar="FILE", action="append", default=[], help=f"save it: {kinds}; may be repeated"
+    )
+
+
+def declare_compare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `compare`."""
+    parser.add_argument("saved", metavar="CANDIDATE", help="a saved result")
+    parser.add_argument("baseline", metavar="BASELINE", help="the saved result to compare it with")
+    declare_judging(parser, baseline=False)
+    declare_output(parser)
+
+
+def declare_check(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `check`."""
+    parser.add_argument("saved", metavar="SAVED", help="a saved result")
+    parser.add_argument("check", metavar="EXPR", nargs="+", help="what it must reach")
+    declare_judging(parser, check=False)
+    declare_output(parser)
+
+
+def declare_report(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `report`."""
+    parser.add_argument("saved", metavar="SAVED", nargs="+", help="saved results")
+    declare_judging(parser)
+    declare_output(parser)
+
+
+class Judge:
+    """Checks, baseline and settings of a command, read; and what is shown, saved and returned by them."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        from .reporting.checks import parse_checks
+        from .reporting.summary import reduction
+
+        self._options = options
+        self._checks = parse_checks(options.check)
+        reduction(options.reduce)
+        needing = [each.expression for each in self._checks if each.needs_baseline]
+        if needing and options.baseline is None:
+            raise ArgumentError("check", needing[0], "compares with a baseline; name one with --baseline")
+        if options.action_json is not None:
+            check_place(options.action_json, "--action-json")
+        self._settings = {
+            "baseline": None if options.baseline is None else saved("baseline", options.baseline)._record(),
+            "checks": self._checks,
+            "tolerance": options.tolerance,
+            "lower_is_better": options.lower_is_better,
+            "reduce": options.reduce,
+        }
+
+    def report(self, result: Any) -> Report:
+        """The report of a result."""
+        from .reporting.report import report_of
+
+        return report_of(result._record(), **self._settings)
+
+    def print_text(self, report: Report) -> None:
+        """Print the report, of `check` the checks alone."""
+        from .reporting.report_text import render_text, terminal_style
+
+        style = terminal_style(sys.stdout, os.environ)
+        print_text(render_text(report, style, checks_only=self._options.command == "check"), sys.stdout)
+
+    def print_json(self, result: Any, report: Report) -> None:
+        """Print the whole result as JSON, with the report where there is more to it than the result."""
+        from .reporting.documents import record_to_json
+        from .reporting.report import report_to_document
+
+        if report.checks is None and report.comparison is None:
+            with writing():
+                if sys.stdout is not None:
+                    sys.stdout.writelines(record_to_json(result))
+        else:
+            print_json({**result.to_dict(), "report": report_to_document(report)})
+
+    def save(self, result: Any, *, script: str) -> None:
+        """Write what --output and --action-json name for a run."""
+        from .reporting.files import format_for, write_atomically
+
+        for path in self._options.output:
+            target, render = format_for(path)
+            write_atomically(target, render([result._record()], **self._settings))
+            say(f"saved {path}")
+        if self._options.action_json is not None:
+            from ._strict_json import to_json
+            from .reporting.action import report_to_action
+
+            document = report_to_action(self.report(result), script=script)
+            write_atomically(self._options.action_json, [to_json(document), "\n"])
+            say(f"saved {self._options.action_json}")
+
+    def save_reports(self, results: Sequence[Any], reports: Sequence[Report]) -> None:
+        """Write what --output names for saved results: a `.json` has the reports then."""
+        from .reporting.files import format_for, write_atomically
+
+        for path in self._options.output:
+            if path.lower().endswith(".json"):
+                from ._strict_json import to_json
+
+                write_atomically(path, [to_json(_document(reports)), "\n"])
+            else:
+                target, render = format_for(path)
+                write_atomically(target, render([result._record() for result in results], **self._settings))
+            say(f"saved {path}")
+
+    def exit_code(self, report: Report) -> int:
+        """Of a run: 0, 1 or 3. Failures that a check is about are judged by that check alone."""
+        record = report.record
+        if not record.completed or record.delivery.pending or record.delivery.rejected:
+            return NOT_COMPLETED
+        if report.verdict.status == "failed":
+            return CHECK_FAILED
+        spoken = {each.field for each in self._checks if each.metric is None}
+        failed = report.summary.failed and not spoken & {"failure_rate", "failures"}
+        calls = sum(row.failed_runs for row in record.evaluator_stats) + len(record.run_evaluator_failures)
+        return NOT_COMPLETED if failed or (calls and "evaluator_failures" not in spoken) else PASSED
+
+
+def judge_one(options: argparse.Namespace) -> int:
+    """Carry out `compare` and `check`."""
+    options.saved = [options.saved]
+    return report_several(options)
+
+
+def report_several(options: argparse.Namespace) -> int:
+    """Carry out `report`: each result's report, then a table of all where there are several."""
+    several = len(options.saved) > 1
+    for path in options.output:
+        if path.lower().endswith(".json"):
+            check_place(path)
+        else:
+            check_output(path, several=several)
+    if several and options.action_json is not None:
+        raise ArgumentError("--action-json", options.action_json, "holds one run; name one SAVED")
+    judge = Judge(options)
+    results = [saved("SAVED", path) for path in options.saved]
+    reports = [judge.report(result) for result in results]
+    if options.json:
+        print_json(_document(reports))
+        options.json = False
+    else:
+        from .reporting.text import comparison_table
+
+        for place, report in enumerate(reports):
+            if place:
+                print_text("", sys.stdout)
+            judge.print_text(report)
+        if several:
+            print_text("\n" + comparison_table([report.record for report in reports]), sys.stdout)
+    judge.save_reports(results, reports)
+    if not all(report.record.completed for report in reports):
+        return NOT_COMPLETED
+    return CHECK_FAILED if any(report.verdict.status == "failed" for report in reports) else PASSED
+
+
+def _document(reports: Sequence[Report]) -> dict[str, Any]:
+    """The report as a document, or several under one head."""
+    from .reporting.report import SCHEMA, SCHEMA_VERSION, report_to_document
+
+    documents = [report_to_document(report) for report in reports]
+    if len(documents) == 1:
+        return documents[0]
+    return {"schema": f"{SCHEMA}s", "schema_version": SCHEMA_VERSION, "reports": documents}
+
+
+def saved(argument: str, path: str) -> Any:
+    """The result that is saved in a file, of an experiment or of a batch evaluation.
+
+    Raises ArgumentError for a file that cannot be read, DataError for what is no result.
+    """
+    from .batch_result import BatchEvaluationResult
+    from .reporting.documents import BATCH_SCHEMA
+    from .reporting.files import read_saved
+    from .result import ExperimentResult
+
+    def read(document: Any) -> Any:
+        of_batch = isinstance(document, dict) and document.get("schema") == BATCH_SCHEMA
+        return (BatchEvaluationResult if of_batch else ExperimentResult).from_dict(document)
+
+    try:
+        return read_saved(path, read, lines=True)
+    except OSError as error:
+        raise ArgumentError(argument, path, f"cannot be read: {error.strerror}") from None
+    except DataError:
+        raise
+    except ArgumentError as error:
+        raise ArgumentError(argument, path, error.fix) from None

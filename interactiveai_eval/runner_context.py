@@ -1,0 +1,84 @@
+"""The context that a continuous-integration runner hands to `experiment(context)`: a client, and defaults for the run.
+
+The names are those of the CI action of the Langfuse family, whose scripts work with this package's context too.
+"""
+from __future__ import annotations
+
+from .errors import ArgumentError, DataError
+from .model import ExperimentRecord
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from .client import Interactive
+    from .result import ExperimentResult
+
+
+class RunnerContext:
+    """A client with the data, names and metadata of this run: what the call says itself wins.
+
+    `dataset_version` goes into the run's metadata, where there is one.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: Interactive,
+        data: Any = None,
+        dataset_version: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        run_name: str | None = None,
+    ) -> None:
+        self.client = client
+        self.data = data
+        self.dataset_version = dataset_version
+        self.metadata = metadata
+        self.name = name
+        self.run_name = run_name
+
+    def run_experiment(self, *, task: Callable[..., Any], **settings: Any) -> ExperimentResult:
+        """`Interactive.run_experiment` with its parameters; metadata is merged key by key.
+
+        Raises ArgumentError (a ValueError) that names `data` or `name` where neither call nor context has it.
+        """
+        return self.client.run_experiment(task=task, **self._filled(settings))
+
+    async def run_experiment_async(self, *, task: Callable[..., Any], **settings: Any) -> ExperimentResult:
+        """Like `run_experiment`, awaited."""
+        return await self.client.run_experiment_async(task=task, **self._filled(settings))
+
+    def _filled(self, settings: dict[str, Any]) -> dict[str, Any]:
+        version = settings.pop("_dataset_version", None)
+        version = self.dataset_version if version is None else version
+        filled = {**settings}
+        for name in ("name", "run_name", "data"):
+            if filled.get(name) is None:
+                filled[name] = getattr(self, name)
+        for name in ("name", "data"):
+            if filled[name] is None:
+                raise ArgumentError(name, None, f"give {name}= in the call, or to the RunnerContext")
+        metadata = {**(self.metadata or {}), **(filled.get("metadata") or {})}
+        if version is not None:
+            moment = version.isoformat() if hasattr(version, "isoformat") else str(version)
+            metadata.setdefault("dataset_version", moment)
+        filled["metadata"] = metadata or None
+        return filled
+
+
+def run_with_context(experiment: Callable[..., Any], client: Interactive, **given: Any) -> Any:
+    """The result of `experiment(context)`, plain or async. Raises DataError where it gives back no result."""
+    result = experiment(context=RunnerContext(client=client, **given))
+    if hasattr(result, "__await__"):
+        import asyncio
+
+        async def finished() -> Any:
+            return await result
+
+        result = asyncio.run(finished())
+    if not isinstance(result, ExperimentRecord):
+        kind = type(result).__name__
+        raise DataError(f"experiment(context) gave back {kind}; it must return the result of context.run_experiment")
+    return result

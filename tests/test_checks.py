@@ -1,0 +1,200 @@
+"""Checks: the little language of gates, which in doubt fails."""
+from __future__ import annotations
+
+import pytest
+
+from interactiveai_eval import ArgumentError, RegressionError
+
+from .judged import failed, published, result_of, row, scores
+
+
+def value_of(result, expression, **settings):
+    return result.check(expression, **settings).outcomes[0].value
+
+
+def test_all_checks_must_pass():
+    result = scores([True, True, True, False], name="accuracy")
+
+    passed, failing = result.check("accuracy >= 0.75", "failure_rate <= 1%"), result.check("accuracy >= 0.9", "accuracy.n == 4")
+
+    assert (passed.passed, passed.reasons, bool(passed)) == (True, [], True)
+    assert (failing.passed, failing.reasons, bool(failing)) == (False, ["accuracy >= 0.9: it is 0.750"], False)
+    assert [outcome.passed for outcome in failing.outcomes] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("m >= 0", 2.5),
+        ("m.mean >= 0", 2.5),
+        ("m.n > 0", 4),
+        ("m.missing == 1", 1),
+        ("m.p50 > 0", 2.5),
+        ("m.p90 > 0", 3.7),
+        ("m.min > 0", 1.0),
+        ("m.max > 0", 4.0),
+        ("m.stdev > 0", 1.2909944487358056),
+        ("m.low > 0", 0.4457397432),
+        ("m.high > 0", 4.5542602567),
+        ("failure_rate > 0", 1 / 6),
+        ("failures > 0", 1),
+        ("items > 0", 6),
+        ("evaluator_failures == 0", 0),
+        ("undelivered == 0", 0),
+        ("duration_seconds < 1e3", 0.0),
+        ("  m\t>=2.5  ", 2.5),
+        ('"m".p50 > 0', 2.5),
+        ("'m'.delta.low <= 1", -0.5456116),
+        ("m.delta <= 1", 0.25),
+        ("m.delta.high <= 1", 1.0456116),
+        ("m.p <= 1", 1.0),
+        ("m.improved > 0", 1),
+        ("m.regressed == 0", 0),
+        ("m.paired == 4", 4),
+        ("m.baseline > 0", 2.25),
+        ("added == 0", 0),
+        ("removed == 0", 0),
+        ("newly_failing == 1", 1),
+        ("recovered == 0", 0),
+    ],
+)
+def test_what_can_be_asked_for(expression, value):
+    result = result_of(*scores([1, 2, 3, 4, None]).item_results, item_failures=[failed(5, item_id="5")])
+    baseline = scores([1, 2, 3, 3, None, 7])
+
+    assert value_of(result, expression, baseline=baseline) == pytest.approx(value, abs=1e-6)
+
+
+def test_labels_are_asked_for_by_their_share():
+    result, baseline = scores(["warm", "warm", "very cold", "warm"]), scores(["warm"] * 4)
+
+    assert value_of(result, "m[warm] >= 0.5") == 0.75
+    assert value_of(result, 'm["very cold"].n == 1') == 1
+    assert value_of(result, "m[ 'rude' ] <= 1%") == 0.0
+    assert value_of(result, "m[warm].delta >= -0.5", baseline=baseline) == -0.25
+    assert value_of(scores([1.0]), "m[warm] >= 0") is None, "a number has no labels"
+
+
+@pytest.mark.parametrize("name", ["is it right?", 'say "hi"', "a.b", "failure_rate", "back\\slash", "\u65e5\u672c", "x\ny"])
+def test_every_name_can_be_quoted(name):
+    quoted = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    assert value_of(scores([3.0], name=name), f"{quoted} >= 1") == 3.0
+
+
+def test_names_of_letters_need_no_quotes():
+    assert value_of(scores([3.0], name="gr\xf6\xdfe_1-b"), "gr\xf6\xdfe_1-b >= 1") == 3.0
+
+
+@pytest.mark.parametrize(("sign", "passes"), [(">=", [2, 3]), ("<=", [1, 2]), (">", [3]), ("<", [1]), ("==", [2]), ("!=", [1, 3])])
+def test_the_six_comparisons(sign, passes):
+    assert [value for value in (1, 2, 3) if scores([value]).check(f"m {sign} 2").passed] == passes
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("accuracy >= 0", "accuracy >= 0: there is no metric 'accuracy'; there are m, tone, none"),
+        ("none >= 0", "none >= 0: it has no value"),
+        ("tone >= 0", "tone >= 0: it has no value"),
+        ("m.low != 5", "m.low != 5: it has no low"),
+        ("m.stdev != 5", "m.stdev != 5: it has no stdev"),
+        ("m.unstable < 1", "m.unstable < 1: it has no unstable"),
+        ("m.delta >= -100", "m.delta >= -100: there is no baseline to compare with"),
+        ("added == 0", "added == 0: there is no baseline to compare with"),
+    ],
+)
+def test_what_cannot_be_found_out_fails(expression, reason):
+    result = result_of(row(0, {"m": 1, "tone": "warm", "none": None}))
+
+    report = result.check(expression)
+
+    assert (report.passed, report.reasons) == (False, [reason])
+
+
+def test_a_delta_without_pairs_fails():
+    report = scores([1.0]).check("m.delta >= -100", baseline=result_of(row(0, {"m": 1}, item_id="another")))
+
+    assert report.reasons == ["m.delta >= -100: no item has 'm' both here and in the baseline"]
+
+
+def test_an_incomplete_run_passes_no_gate():
+    """Half of the items prove nothing about the other half."""
+    report = scores([True] * 5, completed=False).check("m >= 0.5")
+
+    assert not report.passed and "incomplete" in report.reasons[0] and report.outcomes[0].passed
+    with pytest.raises(RegressionError, match="incomplete"):
+        report.raise_for_checks()
+
+
+def test_a_reason_says_over_how_many_items():
+    assert scores([0.5, None, None]).check("m > 1").reasons == ["m > 1: it is 0.500 (over 1 of 3 items)"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("", "at character 1: expected a metric; put quotes around other names"),
+        ("accuracy", "at character 9: expected one of >= <= > < == !="),
+        ("accuracy = 1", "at character 10: expected one of"),
+        ("accuracy >= high", "at character 13: expected a number, such as 0.9 or 90%"),
+        ("accuracy >= nan", "at character 13: expected a number"),
+        ("accuracy >= 1e999", "at character 18: the number is beyond what can be compared"),
+        ("accuracy >= 1 or true", "at character 15: nothing more may follow"),
+        ("accuracy.p75 >= 1", "at character 1: there is no figure 'p75'; there are value, n, missing,"),
+        ('"a b".p75 >= 1', "at character 7: there is no figure 'p75'"),
+        ('"open >= 1', "at character 1: expected the closing quote"),
+        ("tone[warm >= 1", "at character 11: expected ]"),
+        ("tone[warm].p90 >= 1", "there is no figure 'p90'; there are value, delta, n"),
+        ("is it right >= 1", "at character 4: expected one of"),
+        ("__import__('os') > 1", "at character 11: expected one of"),
+        (0.9, "must be a text such as 'accuracy >= 0.9'"),
+        (None, "must be a text"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_place(expression, problem):
+    with pytest.raises(ArgumentError) as caught:
+        scores([1]).check("m >= 1", expression)
+
+    assert caught.value.argument == "check" and problem in str(caught.value)
+
+
+def test_no_checks_at_all_are_no_gate():
+    with pytest.raises(ArgumentError, match="there is none; give at least one, such as"):
+        scores([1]).check()
+
+
+def test_a_failed_gate_raises_with_the_run_and_the_figures():
+    result = scores([True, False], name="accuracy")
+
+    with pytest.raises(RegressionError) as caught:
+        result.raise_for_checks("accuracy >= 0.5", "accuracy >= 0.9", "accuracy.n > 5")
+
+    error = caught.value
+    assert error.result is result
+    assert (error.metric, error.value, error.threshold) == ("accuracy", 0.5, 0.9)
+    assert str(error) == "accuracy >= 0.9: it is 0.500; accuracy.n > 5: it is 2.000"
+    assert result.raise_for_checks("accuracy >= 0.5") is None
+
+
+def test_the_text_of_a_regression():
+    assert str(RegressionError(result=1)) == "Experiment regression detected"
+    assert str(RegressionError(result=1, metric="m", value=0.5, threshold=0.9)) == "Regression of m: 0.5, wanted 0.9"
+    assert str(RegressionError(result=1, metric="m", value=0.5)) == "Regression of m: 0.5"
+    assert str(RegressionError(result=1, metric="m")) == "Experiment regression detected"
+    error = RegressionError(result=1, metric="m", value=0.5, message="too bad")
+    assert str(error) == error.message == "too bad"
+
+
+def test_a_hundred_thousand_signs_are_read_in_linear_time():
+    for expression in ('"' * 100_000, "a." * 50_000, "\\" * 100_000, " " * 100_000 + "x", '"' + "\\" * 100_000):
+        with pytest.raises(ArgumentError):
+            scores([1]).check(expression)
+
+
+def test_the_published_runs_as_a_gate():
+    candidate, baseline = published("175b_verification"), published("6b_verification")
+
+    report = candidate.check("accuracy >= 0.55", "accuracy.delta.low > 0", "accuracy.low >= 0.55", baseline=baseline)
+
+    assert report.reasons == ["accuracy.low >= 0.55: it is 0.536"]

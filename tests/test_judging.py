@@ -1,0 +1,267 @@
+"""Gates from the command line: `run --check`, `compare`, `check`, `report`, and `experiment(context)`."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from interactiveai_eval import ArgumentError, Interactive, RunnerContext
+from interactiveai_eval.cli import main
+
+from .judged import result_of, row, scores
+from .programs import environment
+
+TASKS = '''
+from interactiveai_eval import RegressionError
+
+def task(*, item):
+    if item["input"] == "bad":
+        raise ValueError("cannot")
+    return item["input"].upper()
+
+def exact(*, output, expected_output):
+    return output == expected_output
+
+def broken(*, output):
+    raise KeyError("judge")
+
+def experiment(context):
+    return context.run_experiment(name="ci", task=task, evaluators=[exact], metadata={"own": 1})
+
+class Async:
+    async def experiment(self, context):
+        return await context.run_experiment_async(name="ci", task=task, evaluators=[exact])
+
+experiment_async = Async().experiment
+
+class Gate:
+    def experiment(self, context):
+        result = context.run_experiment(name="ci", task=task, evaluators=[exact])
+        result.raise_for_checks("exact >= 0.9")
+
+gate = Gate().experiment
+
+class Nothing:
+    def experiment(self, context):
+        return {"no": "result"}
+
+nothing = Nothing().experiment
+
+class Bare:
+    def experiment(self, context):
+        raise RegressionError(result=None, metric="m", value=1, threshold=2)
+
+bare = Bare().experiment
+'''
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "tasks.py").write_text(TASKS)
+    (tmp_path / "data.jsonl").write_text(
+        '{"input": "a", "expected_output": "A"}\n{"input": "b", "expected_output": "B"}\n'
+        '{"input": "c", "expected_output": "x"}\n'
+    )
+    (tmp_path / "mixed.jsonl").write_text('{"input": "a", "expected_output": "A"}\n{"input": "bad"}\n')
+    scores([True, True, False], name="exact", run_name="now").save(tmp_path / "now.json")
+    scores([True, False, False], name="exact", run_name="before").save(tmp_path / "before.jsonl")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    sys.modules.pop("tasks", None)
+
+
+def said(capsys, *arguments):
+    """The exit code, and what stdout and stderr got."""
+    code = main(list(arguments))
+    return (code, *capsys.readouterr())
+
+
+RUN = ("run", "tasks.py:task", "--data", "data.jsonl", "--evaluator", "tasks.py:exact")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ((*RUN, "--check", "exact >= 0.6"), 0),
+        ((*RUN, "--check", "exact >= 0.6", "--check", "exact >= 0.7"), 1),
+        ((*RUN, "--check", "nothing >= 0"), 1),
+        (("run", "tasks.py:task", "--data", "mixed.jsonl", "--check", "items == 2"), 3),
+        (("run", "tasks.py:task", "--data", "mixed.jsonl", "--check", "failure_rate <= 0.5"), 0),
+        (("run", "tasks.py:task", "--data", "mixed.jsonl", "--check", "failures == 0"), 1),
+        ((*RUN, "--evaluator", "tasks.py:broken", "--check", "exact >= 0.6"), 3),
+        ((*RUN, "--evaluator", "tasks.py:broken", "--check", "evaluator_failures <= 3"), 0),
+        (("check", "now.json", "exact >= 0.6"), 0),
+        (("check", "now.json", "exact >= 0.6", "exact >= 0.7"), 1),
+        (("check", "now.json", "exact.delta > 0.3", "--baseline", "before.jsonl"), 0),
+        (("check", "now.json", "exact.delta > 0.4", "--baseline", "before.jsonl"), 1),
+        (("compare", "now.json", "before.jsonl"), 0),
+        (("compare", "now.json", "before.jsonl", "--check", "newly_failing == 0", "--check", "exact.regressed == 0"), 0),
+        (("compare", "before.jsonl", "now.json", "--check", "exact.regressed == 0"), 1),
+        (("report", "now.json"), 0),
+        (("report", "now.json", "before.jsonl", "--check", "exact >= 0.5"), 1),
+        (("check", "now.json", "exact >="), 2),
+        (("check", "now.json", "exact.delta >= 0"), 2),
+        (("check", "none.json", "exact >= 0"), 2),
+        (("compare", "now.json", "tasks.py"), 2),
+        (("compare", "now.json", "before.jsonl", "--tolerance", "-1"), 2),
+        (("compare", "now.json", "before.jsonl", "--lower-is-better", "cost"), 2),
+        (("compare", "now.json", "before.jsonl", "--output", "x.pdf"), 2),
+        (("report", "now.json", "before.jsonl", "--output", "x.csv"), 2),
+        (("report", "now.json", "before.jsonl", "--action-json", "x.json"), 2),
+    ],
+)
+def test_exit_codes(folder, capsys, arguments, code):
+    """0 passed, 1 a check failed, 2 cannot be carried out, 3 not completed; what a check is about, it judges alone."""
+    assert said(capsys, *arguments)[0] == code
+
+
+def test_an_incomplete_run_is_not_completed_whatever_the_checks_say(folder, capsys):
+    scores([True], name="exact", completed=False).save("part.json")
+
+    assert said(capsys, "check", "part.json", "exact >= 0.5")[0] == 3
+    assert said(capsys, "report", "part.json")[0] == 3
+
+
+def test_check_says_what_was_found(folder, capsys):
+    code, out, err = said(capsys, "check", "now.json", "exact >= 0.5", "exact.p50 < 1")
+
+    assert (code, err) == (1, "")
+    assert out == (
+        "FAILED  Capitals: 1 of 2 checks failed\n  run now\n\nChecks\n  \u2713 exact >= 0.5: it is 0.667\n"
+        "  \u2717 exact.p50 < 1: it is 1.000\n"
+    )
+
+
+def test_machines_get_one_document(folder, capsys):
+    for arguments in (
+        ("check", "now.json", "exact >= 0.9"),
+        ("compare", "now.json", "before.jsonl", "--check", "exact >= 0.9"),
+        ("report", "now.json", "--check", "exact >= 0.9"),
+    ):
+        code, out, _ = said(capsys, *arguments, "--json")
+        document = json.loads(out)
+        assert (code, document["schema"], document["checks"]["passed"]) == (1, "interactiveai_eval/report", False)
+    several = json.loads(said(capsys, "report", "now.json", "before.jsonl", "--json")[1])
+    assert [report["run_name"] for report in several["reports"]] == ["now", "before"]
+    run = json.loads(said(capsys, *RUN, "--check", "exact >= 0.9", "--json")[1])
+    assert run["schema"] == "interactiveai_eval/experiment-result"
+    assert run["report"]["checks"]["reasons"] == ["exact >= 0.9: it is 0.667"]
+
+
+def test_reports_are_saved_by_their_extension(folder, capsys):
+    outputs = [word for name in ("r.md", "r.txt", "r.xml", "r.html", "r.json") for word in ("--output", name)]
+
+    code, _, err = said(capsys, "compare", "now.json", "before.jsonl", "--check", "exact.delta > 0.5", *outputs)
+
+    assert code == 1 and err.splitlines() == [f"saved {name}" for name in outputs[1::2]]
+    assert "**+0.333**" in (folder / "r.md").read_text(encoding="utf-8")
+    assert "+0.333" in (folder / "r.txt").read_text(encoding="utf-8")
+    assert ElementTree.parse("r.xml").find("testsuite").get("failures") == "1"
+    assert json.loads((folder / "r.json").read_text())["comparison"]["metrics"]["exact"]["improved"] == 1
+    assert {oct(os.stat(name).st_mode & 0o777) for name in outputs[1::2]} == {"0o600"}
+
+
+def test_a_run_is_compared_with_a_saved_one_and_saved_with_its_checks(folder, capsys):
+    assert said(capsys, *RUN, "--output", "base.json", "--run-name", "base")[0] == 0
+
+    code, out, _ = said(
+        capsys, *RUN, "--baseline", "base.json", "--check", "exact.delta >= 0", "--output", "r.md", "--action-json", "a.json"
+    )
+
+    assert code == 0 and "Compared with base: 3 items in both" in out
+    assert "`exact.delta >= 0`" in (folder / "r.md").read_text(encoding="utf-8")
+    (result,) = json.loads((folder / "a.json").read_text())["results"]
+    assert (result["script_path"], result["status"]) == ("tasks.py:task", "passed")
+    assert len(result["experiment_result"]["item_results"]) == 3
+
+
+def test_several_results_end_with_a_table(folder, capsys):
+    out = said(capsys, "report", "now.json", "before.jsonl")[1]
+
+    assert out.splitlines()[-2:] == [
+        "now         3       0  0.667  0.208 - 0.939",
+        "before      3       0  0.333  0.061 - 0.792",
+    ]
+
+
+def test_repetitions_are_reduced_as_asked(folder, capsys):
+    rows = [row(n, {"ok": n == r}, repetition=r, item_id=str(n)) for n in range(2) for r in range(2)]
+    result_of(*rows).save("twice.json")
+
+    assert said(capsys, "check", "twice.json", "ok == 0.5")[0] == 0
+    assert said(capsys, "check", "twice.json", "ok == 1", "--reduce", "pass_at(2)")[0] == 0
+
+
+def test_a_terminal_gets_colours(folder):
+    pty = pytest.importorskip("pty")
+
+    def shown(**variables):
+        reader, writer = pty.openpty()
+        done = subprocess.run(
+            [sys.executable, "-m", "interactiveai_eval", "check", "now.json", "exact >= 0.5"],
+            env=environment(TERM="xterm", PYTHONIOENCODING="utf-8", **variables), stdout=writer, stderr=writer, check=True,
+        )  # fmt: skip
+        os.close(writer)
+        text = os.read(reader, 10_000)
+        os.close(reader)
+        return done.returncode, text.startswith(b"\x1b[32mPASSED\x1b[0m"), b"\x1b" in text
+
+    assert shown() == (0, True, True)
+    assert shown(NO_COLOR="1") == (0, False, False)
+
+
+# -- experiment(context) -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [("experiment", 0), ("experiment_async", 0), ("gate", 1), ("bare", 1), ("nothing", 2)],
+)
+def test_an_experiment_runs_itself(folder, capsys, target, code):
+    found, out, err = said(capsys, "run", f"tasks.py:{target}", "--data", "data.jsonl", "--run-name", "ci 1")
+
+    assert found == code
+    if target in ("experiment", "experiment_async", "gate"):
+        assert "exact   3  0.667" in out and "run ci 1" in out
+    if target == "gate":
+        assert err == "error: exact >= 0.9: it is 0.667\n"
+    if target == "nothing":
+        assert "experiment(context) gave back dict; it must return the result of context.run_experiment" in err
+
+
+def test_an_experiment_without_data_says_what_is_missing(folder, capsys):
+    code, _, err = said(capsys, "run", "tasks.py:experiment")
+
+    assert code == 2 and err.startswith("error: data=None: give data= in the call, or to the RunnerContext")
+
+
+def test_a_context_gives_what_the_call_leaves_out():
+    with Interactive.local() as client:
+        context = RunnerContext(
+            client=client, data=[{"input": 1}], metadata={"sha": "1", "who": "ci"}, dataset_version="2026-01-01", name="ctx"
+        )
+
+        given = context.run_experiment(task=lambda item: 1)
+        own = context.run_experiment(
+            name="own", run_name="r", data=[{"input": 1}] * 2, task=lambda item: 1, metadata={"who": "me"}, repetitions=2
+        )
+
+    assert (given.name, len(given.item_results)) == ("ctx", 1)
+    assert given.metadata == {"sha": "1", "who": "ci", "dataset_version": "2026-01-01"}
+    assert (own.name, own.run_name, len(own.item_results)) == ("own", "r", 4)
+    assert own.metadata == {"sha": "1", "who": "me", "dataset_version": "2026-01-01"}
+
+
+def test_a_context_without_data_or_name_names_what_is_missing():
+    with Interactive.local() as client:
+        with pytest.raises(ArgumentError, match="data=None") as caught:
+            RunnerContext(client=client, name="x").run_experiment(task=lambda item: 1)
+        assert isinstance(caught.value, ValueError) and caught.value.argument == "data"
+        with pytest.raises(ArgumentError, match="name=None"):
+            RunnerContext(client=client, data=[]).run_experiment(task=lambda item: 1)
+        assert RunnerContext(client=client, data=[], name="x").run_experiment(task=lambda item: 1).metadata == {}
