@@ -509,6 +509,33 @@ def test_one_too_many_at_work_is_told_to_come_later():
             each.close()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_server_without_a_free_descriptor_takes_that_of_an_idle_client():
+    """Clients that do nothing must not keep out those that work, nor may the server spin meanwhile."""
+    source = """if True:
+        import resource, sys, time
+        from interactiveai_eval import LocalServer
+
+        server = LocalServer(max_connections=1000)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+        print(server.url, flush=True)
+        sys.stdin.read()
+        print(time.process_time() < 2)
+        server.close()
+    """
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    program = subprocess.Popen([sys.executable, "-c", source], text=True, env=programs.environment(), **pipes)
+
+    class Served:
+        url = program.stdout.readline().strip()
+
+    idle = [connect(Served) for _ in range(40)]
+    assert status(Served, head(Served)) == 200
+    for each in idle:
+        each.close()
+    assert program.communicate(timeout=10) == ("True\n", "") and program.returncode == 0
+
+
 # -- what stands behind ------------------------------------------------------------------------------------------------
 
 
