@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -392,6 +393,23 @@ def test_lines_must_end_as_lines_do(server):
 )  # fmt: skip
 def test_paths_lead_nowhere_but_to_routes(server, path):
     assert status(server, head(server, f"GET {path} HTTP/1.1")) in (400, 404)
+
+
+def test_whatever_bytes_come_there_is_an_answer_or_an_end_and_no_defect(server, caplog):
+    """Requests with a few bytes changed, cut out or put in."""
+    rng = random.Random(11)
+    good = [post(server, "scores", SCORE), head(server, "GET /api/public/traces?limit=1&filter=%5B%5D HTTP/1.1")]
+    for _ in range(300):
+        data = bytearray(rng.choice(good))
+        for _ in range(rng.randrange(1, 4)):
+            at = rng.randrange(len(data))
+            data[at : at + rng.randrange(3)] = rng.choice([b"", b"\r\n", b"\0", b" ", b":", b"%", b"\xff", bytes([rng.randrange(256)])])
+        with connect(server) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert not answer or 200 <= int(answer[9:12]) < 500, (bytes(data), answer)
+    assert caplog.records == [] and status(server, good[0]) == 200
 
 
 # -- sizes -------------------------------------------------------------------------------------------------------------
