@@ -7,6 +7,8 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
+import random
 import signal
 import socket
 import subprocess
@@ -393,6 +395,23 @@ def test_paths_lead_nowhere_but_to_routes(server, path):
     assert status(server, head(server, f"GET {path} HTTP/1.1")) in (400, 404)
 
 
+def test_whatever_bytes_come_there_is_an_answer_or_an_end_and_no_defect(server, caplog):
+    """Requests with a few bytes changed, cut out or put in."""
+    rng = random.Random(11)
+    good = [post(server, "scores", SCORE), head(server, "GET /api/public/traces?limit=1&filter=%5B%5D HTTP/1.1")]
+    for _ in range(300):
+        data = bytearray(rng.choice(good))
+        for _ in range(rng.randrange(1, 4)):
+            at = rng.randrange(len(data))
+            data[at : at + rng.randrange(3)] = rng.choice([b"", b"\r\n", b"\0", b" ", b":", b"%", b"\xff", bytes([rng.randrange(256)])])
+        with connect(server) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert not answer or 200 <= int(answer[9:12]) < 500, (bytes(data), answer)
+    assert caplog.records == [] and status(server, good[0]) == 200
+
+
 # -- sizes -------------------------------------------------------------------------------------------------------------
 
 
@@ -508,6 +527,33 @@ def test_one_too_many_at_work_is_told_to_come_later():
             each.close()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_server_without_a_free_descriptor_takes_that_of_an_idle_client():
+    """Clients that do nothing must not keep out those that work, nor may the server spin meanwhile."""
+    source = """if True:
+        import resource, sys, time
+        from interactiveai_eval import LocalServer
+
+        server = LocalServer(max_connections=1000)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+        print(server.url, flush=True)
+        sys.stdin.read()
+        print(time.process_time() < 2)
+        server.close()
+    """
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    program = subprocess.Popen([sys.executable, "-c", source], text=True, env=programs.environment(), **pipes)
+
+    class Served:
+        url = program.stdout.readline().strip()
+
+    idle = [connect(Served) for _ in range(40)]
+    assert status(Served, head(Served)) == 200
+    for each in idle:
+        each.close()
+    assert program.communicate(timeout=10) == ("True\n", "") and program.returncode == 0
+
+
 # -- what stands behind ------------------------------------------------------------------------------------------------
 
 
@@ -621,6 +667,23 @@ def test_closing_ends_idle_connections_and_lets_the_last_answer_out():
     assert (code, headers["connection"]) == (200, "close")
     with pytest.raises(OSError):
         connect(server).close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # 3.12 and newer: it has threads
+def test_a_forked_child_that_closes_its_copy_ends_nothing(server):
+    with connect(server) as connection:
+        connection.sendall(head(server))
+        assert read_one(connection) == 200
+        child = os.fork()
+        if not child:
+            server.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+
+        connection.sendall(head(server))
+        assert read_one(connection) == 200
+        assert status(server, head(server)) == 200
 
 
 def test_a_server_shows_its_address_and_no_secret(server):

@@ -7,6 +7,7 @@ needs the keys, its Host must be ours, and nothing is read of a body that will n
 """
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import time
@@ -96,6 +97,7 @@ class LocalServer:
         except BaseException:
             self._listener.close()
             raise
+        self._pid = os.getpid()
         self._closed = False
         self._closing = Lock()
         self._connections: set[_Connection] = set()
@@ -113,11 +115,20 @@ class LocalServer:
         self.close()
 
     def close(self) -> None:
-        """Stop: requests that are being answered get a few seconds, then all connections end. Again: nothing."""
+        """Stop: requests that are being answered get a few seconds, then all connections end. Again: nothing.
+
+        A forked child has only copies of the sockets: there, closing lets go of these and ends nothing.
+        """
         with self._closing:
             if self._closed:
                 return
             self._closed = True
+            if self._pid != os.getpid():
+                for copy in (self._listener, self._bell, self._ringer):
+                    copy.close()
+                for connection in self._connections:
+                    connection.close()
+                return
             self._ringer.send(b"!")
             self._thread.join()
             until = time.monotonic() + _LONGEST_CLOSE_SECONDS
@@ -274,6 +285,10 @@ class _Connection:
         """Begin to talk. Not with `Thread.start`, which waits for the new thread: clients would come in one by one."""
         self._talks.acquire()
         start_new_thread(self._run, ())
+
+    def close(self) -> None:
+        """Let go of the socket, which stays open in the process that serves."""
+        self._socket.close()
 
     def ended(self, wait_seconds: float) -> bool:
         """Whether it is over, now or within the time."""

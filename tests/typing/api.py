@@ -27,6 +27,7 @@ from interactiveai_eval import (
     Interactive,
     InteractiveAI,
     ItemFailure,
+    LocalServer,
     LocalTransport,
     RegressionError,
     Request,
@@ -312,6 +313,12 @@ assert_type(BatchEvaluationResult.merge([batch]), BatchEvaluationResult)
 assert_type(batch.item_evaluations, "dict[str, list[Evaluation]]")
 assert_type(batch.item_failures[0], BatchItemFailure)
 assert_type(batch.retry_token(), "BatchEvaluationResumeToken | None")
+
+# -- a server ----------------------------------------------------------------------------------------------------------
+
+with LocalServer(LocalTransport(), port=0, secret_key="own") as server:
+    assert_type(server.base_url, str)
+    assert_type(Interactive(base_url=server.url, public_key=server.public_key, secret_key=server.secret_key), Interactive)
 
 # -- figures, comparisons, checks --------------------------------------------------------------------------------------
 
