@@ -1,0 +1,36 @@
+"""One import name that stands for another: the tests say `interactiveai_eval` and get a copy of any name."""
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.machinery import ModuleSpec
+
+
+class _StandIn:
+    """A finder and loader that gives, for `name` and all below it, the very modules of `real`."""
+
+    def __init__(self, name: str, real: str) -> None:
+        self._name = name
+        self._real = real
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self._name and not name.startswith(self._name + "."):
+            return None
+        real = self._real + name[len(self._name) :]
+        importlib.import_module(real)  # ModuleNotFoundError as for any module
+        return ModuleSpec(name, self, is_package=hasattr(sys.modules[real], "__path__"))
+
+    def create_module(self, spec):
+        module = sys.modules[self._real + spec.name[len(self._name) :]]
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module):
+        """Give the module back what the import system has overwritten."""
+        module.__spec__ = module.__spec__.loader_state
+
+
+def stand_in(name: str, real: str) -> None:
+    """Have `import name...` give the modules of `real...`, which must be importable."""
+    importlib.import_module(real)
+    sys.meta_path.insert(0, _StandIn(name, real))
