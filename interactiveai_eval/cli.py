@@ -620,7 +620,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _declare_vendor(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dest", metavar="DEST", nargs="?", help="the folder to put the copy into; it is made if need be")
+    parser.add_argument("dest", metavar="DEST", nargs="?", help="the folder that the copy is put into")
     parser.add_argument("--name", default="interactiveai_eval", help="of the copy (default: interactiveai_eval)")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--zip", dest="kind", action="store_const", const="zip", help="as NAME.zip, a program too")

@@ -146,7 +146,7 @@ def _refuse_foreign(target: str) -> None:
 
 def _write(path: str, data: bytes) -> None:
     os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o644)) as file:  # code: nobody else's to write
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o644)) as file:  # whatever the umask
         file.write(data)
 
 
@@ -246,10 +246,11 @@ _FILE_SEAL = b"# sha256 "
 
 def _single_file(name: str, files: Files) -> bytes:
     pieces = [
-        f'"""{_PACKAGE} {__version__} in one file, made by `python -m {_PACKAGE} vendor --single-file`; licence: MIT.\n',
-        "\nIt can be imported under any name, also inside other packages, and run as a program. Its modules are loaded",
-        "\nwhen they are first used, from this table, by the standard library's own loader: no file is written, and",
-        f'\ntracebacks show their lines. The last line is the SHA-256 of all above it.\n"""\nNAME = "{name}"\nFILES = {{\n',
+        f'"""{_PACKAGE} {__version__} in one file, made by `python -m {_PACKAGE} vendor --single-file`. MIT licence.',
+        "\n\nIt can be imported under any name, also inside other packages, and run as a program. Its modules are",
+        "\nloaded when they are first used, from this table, by the standard library's own loader: no file is written, and",
+        "\ntracebacks show their lines. The last line is the SHA-256 of all above it.",
+        f'\n"""\nNAME = "{name}"\nFILES = {{\n',
     ]
     for path, data in _with_manifest(files).items():
         text = data.decode("ascii").replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
@@ -287,13 +288,17 @@ def _age(manifest: Mapping[str, Any]) -> str:
 
 def _place_of(path: str) -> str:
     """The copy itself, where `path` is it or the folder that it is in."""
-    if os.path.isdir(path) and not os.path.isfile(os.path.join(path, MANIFEST)):
+    if os.path.isdir(path) and MANIFEST not in os.listdir(path):
         inside = [os.path.join(path, entry) for entry in sorted(os.listdir(path))]
-        copies = [each for each in inside if os.path.isfile(os.path.join(each, MANIFEST)) or each.endswith((".zip", ".py"))]
+        copies = [each for each in inside if each.endswith((".zip", ".py")) or MANIFEST in _entries(each)]
         if len(copies) != 1:
             raise DataError(f"{path}: holds {len(copies)} copies of this package; name one")
         return copies[0]
     return path
+
+
+def _entries(path: str) -> list[str]:
+    return os.listdir(path) if os.path.isdir(path) else []
 
 
 def _contents(path: str) -> tuple[Files, Any, list[str]]:
@@ -346,5 +351,5 @@ def _of_single_file(path: str) -> tuple[Files, list[str]]:
     body, _, seal = text.rpartition(_FILE_SEAL)
     findings = [] if seal.strip().decode("ascii") == sha256_hex(body) else ["the file is not as it was written"]
     tables = [node.value for node in ast.parse(text).body if isinstance(node, ast.Assign)]
-    table = next((ast.literal_eval(node) for node in tables if isinstance(node, ast.Dict)), {})
+    table: dict[str, str] = next((ast.literal_eval(node) for node in tables if isinstance(node, ast.Dict)), {})
     return {name: data.encode("ascii") for name, data in table.items()}, findings
