@@ -248,8 +248,8 @@ def _single_file(name: str, files: Files) -> bytes:
     pieces = [
         f'"""{_PACKAGE} {__version__} in one file, made by `python -m {_PACKAGE} vendor --single-file`. MIT licence.',
         "\n\nIt can be imported under any name, also inside other packages, and run as a program. Its modules are",
-        "\nloaded when they are first used, from this table, by the standard library's own loader: no file is written, and",
-        "\ntracebacks show their lines. The last line is the SHA-256 of all above it.",
+        "\nloaded when they are first used, from this table by the standard library's own loader: no file is written,",
+        "\nand tracebacks show their lines. The last line is the SHA-256 of all above it.",
         f'\n"""\nNAME = "{name}"\nFILES = {{\n',
     ]
     for path, data in _with_manifest(files).items():
