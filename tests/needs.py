@@ -36,7 +36,7 @@ _WORDS = {
     "to_thread": "threads",
     "run_in_executor": "threads",
 }
-NEEDS = sorted({*_MODULES.values(), "locks"})
+NEEDS = sorted({*_MODULES.values(), "locks", "patience", "sources"})
 
 
 def needs_of(item) -> set[str]:

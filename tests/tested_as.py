@@ -35,5 +35,7 @@ class _StandIn:
 def stand_in(name: str, real: str) -> None:
     """Have `import name...` give the modules of `real...`, which must be importable."""
     importlib.import_module(real)
+    if name == real:
+        return
     finder: Any = _StandIn(name, real)
     sys.meta_path.insert(0, finder)
