@@ -9,7 +9,7 @@ import os
 
 from ._ids import sha256_hex
 from ._version import __version__
-from .errors import ArgumentError, DataError
+from .errors import ArgumentError, DataError, FeatureUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,11 +168,19 @@ def _with_manifest(files: Files) -> Files:
 _ZIP_MAIN = "import sys\nfrom {name}.__main__ import _main\nsys.exit(_main())\n"
 
 
+def _zipfile() -> tuple[Any, Any, Any]:
+    try:
+        from zipfile import BadZipFile, ZipFile, ZipInfo
+    except ImportError as error:
+        raise FeatureUnavailable("a copy as a zip", error.name or "zipfile") from None
+    return ZipFile, ZipInfo, BadZipFile
+
+
 def _zip(name: str, files: Files) -> bytes:
     """The archive, without times and without compression: that differs between builds of zlib, which may be missing."""
     from io import BytesIO
-    from zipfile import ZipFile, ZipInfo
 
+    ZipFile, ZipInfo, _ = _zipfile()
     made = BytesIO()
     members = {f"{name}/{path}": data for path, data in _with_manifest(files).items()}
     with ZipFile(made, "w") as archive:
@@ -330,8 +338,7 @@ def _of_folder(path: str) -> Files:
 
 
 def _of_zip(path: str) -> tuple[Files, list[str]]:
-    from zipfile import BadZipFile, ZipFile
-
+    ZipFile, _, BadZipFile = _zipfile()
     try:
         with ZipFile(path) as archive:
             members = {member: archive.read(member) for member in archive.namelist()}

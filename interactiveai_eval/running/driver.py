@@ -6,8 +6,8 @@ exception that ended the run carries the result. Whoever asks a second time is l
 from __future__ import annotations
 
 from _thread import allocate_lock
-from contextvars import copy_context
 
+from .._contexts import copy_context
 from ..errors import RunStopped
 from .engine import Engine
 from .loops import LOOK_SECONDS, CallersLoop, OwnLoop, run_to_end, running_loop
