@@ -18,7 +18,7 @@ _here = _Here()
 
 
 class ContextVar:
-    """Like `contextvars.ContextVar`; a default must be given."""
+    """Like the standard one; a default must be given."""
 
     def __init__(self, name: str, *, default: Any) -> None:
         self.name = name
@@ -48,7 +48,7 @@ class Token:
 
 
 class Context:
-    """Like `contextvars.Context`, as far as `run` and `copy`."""
+    """Like the standard one, as far as `run` and `copy`."""
 
     def __init__(self, values: dict[ContextVar, Any]) -> None:
         self._values = values

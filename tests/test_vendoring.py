@@ -15,7 +15,7 @@ from interactiveai_eval.cli import main
 from interactiveai_eval.vendoring import check_copy, package_files, write_copy
 
 from .programs import ROOT, environment
-from .test_package import PACKAGE, in_python, smoke, zipped
+from .test_package import PACKAGE, in_python, offences, smoke, zipped
 
 KINDS = {"folder": [], "zip": ["--zip"], "file": ["--single-file"]}
 ENDS = {"folder": "", "zip": ".zip", "file": ".py"}
@@ -109,6 +109,14 @@ def test_the_demo_runs_from_a_single_file_and_tracebacks_show_its_lines(copies, 
     """
 
     assert "    raise ArgumentError(" in in_python(source, "-I", "-S", path=tmp_path.__class__(copies["file"]).parent)
+
+
+def test_a_single_file_has_nothing_that_a_policy_scanner_stops_at(copies):
+    """Its loader is the standard one, given other bytes: no `exec`, and only a file knows where it is."""
+    with open(copies["file"], encoding="ascii") as file:
+        source = file.read()
+
+    assert set(offences(source)) <= {"__file__", "__path__"} and len(source) > 500_000
 
 
 def test_two_single_files_share_nothing(copies, tmp_path):
