@@ -78,7 +78,7 @@ def time_budget(value: Any) -> float | None:
     if isinstance(left, bool) or not isinstance(left, (int, float)) or not abs(left) <= sys.float_info.max:
         fix = f"must be seconds, or a function that gives milliseconds; it gave {short_repr(left)}"
         raise ArgumentError("time_budget", value, fix)
-    return max(float(left), 1.0) / 1000.0
+    return max(float(left), 0.001) / 1000.0
 
 
 def path(argument: str, value: Any) -> str | None:
