@@ -82,7 +82,7 @@ def test_no_simulated_deadline_is_overrun_and_the_time_is_used(part):
     """
     program = NO_THREADS + f"""
     import asyncio, heapq, random
-    from interactiveai_eval import Interactive
+    from interactiveai_eval import FakeTransport, Interactive
     from interactiveai_eval.testing import ManualClock
 
     class Simulation(ManualClock):
@@ -115,15 +115,15 @@ def test_no_simulated_deadline_is_overrun_and_the_time_is_used(part):
         clock = Simulation()
         clock.sleeping = []
         budget = draw.choice((1, 10, 60, 300, 900)) * draw.uniform(1, 1.5)
-        usual = budget / draw.uniform(10, 40)
+        usual = budget / draw.uniform(12, 20)
 
         async def task(item):
             await clock.sleep(usual * draw.lognormvariate(0, 0.5) * (1000 if draw.random() < 0.01 else 1))
             ended.append(clock.monotonic())
 
         ended = [0.0]
-        with Interactive.local(clock=clock, tracing_enabled=False) as client:
-            settings = {{"name": "s", "data": ({{"input": n}} for n in range(1000)), "task": task, "max_concurrency": 3}}
+        with Interactive(transport=FakeTransport(print), clock=clock, tracing_enabled=False) as client:
+            settings = {{"name": "s", "data": ({{"input": n}} for n in range(1000)), "task": task, "max_concurrency": 2}}
             result = client.run_experiment(**settings, time_budget=lambda: budget * 1000)
         overrun += clock.monotonic() > budget
         whole += not result.completed and len(result.item_results) == len(ended) - 1

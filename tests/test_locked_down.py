@@ -254,3 +254,50 @@ def test_an_openssl_that_refuses_every_digest_changes_no_id(usual, tmp_path):
     if told == "not refused":
         pytest.skip("this OpenSSL does not know default_properties")
     assert told == usual
+
+
+# -- no network --------------------------------------------------------------------------------------------------------
+
+LISTEN = """
+import os, sys
+heard = []
+def listen(event, arguments):
+    if event.startswith(("socket.", "urllib.", "http.", "ssl.", "ftplib.", "smtplib.")):
+        heard.append((event, str(arguments)[:100]))
+sys.addaudithook(listen)
+"""
+OFFLINE = """
+import os
+from interactiveai_eval import FakeTransport, Interactive, Response
+from interactiveai_eval.cli import main
+
+async def coroutine(item):
+    return item["input"]
+
+def runs(client):
+    for task in (lambda item: item["input"], coroutine):
+        result = client.run_experiment(name="x", data=[{"input": 1}], task=task, evaluators=[lambda *, output: output])
+        assert result.item_results[0].output == 1
+
+with Interactive.local() as client:
+    runs(client)
+with Interactive(transport=FakeTransport(lambda request: Response(200, body=b"{}")), project=("o", "p")) as client:
+    runs(client)
+assert main(["demo", "--limit", "1", "--output", os.path.join(sys.argv[1], "report.html")]) == 0
+# asyncio wakes its loop through a pair of sockets inside the process; they have no address.
+strange = [entry for entry in heard if entry[0] != "socket.__new__" or "1, 1, 0" not in entry[1] and "AF_UNIX" not in entry[1]]
+assert strange == [], strange
+import socket
+try:
+    socket.getaddrinfo("127.0.0.1", 80)
+finally:
+    assert heard[-1][0] == "socket.getaddrinfo"  # it would have been heard
+os.write(int(sys.argv[2]), b"quiet")
+"""
+
+
+def test_no_offline_run_looks_up_a_name_or_connects_to_anything(monkeypatch, tmp_path):
+    """L45: the hook hears what a firewall would only stop; runs of both kinds, the embedded store, fakes, the demo."""
+    monkeypatch.setitem(globals(), "WORK", OFFLINE)
+
+    assert work(ROOT, "-I", before=LISTEN, files=str(tmp_path), PYTHONIOENCODING="utf-8") == "quiet"
