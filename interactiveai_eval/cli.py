@@ -93,6 +93,11 @@ delivered with the ids that it has, so twice does no harm. What the server has a
 stays. The server is that of the INTERACTIVEAI_... variables.
 """
 
+_VENDOR_NOTES = """\
+The copy has the licence, the version and a SHA-256 of every file, and is the same bytes whenever it is made. A copy
+that is there is replaced, unless it was changed. --check ends with exit code 1 where a copy is not intact.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command (by default that of the process) and return its exit code; errors are a line on stderr.
@@ -670,6 +675,41 @@ def _send_spool(options: argparse.Namespace) -> int:
     return NOT_COMPLETED if sent.problems else PASSED
 
 
+def _declare_vendor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dest", metavar="DEST", nargs="?", help="the folder that the copy is put into")
+    parser.add_argument("--name", default="interactiveai_eval", help="of the copy (default: interactiveai_eval)")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--zip", dest="kind", action="store_const", const="zip", help="as NAME.zip, a program too")
+    kinds.add_argument("--single-file", dest="kind", action="store_const", const="file", help="as one module, NAME.py")
+    kinds.add_argument("--check", action="store_true", help="say whether the copy at DEST is intact, and how old it is")
+    parser.add_argument("--sbom", metavar="FILE", help="write a CycloneDX document of the package")
+
+
+def _vendor(options: argparse.Namespace) -> int:
+    import json
+
+    from .reporting.files import write_atomically
+    from .vendoring import check_copy, sbom, write_copy
+
+    if options.dest is None and (options.check or options.sbom is None):
+        raise ArgumentError("DEST", options.dest, "name the folder")
+    told: dict[str, Any] = {}
+    if options.check:
+        told = check_copy(options.dest)
+    elif options.dest is not None:
+        told = check_copy(write_copy(options.dest, name=options.name, kind=options.kind or "folder"))
+    if options.sbom is not None:
+        _check_place(options.sbom)
+        write_atomically(options.sbom, [json.dumps(sbom(), indent=1), "\n"])
+        told["sbom"] = options.sbom
+    if options.json:
+        _print_json(told)
+    elif "path" in told:
+        state = f"{len(told['findings'])} findings" if told["findings"] else "intact"
+        _print("\n".join([f"{told['path']}: {told['version']}, {state}, {told['age']}", *told["findings"]]), sys.stdout)
+    return CHECK_FAILED if told.get("findings") else PASSED
+
+
 _COMMANDS: dict[str, Command] = {
     "run": ("Run an experiment over a data file.", _RUN_NOTES, _declare_run, _run),
     "batch": ("Evaluate recorded traces or observations.", _BATCH_NOTES, _declare_batch, _batch),
@@ -681,4 +721,5 @@ _COMMANDS: dict[str, Command] = {
     "report": ("Report saved results, or browse a store.", CHECK_NOTES, declare_report, report_or_browse),
     "spool": ("Show or deliver what a client could not deliver.", _SPOOL_NOTES, _declare_spool, _spool),
     "demo": ("Compare four recorded language models on grade-school mathematics.", "", _declare_demo, _demo),
+    "vendor": ("Copy this package into another tree.", _VENDOR_NOTES, _declare_vendor, _vendor),
 }

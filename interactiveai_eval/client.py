@@ -190,7 +190,7 @@ class Interactive(StartsSpans):
         rate_limit: float | None = None,
         fail_on_error: bool | float | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
-        time_budget: float | None = None,
+        time_budget: float | Callable[[], float] | None = None,
         executor: Any = None,
         progress: bool | Callable[..., Any] = False,
         experiment_id: str | None = None,
@@ -214,10 +214,11 @@ class Interactive(StartsSpans):
         attempts a second, evenly spaced, retries included. `fail_on_error`: True (the first), a count (int) or a share
         (float, 1.0 for all) of failed items that ends the run. `checkpoint`: a file by which a killed run goes on;
         finished items are not run again (outputs come back as JSON values); functions of other names are refused.
-        `time_budget`: seconds for all; the rest is left for a later call. `executor`: a `concurrent.futures.Executor`
-        for plain tasks and evaluators; a call that overran keeps its worker until it ends, and once all have, what
-        waits one timeout more fails as NoWorkerFree. `progress`: True for a line on stderr, or a function of one
-        details object. `experiment_id`: the id from which all others are derived.
+        `time_budget`: seconds for all, or a function that says how many milliseconds are left; the rest is left for a
+        later call. `executor`: a `concurrent.futures.Executor` for plain tasks and evaluators; a call that overran
+        keeps its worker until it ends, and once all have, what waits one timeout more fails as NoWorkerFree.
+        `progress`: True for a line on stderr, or a function of one details object. `experiment_id`: the id from which
+        all others are derived.
         `on_result` receives each result or failure as it comes (what it raises ends the run), `keep_results=False`
         keeps only counts.
 
@@ -261,7 +262,7 @@ class Interactive(StartsSpans):
         resume_from: BatchEvaluationResumeToken | None = None,
         verbose: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
-        time_budget: float | None = None,
+        time_budget: float | Callable[[], float] | None = None,
         executor: Any = None,
         rate_limit: float | None = None,
         evaluator_timeout: float | None = None,
@@ -283,7 +284,7 @@ class Interactive(StartsSpans):
         `fetch_batch_size`: rows a request, at most 100. `max_items` counts items that are attempted. `max_retries`:
         more attempts of a fetch, after 1, 2, 4 ... s or what the server asks for. `metadata` goes onto all scores.
         `verbose` or `progress`: True for a line on stderr; `progress` may be a function of one details object.
-        `time_budget`: seconds for all; `rate_limit`: items a second.
+        `time_budget`: as for an experiment; `rate_limit`: items a second.
 
         What is left when the call ends early is in `result.resume_token`, which `resume_from` takes up; items that
         failed are tried again first, and those that fail once more then after all others. `checkpoint`: a file that

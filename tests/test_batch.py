@@ -97,6 +97,7 @@ def run(client, **more):
 # -- the whole of it ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("patience")
 def test_recorded_solutions_of_four_models_are_judged_by_tag_as_published():
     """5,276 traces, up to five of them at one millisecond; source of the counts: data/README.md."""
     with gzip.open(RECORDED, "rt", encoding="utf-8") as lines:
@@ -189,6 +190,7 @@ def test_scores_of_observations_carry_their_trace(client):
 # -- limits and going on -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("patience")
 @pytest.mark.parametrize("page", [1, 2, 4, 12, 50])
 @pytest.mark.parametrize("most", [1, 4, 5, 12, 13])
 def test_max_items_counts_attempts_and_the_token_goes_on_after_them(page, most):
@@ -285,7 +287,7 @@ def test_failed_items_are_tried_again_first_and_alone():
         return mapper(item)
 
     with filled(8) as client:
-        first = run(client, mapper=mapping)
+        first = run(client, mapper=mapping, max_concurrency=1)  # they are named as they failed
         broken[0] = False
         second = run(client, mapper=mapping, resume_from=first.retry_token())
         every = scored(client)
@@ -299,6 +301,7 @@ def test_failed_items_are_tried_again_first_and_alone():
     assert len(every) == 8 and set(every.values()) == {1}
 
 
+@pytest.mark.needs("patience")
 def test_more_failures_than_a_token_can_name_are_found_again_by_reading_on():
     """It stays before the first that it cannot name, at 4 KB, and keeps no list that grows with the run."""
     broken = [True]
@@ -423,6 +426,7 @@ def test_a_page_that_cannot_be_read_ends_the_run_with_a_token_that_reads_on():
     assert len(every) == 12 and set(every.values()) == {1}
 
 
+@pytest.mark.needs("patience")
 @pytest.mark.parametrize("problem", [503, 429, TransportError("reset")])
 def test_a_fetch_that_fails_once_is_tried_again(problem):
     server = Failing(lambda number: problem if number == 3 else None)
@@ -648,6 +652,7 @@ def test_a_data_set_run_that_is_not_there_is_an_error(client):
         run(client, dataset_run=("d", "nobody"))
 
 
+@pytest.mark.needs("patience")
 def test_a_time_budget_ends_the_run_with_a_token():
     released = threading.Event()
 
@@ -723,6 +728,7 @@ def test_a_checkpoint_that_may_only_be_read_is_refused_before_any_score(tmp_path
     assert path.read_bytes() == content
 
 
+@pytest.mark.needs("patience")
 def test_an_answer_that_comes_after_the_run_does_not_touch_its_checkpoint(tmp_path):
     """The file may be another run's by then."""
     path = tmp_path / "eval.json"

@@ -14,6 +14,7 @@ from .arguments import (
     positive_number,
     progress_hook,
     text,
+    time_budget,
     whole_number,
 )
 from .calls import UserFunction, bind, bind_all, bind_composite
@@ -116,7 +117,7 @@ class Plan:
         self.rate_limit: float | None = positive_number("rate_limit", given["rate_limit"])
         self.fail_on_error: float | None = _failure_limit(given["fail_on_error"])
         self.checkpoint: str | None = path("checkpoint", given["checkpoint"])
-        self.time_budget_seconds: float | None = positive_number("time_budget", given["time_budget"])
+        self.time_budget_seconds: float | None = time_budget(given["time_budget"])
         self.executor: Any = executor(given["executor"])
         self.progress: Any = progress_hook("progress", given["progress"])
         self.experiment_id: str | None = optional_text("experiment_id", given["experiment_id"])
