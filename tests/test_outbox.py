@@ -269,16 +269,15 @@ def test_one_score_that_is_too_large_alone_is_rejected_with_its_size():
     assert problem.id == "large" and "5kb limit" in problem.reason and "10400 bytes" in problem.reason
 
 
-def test_a_span_that_no_server_takes_is_rejected_without_being_sent():
-    """64 MiB is what OTLP gives as a bound."""
-    server = FakeTransport(lambda request: Response(200))
+def test_a_span_that_is_larger_than_any_batch_goes_alone_and_is_judged_alone():
+    """A server that takes 5 MB: the span is rejected with its size, the others do not suffer (A14)."""
+    server = FakeTransport(lambda request: Response(413 if len(request.body) > 5_000_000 else 200))
     with Interactive(transport=server, dialect="public") as client:
-        client.start_span(name="fine").end()
-        client.start_span(name="huge", input="x" * (64 * 1024 * 1024)).end()
+        for size in (1, 6_000_000, 2, 4_000_000):
+            client.start_span(name=f"of {size}", input="x" * size).end()
         report = client.flush()
 
-    assert (report.acknowledged, report.rejected) == (1, 1) and "no server takes so much" in report.problems[0].reason
-    assert max(len(request.body) for request in server.requests) < 10_000
+    assert (report.acknowledged, report.rejected) == (3, 1) and "(it has about 6000" in report.problems[0].reason
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------

@@ -32,8 +32,6 @@ BATCH_BYTES = 2_000_000
 # Of what has piled up, a request takes more.
 SPANS_A_REQUEST = 4 * BATCH_EVENTS
 SCORES_A_REQUEST = 100
-# What no server takes in one request (64 MiB, the bound that OTLP gives); it is not sent at all.
-LARGEST_EVENT_BYTES = 64 * 1024 * 1024
 # How much may wait before whoever hands in more has to wait too.
 WAITING_EVENTS = 8 * BATCH_EVENTS
 WAITING_BYTES = 32_000_000
@@ -501,11 +499,6 @@ class Outbox:
     def _send(self, flight: Flight, portions: list[Portion]) -> None:
         kind = flight.lane.kind
         contents = [event for _, events, _ in portions for event in events]
-        single = len(contents) == 1
-        if single and portions[0][2] > LARGEST_EVENT_BYTES:
-            reason = f"it has {portions[0][2]} bytes: no server takes so much at once"
-            self._settle(flight, portions, {event_id(contents[0]): reason})
-            return
         try:
             refused = flight.lane.send([encoded for _, encoded in contents] if kind == "spans" else contents)
         except Exception as error:
