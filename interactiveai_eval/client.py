@@ -144,7 +144,8 @@ class Interactive(StartsSpans):
         self._closed = self._tracer.closed = True
         report = self._delivery.close(self.clock.monotonic() + CLOSE_SECONDS)
         if report.pending:
-            warn(f"{self!r}: {report.pending} scores and spans could not be delivered")
+            kept = self._delivery.whereabouts(report)
+            warn(f"{self!r}: {report.pending} scores and spans could not be delivered{kept}")
         if self._owns_transport:
             self._transport.close()
 

@@ -96,6 +96,14 @@ def test_a_spool_file_can_be_read_by_people_and_by_its_owner_alone(tmp_path):
     assert (score["kind"], score["id"]) == ("scores", "score-0") and score["body"]["value"] == 0
 
 
+def test_what_is_said_at_the_end_tells_where_it_is(tmp_path, caplog):
+    keep(tmp_path)
+
+    assert caplog.messages == [
+        f"Interactive('https://app.interactive.ai', closed): 4 scores and spans could not be delivered; they are in the spool {tmp_path}"
+    ]
+
+
 def test_a_folder_that_a_spool_makes_is_its_owners_alone(tmp_path):
     keep(tmp_path / "deep" / "spool")
 

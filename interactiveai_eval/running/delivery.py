@@ -109,9 +109,14 @@ class ClientDelivery:
         if not self._closed:
             report = self.flush(self._clock.monotonic() + EXIT_SECONDS)
             if report.pending:
-                kept = "" if self._spool is None else f"; they are in the spool {self._spool.folder}"
                 what = f"{self._config.base_url}: {report.pending} scores and spans"
-                warn(f"{what} could not be delivered before the interpreter ended{kept}")
+                warn(f"{what} could not be delivered before the interpreter ended{self.whereabouts(report)}")
+
+    @staticmethod
+    def whereabouts(report: DeliveryReport) -> str:
+        """Where what is pending is, as the end of a sentence."""
+        _, found, spool = report.problems[-1].reason.rpartition("; kept in the spool ")
+        return f"; they are in the spool {spool}" if found else ""
 
     def _add(self, kind: str, id: str, trace_id: str | None, **content: Any) -> None:
         from threading import main_thread
