@@ -98,6 +98,16 @@ def test_flush_does_not_wait_for_a_batch_to_fill():
     assert report.acknowledged == 3 and time.perf_counter() - began < 5
 
 
+def test_a_flush_without_patience_has_all_sent_and_waits_for_none_of_it():
+    server = Platform()
+    with Interactive(transport=server, dialect="public", flush_interval=60) as client:
+        score(client, 3)
+        report = client.flush(timeout=0)
+        wait_until(lambda: server.requests)
+
+    assert report.acknowledged + report.pending == 3
+
+
 def test_a_trace_endpoint_that_is_slow_is_sent_to_several_times_at_once():
     server = Platform(answer=lambda request: time.sleep(0.1) if is_spans(request) else None)
     with Interactive(transport=server, dialect="public", flush_at=100) as client:

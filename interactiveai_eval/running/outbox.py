@@ -395,12 +395,12 @@ class Outbox:
         with self._lock:
             self._flushing += 1
             try:
-                while not self._is_late(deadline):
+                while True:
                     self._make_urgent()
                     if not self._flights and not any([lane.queue for lane in self._lanes]):
                         return
                     self._rouse()  # who comes first brings others
-                    if not self._senders:
+                    if not self._senders or self._is_late(deadline):
                         break
                     self._change.wait(max(0.0, min(LOOK_SECONDS, self._seconds_left(deadline))))
             finally:
