@@ -1,6 +1,7 @@
 """What a server or a network can do to the HTTP transport, played byte by byte (FAULTS.md A, B, C, F; SECURITY_CASES.md)."""
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 import random
@@ -887,6 +888,33 @@ def test_signals_do_not_disturb_a_request():
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
+
+
+def test_a_transport_that_was_forgotten_gives_back_its_sockets_without_a_warning():
+    """F09; warnings are errors in these tests."""
+    with ScriptedServer(always(answer())) as server:
+        transport = HTTPTransport(server.url)
+        get(transport)
+        del transport
+        gc.collect()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_requests_work_at_the_end_of_the_interpreter(host):
+    """F08: where no thread can be started any more, and names have to be looked up all the same."""
+    source = """
+import atexit, sys
+from interactiveai_eval import HTTPTransport, Request, RetryTransport
+transport = RetryTransport(HTTPTransport(sys.argv[1]))
+atexit.register(lambda: print(transport.send(Request("GET", "/x")).status, len(list(transport.send_each([Request("GET", "/x")] * 9)))))
+"""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    with ScriptedServer(always(answer())) as server:
+        url = server.url.replace("127.0.0.1", host)
+        said = subprocess.run(
+            [sys.executable, "-W", "error", "-c", source, url], cwd=root, capture_output=True, text=True, timeout=30
+        )
+    assert (said.stdout, said.stderr) == ("200 9\n", "")
 
 
 # -- compressed spans ----------------------------------------------------------------------------------------------------------

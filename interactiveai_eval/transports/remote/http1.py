@@ -5,6 +5,8 @@ read in two ways is refused, and the connection with it.
 """
 from __future__ import annotations
 
+from io import BytesIO
+
 try:
     import zlib
 except ImportError:  # then nothing is asked for compressed
@@ -186,11 +188,11 @@ class Reply:
     """One answer, as its bytes come: `feed` them until it returns True, then `response` and `reusable` are there."""
 
     __slots__ = (
+        "_body",
         "_buffer",
         "_head",
         "_interim",
         "_is_head",
-        "_parts",
         "_raw",
         "_reader",
         "_room",
@@ -205,8 +207,8 @@ class Reply:
         self._is_head = is_head
         self._head: _Head | None = None
         self._buffer = b""  # not understood yet
-        self._parts: list[bytes] = []
-        self._size = 0  # bytes in the parts
+        self._body: bytes | BytesIO = b""  # what came in one piece stands for itself
+        self._size = 0  # bytes in it
         self._room = 0  # still to come of the current chunk, with the line break behind it
         self._raw = 0
         self._interim = 0
@@ -252,8 +254,7 @@ class Reply:
             head = self._head
         if head.framing == "chunked":
             return self._feed_chunks(data)
-        self._parts.append(data)
-        self._size += len(data)
+        self._add(data)
         if head.framing == "length":
             if self._size < head.length:
                 return False
@@ -263,23 +264,27 @@ class Reply:
             raise self._too_large(self._size)
         return False
 
-    @property
-    def wanted(self) -> int:
-        """How many bytes to ask for next: never more than are known to come, save a first small piece."""
-        if self._head is None or self._head.framing != "length":
-            return 65_536
-        return max(65_536, min(self._head.length - self._size, 1_048_576))
-
     def response(self) -> Response:
         """The answer, decoded. Raises BadReply when the body is not what the head says."""
         head = self._head
         assert head is not None
-        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        body = self._body if isinstance(self._body, bytes) else self._body.getvalue()
         if head.framing == "length" and len(body) > head.length:
             body = body[: head.length]
         if head.encoding not in ("identity", "") and body:
             body = _decoded(head.encoding, body, self._reader.max_body_bytes)
         return Response(head.status, headers=dict(head.headers), body=body)
+
+    def _add(self, data: bytes) -> None:
+        """Let the body grow. Pieces in a list, joined in the end, would need twice the memory and more CPU."""
+        if not self._size:
+            self._body = data
+        else:
+            if isinstance(self._body, bytes):
+                first, self._body = self._body, BytesIO()
+                self._body.write(first)
+            self._body.write(data)
+        self._size += len(data)
 
     def _ended(self) -> bool:
         if self._head is not None and self._head.framing == "end":
@@ -299,8 +304,7 @@ class Reply:
         while True:
             if self._room > 2:
                 part = data[at : at + self._room - 2]
-                self._parts.append(part)
-                self._size += len(part)
+                self._add(part)
                 self._room -= len(part)
                 at += len(part)
             if self._room:

@@ -2,17 +2,45 @@
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 
-from ...errors import ConfigError, FeatureUnavailable
+from ...errors import ArgumentError, ConfigError, FeatureUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from ssl import SSLContext
-    from typing import Union
+    from typing import Any, Union
 
     # A file with certificate and key, or (certificate, key), or (certificate, key, password).
     ClientCertificate = Union[str, tuple[str, str], tuple[str, str, str]]
+
+
+class Tls:
+    """The TLS context of one transport, made when it is first used, and where its authorities are from, in words."""
+
+    def __init__(
+        self,
+        given: SSLContext | None,
+        ca_file: str | None,
+        client_certificate: ClientCertificate | None,
+        variable: Callable[[str], str | None],
+    ) -> None:
+        """Raises ArgumentError for a `given` context that does not verify, ConfigError for files of no use."""
+        if given is not None and not (given.verify_mode == 2 and given.check_hostname):
+            raise ArgumentError("ssl_context", given, "must verify certificates and host names")
+        self._made = None if given is None else (given, "the given ssl_context")
+        self._settings = ca_file, client_certificate, variable
+        self._making: dict[int, Any] = {}  # a lock for each process: one that was held during a fork stays held
+        if given is None and (ca_file is not None or client_certificate is not None):
+            self._made = tls_context(*self._settings)  # files that cannot be used are an error now
+
+    def at_hand(self) -> tuple[SSLContext, str]:
+        """The context and the words. Raises ConfigError, FeatureUnavailable."""
+        with self._making.setdefault(os.getpid(), allocate_lock()):
+            if self._made is None:
+                self._made = tls_context(*self._settings)
+            return self._made
 
 
 def tls_context(
