@@ -15,7 +15,7 @@ import zlib
 
 import pytest
 
-from interactiveai_eval import ClosedError, HTTPTransport, Request, TransportError
+from interactiveai_eval import ClosedError, HTTPTransport, Request, RetryTransport, TransportError
 from interactiveai_eval._clock import Clock
 from interactiveai_eval.testing import ManualClock
 
@@ -915,6 +915,44 @@ atexit.register(lambda: print(transport.send(Request("GET", "/x")).status, len(l
             [sys.executable, "-W", "error", "-c", source, url], cwd=root, capture_output=True, text=True, timeout=30
         )
     assert (said.stdout, said.stderr) == ("200 9\n", "")
+
+
+@pytest.mark.skipif(not hasattr(__import__("signal"), "setitimer"), reason="no timers")
+def test_ctrl_c_in_a_read_or_in_a_pause_leaves_a_transport_that_works():
+    """F04, F06."""
+    import signal
+
+    def script(server, peer, number):
+        while True:
+            request = server.read(peer)
+            if request is None:
+                return
+            if b" /busy " in request:
+                peer.sendall(answer(b"", "503 Busy", ["retry-after: 30"]))
+            elif b" /hangs " in request:
+                server.ended.wait(10)
+            else:
+                peer.sendall(answer(b"fine"))
+
+    def interrupt(*ignored):
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with ScriptedServer(script) as server, HTTPTransport(server.url, max_connections=2) as inner:
+            waits = RetryTransport(inner)
+            for act in (
+                lambda: get(inner, "/hangs"),
+                lambda: list(inner.send_each([Request("GET", "/hangs")] * 2)),
+                lambda: get(waits, "/busy"),
+                lambda: list(waits.send_each([Request("GET", "/busy")])),
+            ):
+                signal.setitimer(signal.ITIMER_REAL, 0.05)
+                with pytest.raises(KeyboardInterrupt):
+                    act()
+                assert get(inner).body == b"fine" and inner._pool._count == len(inner._pool._idle)
+    finally:
+        signal.signal(signal.SIGALRM, old)
 
 
 # -- compressed spans ----------------------------------------------------------------------------------------------------------

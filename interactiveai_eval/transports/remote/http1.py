@@ -5,6 +5,7 @@ read in two ways is refused, and the connection with it.
 """
 from __future__ import annotations
 
+from functools import lru_cache
 from io import BytesIO
 
 try:
@@ -18,7 +19,7 @@ from ..base import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ..base import Request
 
@@ -65,18 +66,31 @@ class Outgoing:
 class Writer:
     """Turns requests into bytes. Heads are built once for each method, path and set of headers."""
 
+    __slots__ = ("_head", "_netloc")
+
     def __init__(self, netloc: str, *, before_path: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         """`before_path` makes the absolute form for a proxy, `headers` go with every request."""
-        self._before_path = before_path
         accepted = "gzip, deflate" if zlib is not None else "identity"
-        self._defaults = {
+        defaults = {
             "accept": "*/*",
             "accept-encoding": accepted,
             "user-agent": f"interactiveai_eval/{__version__}",
             **dict(headers),
         }
+
+        @lru_cache(MEMO_ENTRIES)
+        def head(
+            method: str, path: str, query: tuple[tuple[str, str], ...], headers: tuple[tuple[str, str], ...]
+        ) -> bytes:
+            if not method or not _TOKENS.issuperset(method):
+                raise ArgumentError("method", method, "must be a method's name, such as GET")
+            lines = [f"{method} {before_path}{request_target(path, query)} HTTP/1.1", f"host: {netloc}"]
+            lines += [f"{name}: {value}" for name, value in {**defaults, **lower_headers(headers)}.items()]
+            return ("\r\n".join(lines) + "\r\n").encode("ascii")
+
+        # Heads and headers carry keys, so they are kept where no walk over attributes shows them.
+        self._head = head
         self._netloc = netloc
-        self._heads: dict[object, bytes] = {}
 
     def __repr__(self) -> str:
         return f"Writer({self._netloc})"
@@ -88,39 +102,22 @@ class Writer:
 
         Raises ArgumentError for what cannot be sent as it is, such as line breaks in a header.
         """
-        key: object = (request.method, request.path, tuple(request.headers.items()), extra)
-        head = None if request.query else self._heads.get(key)
-        if head is None:
-            try:
-                head = self._head(request, extra)
-            except ArgumentError as refused:
-                key = ()  # a traceback that shows locals must not show it
-                raise refused.with_traceback(None) from None
-            if not request.query:
-                if len(self._heads) >= MEMO_ENTRIES:
-                    self._heads.clear()
-                self._heads[key] = head
+        headers = (*request.headers.items(), *extra)
+        try:
+            head = self._head(request.method, request.path, tuple(request.query), headers)
+        except ArgumentError as refused:
+            headers = ()  # a traceback that shows locals must not show them
+            raise refused.with_traceback(None) from None
         body = request.body if body is None else body
         if body or request.method not in ("GET", "HEAD", "DELETE"):
-            head = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
-        else:
-            head += b"\r\n"
-        return Outgoing(head, request.method == "HEAD")
-
-    def _head(self, request: Request, extra: Sequence[tuple[str, str]]) -> bytes:
-        if not request.method or not _TOKENS.issuperset(request.method):
-            raise ArgumentError("method", request.method, "must be a method's name, such as GET")
-        target = self._before_path + request_target(request)
-        lines = [f"{request.method} {target} HTTP/1.1", f"host: {self._netloc}"]
-        for name, value in {**self._defaults, **lower_headers(request.headers), **dict(extra)}.items():
-            lines.append(f"{name}: {value}")
-        return ("\r\n".join(lines) + "\r\n").encode("ascii")
+            return Outgoing(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body), request.method == "HEAD")
+        return Outgoing(head + b"\r\n", request.method == "HEAD")
 
 
-def lower_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def lower_headers(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     """The headers with lower-case names. Raises ArgumentError for one that cannot be sent; values are never shown."""
     found: dict[str, str] = {}
-    for name, value in headers.items():
+    for name, value in headers:
         if not name or not _TOKENS.issuperset(name):
             raise ArgumentError("headers", name, "is not a header's name")
         if not _VISIBLE.issuperset(value):
@@ -131,16 +128,13 @@ def lower_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def request_target(request: Request) -> str:
+def request_target(path: str, query: Sequence[tuple[str, str]]) -> str:
     """Path and query as they stand in the request line; whatever is not encoded yet is."""
-    path = request.path or "/"
+    path = path or "/"
     if not path.startswith("/") or any(character < " " or character == "\x7f" for character in path):
         raise ArgumentError("path", path, "must begin with '/' and have no control characters")
-    target = path if _PATH.issuperset(path) else _quoted(path, _PATH)
-    if request.query:
-        pairs = [f"{_quoted(name, _QUERY)}={_quoted(value, _QUERY)}" for name, value in request.query]
-        target += "?" + "&".join(pairs)
-    return target
+    target = _quoted(path, _PATH)
+    return f"{target}?{'&'.join([f'{_quoted(n, _QUERY)}={_quoted(v, _QUERY)}' for n, v in query])}" if query else target
 
 
 def _quoted(text: str, safe: frozenset[str]) -> str:
