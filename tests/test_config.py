@@ -8,10 +8,11 @@ import logging
 import pickle
 import pprint
 import traceback
+from base64 import b64encode
 
 import pytest
 
-from interactiveai_eval import ArgumentError, ConfigError, FakeTransport, Interactive, Response
+from interactiveai_eval import ArgumentError, ConfigError, FakeTransport, HTTPTransport, Interactive, Response
 from interactiveai_eval._strict_json import to_json
 
 from .sockets import ScriptedServer, always, answer
@@ -400,6 +401,22 @@ def test_secrets_are_shown_by_nothing(client_of):
     shown = "\n".join(shown_by_everything(client))
 
     assert not [form for form in FORMS if form in shown] and "***" in shown
+
+
+def test_secrets_are_shown_by_nothing_after_requests_either():
+    """What the transport keeps of a request's head, of a proxy's and of a client certificate's password."""
+    script = always(answer(b'{"data": [{"id": "p", "orgId": "o"}]}'))
+    headers = {"x-proxy-auth": "token-4711"}
+    with ScriptedServer(script) as server:
+        with Interactive(public_key="pk", secret_key=SECRET, base_url=server.url, additional_headers=headers) as client:
+            assert client.auth_check()
+            shown = "\n".join(shown_by_everything(client))
+        proxied = HTTPTransport("http://h", proxy=server.url.replace("//", f"//u:{SECRET}@"))
+        shown += "\n".join(walked(proxied))
+
+    assert SECRET.encode() not in server.requests[0] and b"cGs6Z2VoZWltLTQ3MTE=" in server.requests[0]
+    forms = (*FORMS, b64encode(b"u:" + SECRET.encode()).decode())
+    assert not [form for form in forms if form in shown] and "***" in shown
 
 
 def test_secrets_are_in_no_error_and_in_no_local_of_a_traceback(monkeypatch, caplog):

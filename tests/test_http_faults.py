@@ -1,6 +1,7 @@
 """What a server or a network can do to the HTTP transport, played byte by byte (FAULTS.md A, B, C, F; SECURITY_CASES.md)."""
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 import random
@@ -14,7 +15,7 @@ import zlib
 
 import pytest
 
-from interactiveai_eval import ClosedError, HTTPTransport, Request, TransportError
+from interactiveai_eval import ClosedError, HTTPTransport, Request, RetryTransport, TransportError
 from interactiveai_eval._clock import Clock
 from interactiveai_eval.testing import ManualClock
 
@@ -886,6 +887,71 @@ def test_signals_do_not_disturb_a_request():
             assert all(outcome.body == b"x" * 50 for _, outcome in outcomes)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
+
+def test_a_transport_that_was_forgotten_gives_back_its_sockets_without_a_warning():
+    """F09; warnings are errors in these tests."""
+    with ScriptedServer(always(answer())) as server:
+        transport = HTTPTransport(server.url)
+        get(transport)
+        del transport
+        gc.collect()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_requests_work_at_the_end_of_the_interpreter(host):
+    """F08: where no thread can be started any more, and names have to be looked up all the same."""
+    source = """
+import atexit, sys
+from interactiveai_eval import HTTPTransport, Request, RetryTransport
+transport = RetryTransport(HTTPTransport(sys.argv[1]))
+atexit.register(lambda: print(transport.send(Request("GET", "/x")).status, len(list(transport.send_each([Request("GET", "/x")] * 9)))))
+"""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    with ScriptedServer(always(answer())) as server:
+        url = server.url.replace("127.0.0.1", host)
+        said = subprocess.run(
+            [sys.executable, "-W", "error", "-c", source, url], cwd=root, capture_output=True, text=True, timeout=30
+        )
+    assert (said.stdout, said.stderr) == ("200 9\n", "")
+
+
+@pytest.mark.skipif(not hasattr(__import__("signal"), "setitimer"), reason="no timers")
+def test_ctrl_c_in_a_read_or_in_a_pause_leaves_a_transport_that_works():
+    """F04, F06."""
+    import signal
+
+    def script(server, peer, number):
+        while True:
+            request = server.read(peer)
+            if request is None:
+                return
+            if b" /busy " in request:
+                peer.sendall(answer(b"", "503 Busy", ["retry-after: 30"]))
+            elif b" /hangs " in request:
+                server.ended.wait(10)
+            else:
+                peer.sendall(answer(b"fine"))
+
+    def interrupt(*ignored):
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with ScriptedServer(script) as server, HTTPTransport(server.url, max_connections=2) as inner:
+            waits = RetryTransport(inner)
+            for act in (
+                lambda: get(inner, "/hangs"),
+                lambda: list(inner.send_each([Request("GET", "/hangs")] * 2)),
+                lambda: get(waits, "/busy"),
+                lambda: list(waits.send_each([Request("GET", "/busy")])),
+            ):
+                signal.setitimer(signal.ITIMER_REAL, 0.05)
+                with pytest.raises(KeyboardInterrupt):
+                    act()
+                assert get(inner).body == b"fine" and inner._pool._count == len(inner._pool._idle)
+    finally:
         signal.signal(signal.SIGALRM, old)
 
 

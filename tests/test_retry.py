@@ -195,6 +195,13 @@ def test_a_server_that_often_fails_gets_everything_in_the_end(share):
     assert clock.monotonic() < 60
 
 
+def test_one_request_may_be_given_many_times():
+    server = Server(503, 200, 503, 200)
+    request = Request(*SCORE)
+    assert [(back is request, outcome.status) for back, outcome in server.transport.send_each([request] * 5)] == [(True, 200)] * 5
+    assert len(server.times) == 7
+
+
 def test_many_requests_stop_going_out_while_many_wait():
     """A server that is down does not have to refuse all of a million."""
     server = Server(*[503] * 20, 200)

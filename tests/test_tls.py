@@ -12,6 +12,7 @@ import pytest
 from interactiveai_eval import ArgumentError, ConfigError, HTTPTransport, Request, TransportError
 
 from .sockets import ScriptedServer, always, answer, reset
+from .test_config import walked
 
 TLS = pathlib.Path(__file__).parent / "data" / "tls"
 CA = str(TLS / "ca.pem")
@@ -141,6 +142,7 @@ def test_a_client_certificate_is_shown_where_it_is_wanted(version):
     ):
         with tls_server(**wanted) as server, HTTPTransport(server.url, ca_file=CA, client_certificate=given) as transport:
             assert transport.send(Request("GET", "/x")).status == 200
+            assert "opensesame" not in "".join(walked(transport))
     with tls_server(**wanted) as server, HTTPTransport(server.url, ca_file=CA) as transport:
         with pytest.raises(TransportError) as caught:
             transport.send(Request("GET", "/x"))

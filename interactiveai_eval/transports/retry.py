@@ -12,7 +12,7 @@ from _thread import allocate_lock
 from .._clock import Clock
 from ..errors import ArgumentError, TransportError
 from .base import Request, Response, Transport
-from .pauses import Pauses
+from .pauses import NO_TIME_SECONDS, Pauses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,24 +109,25 @@ class RetryTransport(Transport):
     def send_each(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
         """Each request with what became of it in the end. While many wait for another try, no new ones are begun."""
         source = iter(requests)
-        under_way: dict[int, _Tries] = {}  # by the identity of the request
+        under_way: dict[int, list[_Tries]] = {}  # by the identity of the request, which may be given more than once
         waiting: list[_Tries] = []
         due: list[_Tries] = []
 
         def begun() -> Iterator[Request]:
             for each in due:
+                under_way.setdefault(id(each.request), []).append(each)
                 yield each.request
             while len(waiting) < MOST_WAITING and self._not_before <= self._clock.monotonic():
                 request = next(source, None)
                 if request is None:
                     return
-                under_way[id(request)] = self._tries(request)
+                under_way.setdefault(id(request), []).append(self._tries(request))
                 yield request
 
         while True:
             if waiting:
                 self._pauses.until(min([each.wakes for each in waiting]))
-                now = self._clock.monotonic()
+                now = self._clock.monotonic() + NO_TIME_SECONDS
                 due = [each for each in waiting if each.wakes <= now]
                 waiting = [each for each in waiting if each.wakes > now]
             else:
@@ -139,13 +140,14 @@ class RetryTransport(Transport):
                 except TransportError as error:
                     yield request, error
                     continue
-                under_way[id(request)] = due[0]
             for request, answer in self._inner.send_each(begun()):
-                each = under_way[id(request)]
+                same = under_way[id(request)]
+                each = same.pop()
+                if not same:
+                    del under_way[id(request)]
                 if self._goes_again(each, answer):
                     waiting.append(each)
                 else:
-                    del under_way[id(request)]
                     yield request, answer
 
     def close(self) -> None:
