@@ -1,9 +1,8 @@
 """`rescore`: judge the outputs of a finished experiment again, with other evaluators and without its task."""
 from __future__ import annotations
 
-from contextvars import copy_context
-
 from ._clock import Clock
+from ._contexts import copy_context
 from ._ids import derived_id
 from .errors import ArgumentError, error_text
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailure

@@ -45,14 +45,16 @@ def package_files() -> Files:
 
 
 def _modules(spec: ModuleSpec, place: str = "") -> Iterator[tuple[str, ModuleSpec]]:
-    from importlib.util import find_spec
+    from importlib.machinery import PathFinder
     from pkgutil import iter_modules
 
     yield f"{place}__init__.py", spec
+    loader: Any = spec.loader  # a single file's finds its parts itself
     places = spec.submodule_search_locations
-    names = [info.name for info in iter_modules(places)] or getattr(spec.loader, "children", lambda _: ())(spec.name)
+    names = [info.name for info in iter_modules(places)] or getattr(loader, "children", lambda _: ())(spec.name)
     for name in names:
-        part = find_spec(f"{spec.name}.{name}")
+        full = f"{spec.name}.{name}"
+        part = PathFinder.find_spec(full, places) or loader.find_spec(full)  # neither imports what it is in
         assert part is not None
         if part.submodule_search_locations is None:
             yield f"{place}{name}.py", part

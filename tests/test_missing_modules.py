@@ -11,13 +11,14 @@ from .test_package import in_python
 # What each lacks of the features below; everything else must work.
 NOTHING: tuple[str, ...] = ()
 STORES = ("embedded store", "batch", "store in a file", "traces to a file")
+NETWORK = ("HTTPTransport", "LocalServer")
 MISSING = {
     "ssl": NOTHING,
     "sqlite3": STORES,
     "zlib": NOTHING,
     "ctypes": NOTHING,
-    "_socket": ("coroutines",),
-    "select": ("coroutines",),
+    "_socket": ("coroutines", *NETWORK),
+    "select": ("coroutines", *NETWORK),
     "_multiprocessing": NOTHING,
     "_hashlib": NOTHING,
     "_contextvars": ("coroutines",),
@@ -32,7 +33,7 @@ MISSING = {
     "_queue": NOTHING,
     "_random": NOTHING,
     "_struct": ("a copy as a zip",),
-    "ssl sqlite3 _socket select _contextvars _struct": (*STORES, "coroutines", "a copy as a zip"),
+    "ssl sqlite3 _socket select _contextvars _struct": (*STORES, *NETWORK, "coroutines", "a copy as a zip"),
     "zlib _hashlib _random _decimal _datetime _json": NOTHING,
 }
 PROGRAM = """
@@ -50,8 +51,12 @@ PROGRAM = """
 
     import interactiveai_eval as package
 
+    failed = {}
     for name in package.__all__:
-        getattr(package, name)
+        try:
+            getattr(package, name)
+        except package.FeatureUnavailable as error:
+            failed[name] = error.module
     answer = lambda request: package.Response(200, body=b"{}")
     fake = lambda: package.Interactive(transport=package.FakeTransport(answer), project=("o", "p"))
     items = [{"input": n} for n in range(3)]
@@ -112,7 +117,6 @@ PROGRAM = """
         "the demo": demo,
         "ids from a seed": lambda: fake().create_trace_id(seed="s"),
     }
-    failed = {}
     warned, sys.stderr = sys.stderr, open("errors.txt", "w")
     try:
         for name, feature in features.items():

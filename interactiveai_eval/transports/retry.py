@@ -6,7 +6,6 @@ taken twice it holds once.
 from __future__ import annotations
 
 import os
-import random
 from _thread import allocate_lock
 
 from .._clock import Clock
@@ -66,7 +65,7 @@ class RetryTransport(Transport):
         *,
         patience_seconds: float = PATIENCE_SECONDS,
         clock: Clock | None = None,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] = lambda: int.from_bytes(os.urandom(4), "big") / 2**32,
     ) -> None:
         """`patience_seconds` bounds a request with all its repetitions and waits; a wait that would end later is not
         begun. `draw` gives numbers from 0 to 1 for the waits. Closing this closes `inner`. Raises ArgumentError.

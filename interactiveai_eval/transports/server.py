@@ -8,21 +8,25 @@ needs the keys, its Host must be ours, and nothing is read of a body that will n
 from __future__ import annotations
 
 import os
-import selectors
-import socket
 import time
 from _thread import start_new_thread
-from base64 import b64encode
+from binascii import b2a_base64
 from hmac import compare_digest
 from threading import Lock, Thread
 
 from .._log import warn
 from .._strict_json import to_json
-from ..errors import ArgumentError, TransportError, error_text, traceback_text
+from ..errors import ArgumentError, FeatureUnavailable, TransportError, error_text, traceback_text
 from .base import Request, Response, Transport
 from .local import LocalTransport
 from .local.routes import largest_body
 from .request_head import MOST_HEAD_BYTES, BadHead, Head
+
+try:
+    import selectors
+    import socket
+except ImportError as _problem:
+    raise FeatureUnavailable("the server of a store", _problem.name or "socket") from None
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +86,7 @@ class LocalServer:
         self.head_seconds = head_seconds
         self.body_seconds = body_seconds
         self.idle_seconds = idle_seconds
-        self._basic = b64encode(f"{public_key}:{secret_key}".encode())
+        self._basic = b2a_base64(f"{public_key}:{secret_key}".encode(), newline=False)
         self._bearer = public_key.encode()
         self._listener = _listening(host, port)
         try:
