@@ -26,7 +26,9 @@ from .shown import (
     item_part,
     name_text,
     one_line,
+    p_text,
     score_text,
+    signed_text,
     value_text,
     visible,
 )
@@ -339,23 +341,24 @@ def _paired_line(metric: MetricComparison) -> str:
         gain = metric.delta * (-1 if metric.lower_is_better else 1)
         kind = "better" if gain > 0 else "worse" if gain < 0 else "same"
         difference = f'<span class="delta {kind}">{sign} {_signed(metric.delta)}</span>'
-        if metric.verdict:
-            difference += f'<div class="note">{metric.verdict}</div>'
+        if metric.delta:
+            difference += f'<div class="note">{metric.verdict or "unclear"}</div>'
     if metric.low is not None and metric.high is not None:
         interval = f"{_signed(metric.low)} to {_signed(metric.high)}"
-    p = "\u2013" if metric.p is None else "&lt; 0.001" if metric.p < 0.001 else f"{metric.p:.3f}"
     counts = [
         f'<span class="{kind}">{n:,}</span>' if n and kind else f"{n:,}"
         for n, kind in ((metric.improved, "better"), (metric.regressed, "worse"), (metric.equal, ""))
     ]
-    cells = [score_text(metric.value), score_text(metric.baseline), difference, interval, p, *counts]
+    means = score_text(metric.value), score_text(metric.baseline)
+    cells = [*means, difference, interval, escaped(p_text(metric.p)), *counts]
     shown = "".join(f'<td class="value-column">{cell}</td>' for cell in cells)
     changed = f'<span class="note">{metric.changed:,} changed</span>' if metric.changed else ""
     return f'<tr><th scope="row">{name}</th>{shown}<td class="changes" data-metric="{name}">{changed}</td></tr>\n'
 
 
 def _signed(number: float) -> str:
-    return ("+" if number > 0 else "\u2212" if number < 0 else "\u00b1") + score_text(abs(number))
+    text = signed_text(number)
+    return "\u2212" + text[1:] if text[0] == "-" else text
 
 
 def _labels(metric: Estimate) -> str:

@@ -59,8 +59,7 @@ function scoreText(value, whole) {
 }
 
 function signed(value) {
-  const text = scoreText(Math.abs(value));
-  return (value < 0 ? "\u2212" : value > 0 ? "+" : "\u00b1") + text;
+  return (value < 0 ? "\u2212" : value > 0 ? "+" : "") + scoreText(Math.abs(value));
 }
 
 function durationText(seconds) {
