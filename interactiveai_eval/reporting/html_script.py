@@ -357,6 +357,7 @@ function refresh(closing) {
   all("option", baseChoice[1]).forEach(option => { option.disabled = option.value === String(state.run + 1); });
   search.value = state.query;
   showTheme();
+  items.hidden = !run.rows.length; // they were not kept, or there were none
   showPairs(run, base);
   showHead(run, base);
   draw();
