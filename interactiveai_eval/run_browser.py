@@ -11,7 +11,9 @@ from collections import Counter
 from ._ids import sha256_hex
 from .errors import ArgumentError
 from .reporting.files import write_atomically
-from .reporting.html import Page, document_end, document_head, escaped, overview, page_top, render_page, size_text
+from .reporting.html import Page, document_end, document_head, page_top, render_page, size_text
+from .reporting.html_figures import overview_html
+from .reporting.html_text import escaped
 from .reporting.report import report_of
 from .reporting.shown import counted, name_text
 from .stored_runs import read_run, stored_runs
@@ -131,7 +133,7 @@ def _index(lines: Sequence[_Line], size: int) -> Iterator[str]:
         yield f'<section class="group">\n<h2>{escaped(title)}</h2>\n'
         labels = _labels([line.run for line in members])
         before: list[_Line | None] = [*members[1:], None]
-        yield from overview(
+        yield from overview_html(
             [
                 (label, _file(line.run), _told(line, older), line.summary)
                 for label, line, older in zip(labels, members, before)

@@ -11,6 +11,7 @@ from interactiveai_eval.reporting.files import write_atomically
 from interactiveai_eval.reporting.html import Page, render_html, render_page
 from interactiveai_eval.reporting.report import report_of
 from interactiveai_eval.result import ExperimentResult
+from interactiveai_eval.tally import RunTally
 
 from .browser import Browser, find_programs
 
@@ -362,6 +363,17 @@ def test_many_items_are_drawn_as_they_are_scrolled_to(browser, tmp_path):
     assert browser.run("return Math.abs(document.querySelector('tr.open').getBoundingClientRect().top) < 400")
     browser.click(column("m2"))
     assert browser.texts(NUMBERS)[0] == "1500" or browser.texts(NUMBERS)[0] == "3000"
+
+
+def test_a_run_whose_results_were_not_kept_has_no_empty_table(browser, tmp_path):
+    path = tmp_path / "counts.html"
+    tally = RunTally()
+    tally.add_result([Evaluation(name="right", value=True)])
+    write_atomically(str(path), render_html([report_of(run("counts", []).replaced(tally=tally))]))
+    browser.open(path)
+
+    assert browser.texts("#items, .items") == []
+    assert browser.texts(".counts b")[0] == "1"
 
 
 def test_many_metrics_leave_room_for_the_texts(browser, tmp_path):

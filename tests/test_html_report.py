@@ -353,7 +353,7 @@ def test_a_baseline_is_compared_in_figures_and_checks_are_listed():
     assert '<li><span class="yes"><span class="unseen">passed</span></span><span>score &gt;= 0.6: it is 0.625' in text
     assert '<div class="pair" data-pair="1-2">\n<h3>Against old</h3>\n<p class="note">4 items in both. ' in text
     line = text[text.index('<tr><th scope="row">score</th>') :]
-    assert '<span class="delta worse">\u25b2 +0.062</span>' in line
+    assert '<span class="delta worse">\u25b2 +0.062</span><div class="note">unclear</div></td>' in line
     assert '<span class="better">1</span></td><td class="value-column"><span class="worse">2</span>' in line
     assert [run["lower"] for run in data_in(text)] == [[True], [False]]
 

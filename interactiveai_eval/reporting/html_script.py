@@ -59,8 +59,7 @@ function scoreText(value, whole) {
 }
 
 function signed(value) {
-  const text = scoreText(Math.abs(value));
-  return (value < 0 ? "\u2212" : value > 0 ? "+" : "\u00b1") + text;
+  return (value < 0 ? "\u2212" : value > 0 ? "+" : "") + scoreText(Math.abs(value));
 }
 
 function durationText(seconds) {
@@ -358,6 +357,7 @@ function refresh(closing) {
   all("option", baseChoice[1]).forEach(option => { option.disabled = option.value === String(state.run + 1); });
   search.value = state.query;
   showTheme();
+  items.hidden = !run.rows.length; // they were not kept, or there were none
   showPairs(run, base);
   showHead(run, base);
   draw();
