@@ -129,7 +129,9 @@ def read_one(connection):
     """The status of the next answer, read byte by byte so that nothing of the one after it is taken."""
     data = b""
     while not data.endswith(b"\r\n\r\n"):
-        data += connection.recv(1)
+        byte = connection.recv(1)
+        assert byte, data
+        data += byte
     length = int(data.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
     while length:
         length -= len(connection.recv(length))
@@ -480,9 +482,9 @@ def test_a_body_that_does_not_come_ends_the_connection(impatient):
         assert read(connection) is None
 
 
-def test_an_idle_connection_ends_after_its_time(impatient):
-    with connect(impatient) as connection:
-        connection.sendall(head(impatient))
+def test_an_idle_connection_ends_after_its_time():
+    with LocalServer(idle_seconds=0.1) as server, connect(server) as connection:
+        connection.sendall(head(server))
         assert read_one(connection) == 200
         assert connection.recv(1) == b""
 
