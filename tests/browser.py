@@ -41,6 +41,7 @@ class Browser:
 
     def __enter__(self):
         driver, browser = find_programs()
+        self._session = ""
         self._profile = tempfile.mkdtemp()
         self._driver = subprocess.Popen(
             [driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -49,8 +50,11 @@ class Browser:
         self._connection = HTTPConnection("127.0.0.1", port, timeout=60)
         options = {"binary": browser, "args": [*FLAGS, *self._flags, f"--user-data-dir={self._profile}"]}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"performance": "ALL", "browser": "ALL"}}
-        self._session = ""
-        session = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        try:
+            session = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        except BaseException:
+            self.__exit__()  # no driver is left behind where the browser does not start
+            raise
         self._session = f"/session/{session['sessionId']}"
         return self
 
