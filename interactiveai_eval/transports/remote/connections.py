@@ -344,4 +344,5 @@ def _has_to_wait(error: OSError) -> bool:
 
 
 def os_reason(error: BaseException) -> str:
+    """What an error of the system says, without its number."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
