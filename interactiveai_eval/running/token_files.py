@@ -66,7 +66,8 @@ class TokenFile:
         """Replace the file's token. Raises CheckpointError; the file then holds the former one."""
         path = self._path
         try:
-            write_atomically(path, [token.to_json()], place=self._place if has_locks() else os.replace)
+            can_link = has_locks() and hasattr(os, "link")  # which wasm has not
+            write_atomically(path, [token.to_json()], place=self._place if can_link else os.replace)
         except FileExistsError:
             raise in_use(path) from None
         except OSError as error:
