@@ -9,25 +9,15 @@ import os
 import sys
 from contextlib import contextmanager, redirect_stdout
 
-from .console import OutputLost as _OutputLost
-from .console import check_output as _check_output
-from .console import check_place as _check_place
-from .console import print_json as _print_json
-from .console import print_text as _print
-from .console import say as _say
-from .console import turn_off_stdout as _turn_off_stdout
-from .console import writing as _writing
-from .errors import (
-    ArgumentError,
-    CheckpointError,
-    ConfigError,
-    DataError,
-    EvalError,
-    RegressionError,
-    RunStopped,
-    StoreError,
-)
-from .judging import (
+from .commands.console import OutputLost as _OutputLost
+from .commands.console import check_output as _check_output
+from .commands.console import check_place as _check_place
+from .commands.console import print_json as _print_json
+from .commands.console import print_text as _print
+from .commands.console import say as _say
+from .commands.console import turn_off_stdout as _turn_off_stdout
+from .commands.console import writing as _writing
+from .commands.judging import (
     CHECK_FAILED,
     CHECK_NOTES,
     NOT_COMPLETED,
@@ -41,6 +31,16 @@ from .judging import (
     declare_report,
     judge_one,
     report_or_browse,
+)
+from .errors import (
+    ArgumentError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    EvalError,
+    RegressionError,
+    RunStopped,
+    StoreError,
 )
 
 TYPE_CHECKING = False
@@ -245,9 +245,9 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from functools import partial
 
+    from .commands.targets import load_target, wants_context
     from .model import ExperimentRecord
     from .runner_context import run_with_context
-    from .targets import load_target, wants_context
 
     for path in options.output:
         _check_output(path)
@@ -280,8 +280,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _settings(task: Callable[..., Any], options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of `run_experiment` for a task."""
+    from .commands.targets import load_target
     from .data_files import read_items
-    from .targets import load_target
 
     if options.data is None:
         options.parser.error("the following arguments are required: --data")
@@ -466,8 +466,8 @@ def _metadata(text: str | None) -> Any:
 
 
 def _batch(options: argparse.Namespace) -> int:
+    from .commands.targets import load_target
     from .reporting.files import batch_format
-    from .targets import load_target
 
     for path in options.output:
         batch_format(path)

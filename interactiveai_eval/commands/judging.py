@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 import sys
 
+from ..errors import ArgumentError, DataError
 from .console import check_output, check_place, print_json, print_text, say, writing
-from .errors import ArgumentError, DataError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from .reporting.report import Report
+    from ..reporting.report import Report
 
 PASSED, CHECK_FAILED, USAGE, NOT_COMPLETED = 0, 1, 2, 3
 
@@ -81,8 +81,8 @@ class Judge:
     """Checks, baseline and settings of a command, read; and what is shown, saved and returned by them."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        from .reporting.checks import parse_checks
-        from .reporting.summary import reduction
+        from ..reporting.checks import parse_checks
+        from ..reporting.summary import reduction
 
         self._options = options
         self._checks = parse_checks(options.check)
@@ -102,21 +102,21 @@ class Judge:
 
     def report(self, result: Any) -> Report:
         """The report of a result."""
-        from .reporting.report import report_of
+        from ..reporting.report import report_of
 
         return report_of(result._record(), **self._settings)
 
     def print_text(self, report: Report) -> None:
         """Print the report, of `check` the checks alone."""
-        from .reporting.report_text import render_text, terminal_style
+        from ..reporting.report_text import render_text, terminal_style
 
         style = terminal_style(sys.stdout, os.environ)
         print_text(render_text(report, style, checks_only=self._options.command == "check"), sys.stdout)
 
     def print_json(self, result: Any, report: Report) -> None:
         """Print the whole result as JSON, with the report where there is more to it than the result."""
-        from .reporting.documents import record_to_json
-        from .reporting.report import report_to_document
+        from ..reporting.documents import record_to_json
+        from ..reporting.report import report_to_document
 
         if report.checks is None and report.comparison is None:
             with writing():
@@ -127,15 +127,15 @@ class Judge:
 
     def save(self, result: Any, *, script: str) -> None:
         """Write what --output and --action-json name for a run."""
-        from .reporting.files import format_for, write_atomically
+        from ..reporting.files import format_for, write_atomically
 
         for path in self._options.output:
             target, render = format_for(path)
             write_atomically(target, render([result._record()], **self._settings))
             say(f"saved {path}")
         if self._options.action_json is not None:
-            from ._strict_json import to_json
-            from .reporting.action import report_to_action
+            from .._strict_json import to_json
+            from ..reporting.action import report_to_action
 
             document = report_to_action(self.report(result), script=script)
             write_atomically(self._options.action_json, [to_json(document), "\n"])
@@ -143,11 +143,11 @@ class Judge:
 
     def save_reports(self, results: Sequence[Any], reports: Sequence[Report]) -> None:
         """Write what --output names for saved results: a `.json` has the reports then."""
-        from .reporting.files import format_for, write_atomically
+        from ..reporting.files import format_for, write_atomically
 
         for path in self._options.output:
             if path.lower().endswith(".json"):
-                from ._strict_json import to_json
+                from .._strict_json import to_json
 
                 write_atomically(path, [to_json(_document(reports)), "\n"])
             else:
@@ -188,8 +188,8 @@ def report_or_browse(options: argparse.Namespace) -> int:
         raise ArgumentError("--output", options.output, "must name one folder to write the pages to")
     if not os.path.isfile(options.store):
         raise ArgumentError("--store", options.store, "there is no such file")
-    from .client import Interactive
-    from .run_browser import write_site
+    from ..client import Interactive
+    from ..run_browser import write_site
 
     with Interactive.local(options.store) as client:
         written = write_site(client.api, options.output[0])
@@ -217,7 +217,7 @@ def report_several(options: argparse.Namespace) -> int:
         print_json(_document(reports))
         options.json = False
     else:
-        from .reporting.text import comparison_table
+        from ..reporting.text import comparison_table
 
         for place, report in enumerate(reports):
             if place:
@@ -233,7 +233,7 @@ def report_several(options: argparse.Namespace) -> int:
 
 def _document(reports: Sequence[Report]) -> dict[str, Any]:
     """The report as a document, or several under one head."""
-    from .reporting.report import SCHEMA, SCHEMA_VERSION, report_to_document
+    from ..reporting.report import SCHEMA, SCHEMA_VERSION, report_to_document
 
     documents = [report_to_document(report) for report in reports]
     if len(documents) == 1:
@@ -246,10 +246,10 @@ def saved(argument: str, path: str) -> Any:
 
     Raises ArgumentError for a file that cannot be read, DataError for what is no result.
     """
-    from .batch_result import BatchEvaluationResult
-    from .reporting.documents import BATCH_SCHEMA
-    from .reporting.files import read_saved
-    from .result import ExperimentResult
+    from ..batch_result import BatchEvaluationResult
+    from ..reporting.documents import BATCH_SCHEMA
+    from ..reporting.files import read_saved
+    from ..result import ExperimentResult
 
     def read(document: Any) -> Any:
         of_batch = isinstance(document, dict) and document.get("schema") == BATCH_SCHEMA

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .errors import ArgumentError
+from ..errors import ArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
