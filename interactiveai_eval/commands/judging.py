@@ -1,4 +1,4 @@
-"""The commands that judge: `compare`, `check` and `report`, and what `run` shares with them.
+"""What `run`, `compare`, `check` and `report` share: how results are compared, checked, shown and saved.
 
 All that can be wrong with checks, baselines and files is found before any work.
 """
@@ -8,7 +8,8 @@ import os
 import sys
 
 from ..errors import ArgumentError, DataError
-from .console import check_output, check_place, print_json, print_text, say, writing
+from .console import check_place, print_json, print_text, say, writing
+from .endings import CHECK_FAILED, NOT_COMPLETED, PASSED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..reporting.report import Report
-
-PASSED, CHECK_FAILED, USAGE, NOT_COMPLETED = 0, 1, 2, 3
-
-CHECK_NOTES = """\
-A check is such as "accuracy >= 0.9", "accuracy.low > 80%", "tone[rude] <= 1%", "failure_rate <= 0.01" or, with a
-baseline, "accuracy.delta >= -0.02" or "newly_failing == 0". Names with other signs stand in quotes within the quotes.
-What cannot be found out fails. SAVED is a result that was saved as .json or .jsonl.
-"""
 
 
 def declare_judging(parser: argparse.ArgumentParser, *, check: bool = True, baseline: bool = True) -> None:
@@ -51,30 +44,6 @@ def declare_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="FILE", action="append", default=[], help=f"save it: {kinds}; may be repeated"
     )
-
-
-def declare_compare(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `compare`."""
-    parser.add_argument("saved", metavar="CANDIDATE", help="a saved result")
-    parser.add_argument("baseline", metavar="BASELINE", help="the saved result to compare it with")
-    declare_judging(parser, baseline=False)
-    declare_output(parser)
-
-
-def declare_check(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `check`."""
-    parser.add_argument("saved", metavar="SAVED", help="a saved result")
-    parser.add_argument("check", metavar="EXPR", nargs="+", help="what it must reach")
-    declare_judging(parser, check=False)
-    declare_output(parser)
-
-
-def declare_report(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `report`."""
-    parser.add_argument("saved", metavar="SAVED", nargs="*", help="saved results")
-    parser.add_argument("--store", metavar="PATH", help="browse this SQLite file's runs: --output is a folder then")
-    declare_judging(parser)
-    declare_output(parser)
 
 
 class Judge:
@@ -149,7 +118,7 @@ class Judge:
             if path.lower().endswith(".json"):
                 from .._strict_json import to_json
 
-                write_atomically(path, [to_json(_document(reports)), "\n"])
+                write_atomically(path, [to_json(document_of(reports)), "\n"])
             else:
                 target, render = format_for(path)
                 write_atomically(target, render([result._record() for result in results], **self._settings))
@@ -168,70 +137,7 @@ class Judge:
         return NOT_COMPLETED if failed or (calls and "evaluator_failures" not in spoken) else PASSED
 
 
-def judge_one(options: argparse.Namespace) -> int:
-    """Carry out `compare` and `check`."""
-    options.saved = [options.saved]
-    return report_several(options)
-
-
-def report_or_browse(options: argparse.Namespace) -> int:
-    """Carry out `report`: of saved results, or of all runs of a store."""
-    if options.store is None:
-        if not options.saved:
-            options.parser.error("name saved results, or a store with --store")
-        return report_several(options)
-    for name in ("saved", "check", "baseline", "action_json"):
-        if getattr(options, name):
-            fix = "is about saved results, --store about a store; give one or the other"
-            raise ArgumentError(name, getattr(options, name), fix)
-    if len(options.output) != 1:
-        raise ArgumentError("--output", options.output, "must name one folder to write the pages to")
-    if not os.path.isfile(options.store):
-        raise ArgumentError("--store", options.store, "there is no such file")
-    from ..client import Interactive
-    from ..run_browser import write_site
-
-    with Interactive.local(options.store) as client:
-        written = write_site(client.api, options.output[0])
-    if options.json:
-        print_json(written)
-    else:
-        print_text(f"{written['runs']} runs: {os.path.join(written['folder'], 'index.html')}", sys.stdout)
-    return PASSED
-
-
-def report_several(options: argparse.Namespace) -> int:
-    """Carry out `report` of saved results: each one's report, then a table of all where there are several."""
-    several = len(options.saved) > 1
-    for path in options.output:
-        if path.lower().endswith(".json"):
-            check_place(path)
-        else:
-            check_output(path, several=several)
-    if several and options.action_json is not None:
-        raise ArgumentError("--action-json", options.action_json, "holds one run; name one SAVED")
-    judge = Judge(options)
-    results = [saved("SAVED", path) for path in options.saved]
-    reports = [judge.report(result) for result in results]
-    if options.json:
-        print_json(_document(reports))
-        options.json = False
-    else:
-        from ..reporting.text import comparison_table
-
-        for place, report in enumerate(reports):
-            if place:
-                print_text("", sys.stdout)
-            judge.print_text(report)
-        if several:
-            print_text("\n" + comparison_table([report.record for report in reports]), sys.stdout)
-    judge.save_reports(results, reports)
-    if not all(report.record.completed for report in reports):
-        return NOT_COMPLETED
-    return CHECK_FAILED if any(report.verdict.status == "failed" for report in reports) else PASSED
-
-
-def _document(reports: Sequence[Report]) -> dict[str, Any]:
+def document_of(reports: Sequence[Report]) -> dict[str, Any]:
     """The report as a document, or several under one head."""
     from ..reporting.report import SCHEMA, SCHEMA_VERSION, report_to_document
 
