@@ -65,7 +65,7 @@ def _report_or_browse(options: argparse.Namespace) -> int:
     if not os.path.isfile(options.store):
         raise ArgumentError("--store", options.store, "there is no such file")
     from ..client import Interactive
-    from ..run_browser import write_site
+    from ..stores.run_browser import write_site
 
     with Interactive.local(options.store) as client:
         written = write_site(client.api, options.output[0])

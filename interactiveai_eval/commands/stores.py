@@ -29,7 +29,7 @@ def _declare_import(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from ..trace_files import send_traces
+    from ..stores.trace_files import send_traces
 
     with _traces_in(options.file) as traces, store_client(options.store) as client:
         report = send_traces(client.api, traces)
@@ -49,7 +49,7 @@ def _traces_in(file: str) -> Iterator[Iterator[dict[str, Any]]]:
     from shutil import copyfileobj
     from tempfile import TemporaryDirectory
 
-    from ..trace_files import read_traces
+    from ..stores.trace_files import read_traces
 
     if file != "-":
         yield read_traces(file)
@@ -68,7 +68,7 @@ def _declare_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from ..trace_files import export_traces
+    from ..stores.trace_files import export_traces
 
     to_stdout = options.output == "-"
     if to_stdout and options.json:
