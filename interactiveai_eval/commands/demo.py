@@ -27,8 +27,9 @@ def _declare_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from .._atomic import write_atomically
     from ..demo.gsm8k import run_demo, sample
-    from ..reporting.files import format_for, write_atomically
+    from ..reporting.files import format_for
     from ..reporting.text import comparison_table
 
     check_output(options.output, several=True)

@@ -96,7 +96,8 @@ class Judge:
 
     def save(self, result: Any, *, script: str) -> None:
         """Write what --output and --action-json name for a run."""
-        from ..reporting.files import format_for, write_atomically
+        from .._atomic import write_atomically
+        from ..reporting.files import format_for
 
         for path in self._options.output:
             target, render = format_for(path)
@@ -112,7 +113,8 @@ class Judge:
 
     def save_reports(self, results: Sequence[Any], reports: Sequence[Report]) -> None:
         """Write what --output names for saved results: a `.json` has the reports then."""
-        from ..reporting.files import format_for, write_atomically
+        from .._atomic import write_atomically
+        from ..reporting.files import format_for
 
         for path in self._options.output:
             if path.lower().endswith(".json"):

@@ -31,7 +31,7 @@ def _declare_vendor(parser: argparse.ArgumentParser) -> None:
 def _vendor(options: argparse.Namespace) -> int:
     import json
 
-    from ..reporting.files import write_atomically
+    from .._atomic import write_atomically
     from ..vendoring import check_copy, sbom, write_copy
 
     if options.dest is None and (options.check or options.sbom is None):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 
+from .._atomic import write_atomically
 from .._ids import sha256_hex
 from ..errors import ArgumentError
-from ..reporting.files import write_atomically
 from ..reporting.html import Page, document_end, document_head, page_top, render_page, size_text
 from ..reporting.html_figures import overview_html
 from ..reporting.html_text import escaped

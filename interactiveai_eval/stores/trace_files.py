@@ -10,12 +10,12 @@ import os
 import re
 from collections import namedtuple
 
+from .._atomic import write_atomically
 from .._clock import iso_to_datetime
 from .._strict_json import JSONError, from_json, to_json
 from ..data_files import check_is_file, checked, read_json_lines
 from ..errors import ApiError, ArgumentError, NotFoundError, short_repr
 from ..filter_language import FilterError, read_conditions
-from ..reporting.files import write_atomically
 from ..running.outbox import Counts
 from ..tracing.spans import LEVELS, OBSERVATION_TYPES
 
