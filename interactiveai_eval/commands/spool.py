@@ -53,7 +53,7 @@ def _list_spool(options: argparse.Namespace) -> int:
 
 
 def _send_spool(options: argparse.Namespace) -> int:
-    from ..running.spool import send_spool
+    from ..running.spool_delivery import send_spool
 
     with client_for(options.store, dialect=options.dialect) as client:
         if client.config.is_local and client.config.local_path is None:  # what is delivered there is gone with us
