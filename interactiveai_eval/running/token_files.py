@@ -4,10 +4,10 @@ from __future__ import annotations
 import os
 from io import FileIO
 
+from .._atomic import write_atomically
 from .._log import warn
 from ..batch_model import BatchEvaluationResumeToken
 from ..errors import CheckpointError, DataError
-from ..reporting.files import write_atomically
 from .file_locks import close_in_forks, has_locks, in_use, lock, unlock
 
 
