@@ -224,6 +224,8 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
     for name, metavar, kind, default, what in _RUN_SETTINGS:
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, metavar=metavar, type=kind, default=default, help=what)
+    _declare_shard(parser)
+    parser.add_argument("--experiment-id", metavar="ID", help="the id that all shards of a run share")
     parser.add_argument("--metadata", metavar="JSON", help="an object to note with the run")
     parser.add_argument("--store", metavar="PATH", help="keep the run in this SQLite file")
     parser.add_argument("--checkpoint", metavar="PATH", help="note finished items here; the same command continues")
@@ -285,6 +287,8 @@ def _settings(task: Callable[..., Any], options: argparse.Namespace) -> dict[str
         "max_concurrency": options.max_concurrency,
         "metadata": _metadata(options.metadata),
         "checkpoint": options.checkpoint,
+        "experiment_id": options.experiment_id,
+        "shard": _shard_of(options),
         "progress": not options.json and sys.stderr is not None and sys.stderr.isatty(),
         **{name: getattr(options, name) for name, *_ in _RUN_SETTINGS},
     }
@@ -294,7 +298,8 @@ def _context_settings(options: argparse.Namespace) -> dict[str, Any]:
     """What the context of an `experiment(context)` is made of; evaluators and the like it names itself."""
     from .data_files import read_items
 
-    defaults: dict[str, Any] = {"evaluator": [], "run_evaluator": [], "composite": None, "checkpoint": None}
+    defaults: dict[str, Any] = {"evaluator": [], "run_evaluator": []}
+    defaults.update(dict.fromkeys(("composite", "checkpoint", "experiment_id", "shard")))
     defaults.update({name: default for name, _, _, default, _ in _RUN_SETTINGS})
     for name, default in defaults.items():
         if getattr(options, name) != default:
@@ -423,7 +428,7 @@ def _declare_batch(parser: argparse.ArgumentParser) -> None:
         "--dataset-run", metavar=("DATASET", "RUN"), nargs=2, help="the traces of this run of a data set"
     )
     parser.add_argument("--full-traces", action="store_true", help="each trace with its observations and scores")
-    parser.add_argument("--shard", metavar="K/N", type=_shard, help="only part K (from 0) of N disjoint parts")
+    _declare_shard(parser)
     parser.add_argument("--metadata", metavar="JSON", help="an object that all scores carry")
     parser.add_argument("--max-items", metavar="N", type=int, help="attempt no more than so many items")
     parser.add_argument("--max-concurrency", metavar="N", type=int, default=50, help="items at a time (default: 50)")
@@ -434,14 +439,34 @@ def _declare_batch(parser: argparse.ArgumentParser) -> None:
     declare_output(parser)
 
 
+def _declare_shard(parser: argparse.ArgumentParser) -> None:
+    what = "only part K (from 0) of N disjoint parts; K may name an environment variable (default: INTERACTIVEAI_SHARD)"
+    parser.add_argument("--shard", metavar="K/N", type=_shard, help=what)
+
+
+def _shard_of(options: argparse.Namespace) -> tuple[int, int] | None:
+    """The shard that the option says, or else INTERACTIVEAI_SHARD. Raises ArgumentError."""
+    text = os.environ.get("INTERACTIVEAI_SHARD")
+    if options.shard is not None or not text:
+        found: tuple[int, int] | None = options.shard
+        return found
+    try:
+        return _shard(text)
+    except argparse.ArgumentTypeError as error:
+        raise ArgumentError("INTERACTIVEAI_SHARD", text, str(error)) from None
+
+
 def _shard(text: str) -> tuple[int, int]:
     part, _, parts = text.partition("/")
     try:
-        shard = int(part), int(parts)
+        # A name stands for the index that the engine of a job tells each of its processes, JOB_COMPLETION_INDEX say.
+        shard = int(os.environ.get(part, part)), int(parts)
     except ValueError:
         shard = 0, 0
     if not 0 <= shard[0] < shard[1]:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be K/N, the part K (from 0) of N parts, such as 0/3")
+        told = f" ({part} is {os.environ[part]!r})" if part in os.environ else ""
+        fix = "must be K/N, the part K (from 0, or the variable that has it) of N parts, such as 0/3"
+        raise argparse.ArgumentTypeError(f"{text!r}: {fix}{told}")
     return shard
 
 
@@ -471,7 +496,7 @@ def _batch(options: argparse.Namespace) -> int:
             "filter": options.filter,
             "dataset_run": options.dataset_run,
             "full_traces": options.full_traces,
-            "shard": options.shard,
+            "shard": options.shard if options.resume else _shard_of(options),
             "metadata": _metadata(options.metadata),
             "max_items": options.max_items,
             "max_concurrency": options.max_concurrency,

@@ -196,6 +196,7 @@ class Interactive(StartsSpans):
         experiment_id: str | None = None,
         keep_results: bool = True,
         on_result: Callable[[Any], Any] | None = None,
+        shard: tuple[int, int] | None = None,
     ) -> ExperimentResult:
         """Run `task` on every item of `data`, evaluate every output, trace and score it all.
 
@@ -219,7 +220,9 @@ class Interactive(StartsSpans):
         waits one timeout more fails as NoWorkerFree. `progress`: True for a line on stderr, or a function of one
         details object. `experiment_id`: the id from which all others are derived.
         `on_result` receives each result or failure as it comes (what it raises ends the run), `keep_results=False`
-        keeps only counts.
+        keeps only counts. `shard=(k, n)`: the k-th (from 0) of n disjoint parts of the data, told apart by item ids;
+        all n get the same `data` and `experiment_id` (and by default the run name that follows from it), may run
+        anywhere and again, and `ExperimentResult.merge` makes one result of theirs.
 
         Raises ArgumentError (a ValueError) before any work; TooManyFailuresError for `fail_on_error`; RunStopped when
         `data` raises; KeyboardInterrupt on Ctrl-C and SystemExit(143) on SIGTERM: all with the result so far as

@@ -122,7 +122,7 @@ class _Run:
             items = self._item_runs(recorder, collector, rhythm)
             self._schedule = Schedule(
                 self._engine,
-                item_source(plan.data, plan.repetitions, self._context),
+                item_source(plan.data, plan.repetitions, self._context, plan.shard),
                 items.run,
                 limit=plan.max_concurrency,
                 rhythm=rhythm,
@@ -279,6 +279,7 @@ class _Run:
             completed=complete,
             resume_token=None if complete else self._resume_token(),
             tally=collector.tally,
+            shard=self._plan.shard,
         )
 
     def _queue_run_scores(self, dataset_run_id: str | None, evaluations: list[Evaluation]) -> None:

@@ -6,6 +6,7 @@ from contextvars import copy_context
 from ._clock import Clock
 from ._ids import derived_id
 from .errors import ArgumentError, error_text
+from .merging import added_deliveries
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailure
 from .result import ExperimentResult
 from .running.arguments import executor as checked_executor
@@ -73,6 +74,21 @@ def rescore(
     return result
 
 
+def judge_run(result: ExperimentResult, run_evaluators: Sequence[Any], *, client: Any) -> ExperimentResult:
+    """`result`, if it is completed, with what `run_evaluators` say of it; its items are not judged again.
+
+    Scores have the ids that `run_experiment` gives to those of a run, so that they land once however often they are
+    made.
+    """
+    plan = _Plan(result, (), None, run_evaluators, 1, None, None, items=False)
+    services = _services_of(client)
+    clock = Clock() if services is None else services.clock
+    if not result.completed:
+        return result
+    judged: ExperimentResult = run_here(lambda lane: _Rescoring(plan, services, lane, clock, False), clock)
+    return judged
+
+
 def _services_of(client: Any) -> Services | None:
     if client is None:
         return None
@@ -95,7 +111,10 @@ class _Plan:
         max_concurrency: Any,
         timeout: Any,
         executor: Any,
+        items: bool = True,
     ) -> None:
+        """`items` tells whether the items are judged, or only the run."""
+        self.items = items
         self.evaluators = bind_all(
             "evaluators", evaluators, offered=EVALUATOR_VALUES, only_if_named=EVALUATOR_MORE
         )
@@ -155,7 +174,9 @@ class _Rescoring:
             hook, name=f"rescoring {plan.recorded.name}", total=len(plan.recorded.item_results), clock=clock
         )
         # By place, since several threads come to their end at once; what is None at the end was not judged.
-        self._judged: list[ExperimentItemResult | None] = [None] * len(plan.recorded.item_results)
+        self._judged: list[ExperimentItemResult | None] = (
+            [None] * len(plan.recorded.item_results) if plan.items else [*plan.recorded.item_results]
+        )
 
     async def go(self) -> ExperimentResult:
         plan, driver = self._plan, self.driver
@@ -164,10 +185,11 @@ class _Rescoring:
             await driver.in_thread(lambda: remote.check(plan.functions))
         if self._services is not None and not self._services.tracing_enabled:
             self._services.warn_of_silence()
-        schedule = Schedule(
-            driver.engine, _Results(plan.recorded.item_results), self._judge, limit=plan.max_concurrency
-        )
-        await driver.let_through(schedule)
+        if plan.items:
+            schedule = Schedule(
+                driver.engine, _Results(plan.recorded.item_results), self._judge, limit=plan.max_concurrency
+            )
+            await driver.let_through(schedule)
         self._progress.end()
         results = [result for result in self._judged if result is not None]
         failures = [*plan.recorded.item_failures]
@@ -181,6 +203,13 @@ class _Rescoring:
         if plan.run_evaluators and whole and driver.stopped is None:
             await driver.flow(self._judge_run(results, failures, said, problems))
         delivery = await driver.deliver()
+        if not plan.items:
+            known: ExperimentResult = plan.recorded.replaced(
+                run_evaluations=said,
+                run_evaluator_failures=problems,
+                delivery=added_deliveries([plan.recorded.delivery, delivery]),
+            )
+            return known
         result: ExperimentResult = plan.recorded.replaced(
             item_results=results,
             item_failures=failures,
@@ -251,16 +280,19 @@ class _Rescoring:
         except Failed:
             return  # the run was stopped
         for run, found, failure in judgements:
+            bodies = self._bodies(f"run:{functions[run.position].name}", found, None, first=len(said))
             said += found
             problems += [] if failure is None else [failure]
-            bodies = self._bodies(f"run:{functions[run.position].name}", found, None)
             if bodies:
                 self._outbox.put(Parcel(scores=bodies))
 
     def _bodies(
-        self, judge: str, evaluations: list[Evaluation], of: ExperimentItemResult | None
+        self, judge: str, evaluations: list[Evaluation], of: ExperimentItemResult | None, *, first: int = 0
     ) -> list[dict[str, Any]]:
-        """The scores to send of what one evaluator said of one result, or of the run; counts those that are not."""
+        """The scores to send of what one evaluator said of one result, or of the run; counts those that are not.
+
+        `first` counts what the evaluators before it said.
+        """
         services, recorded = self._services, self._plan.recorded
         if services is None:
             return []
@@ -268,11 +300,13 @@ class _Rescoring:
         trace_id, item_id = (None, None) if of is None else (of.trace_id, of.item_id)
         target = trace_id or recorded.dataset_run_id or recorded.experiment_id or recorded.run_name
         numbers: dict[str, int] = {}
-        for evaluation in evaluations:
+        for place, evaluation in enumerate(evaluations, first):
             if evaluation.value is None:
                 continue
             number = numbers[evaluation.name] = numbers.get(evaluation.name, -1) + 1
             score_id = derived_id("rescore", target, judge, evaluation.name, str(number))[:32]
+            if not self._plan.items:
+                score_id = derived_id(recorded.experiment_id or target, "run", str(place), evaluation.name)[:32]
             reason = ""
             if not services.tracing_enabled:
                 reason = "tracing is off"
