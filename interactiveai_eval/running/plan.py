@@ -48,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "checkpoint": None,
     "time_budget": None,
     "executor": None,
+    "executor_group": None,
     "progress": False,
     "experiment_id": None,
     "keep_results": True,
@@ -67,6 +68,7 @@ class Plan:
         "evaluator_timeout_seconds",
         "evaluators",
         "executor",
+        "executor_group",
         "experiment_id",
         "fail_on_error",
         "keep_results",
@@ -123,6 +125,8 @@ class Plan:
         self.checkpoint: str | None = path("checkpoint", given["checkpoint"])
         self.time_budget_seconds: float | None = positive_number("time_budget", given["time_budget"])
         self.executor: Any = executor(given["executor"])
+        size = given["executor_group"]
+        self.executor_group: int | None = None if size is None else whole_number("executor_group", size, least=1)
         self.progress: Any = progress_hook("progress", given["progress"])
         self.experiment_id: str | None = optional_text("experiment_id", given["experiment_id"])
         self.keep_results: bool = flag("keep_results", given["keep_results"])
