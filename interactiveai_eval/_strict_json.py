@@ -368,7 +368,7 @@ def from_json(text: str | bytes) -> Any:
         if isinstance(text, (bytes, bytearray)):
             text = bytes(text).decode("utf-8")
         brackets = text.count("[") + text.count("{")
-        if brackets > MAX_DEPTH * 2 and sys.getrecursionlimit() > _SAFE_RECURSION and _depth(text) > MAX_DEPTH * 2:
+        if brackets > MAX_DEPTH * 2 and _is_risky() and _depth(text) > MAX_DEPTH * 2:
             raise RecursionError
         value = _decode(text)
         # One limit on every Python: their own ones differ, from a thousand levels to many.
@@ -397,6 +397,11 @@ def text_to_value(text: str | None) -> Any:
     if type(value) is int and not -SAFE_INTEGER <= value <= SAFE_INTEGER:
         return text
     return text if type(value) is float and value - value != 0.0 else value
+
+
+def _is_risky() -> bool:
+    """Whether the parser may run out of stack before it gives up: wasm has little, and then no exception but an end."""
+    return sys.getrecursionlimit() > _SAFE_RECURSION or sys.platform in ("emscripten", "wasi")
 
 
 def _depth(text: str) -> int:

@@ -5,8 +5,7 @@ What happens to one item is told in `running.batch_items`, what is done is kept 
 """
 from __future__ import annotations
 
-from contextvars import copy_context
-
+from ._contexts import copy_context
 from ._ids import derived_id, item_digest
 from ._log import warn
 from ._strict_json import to_json

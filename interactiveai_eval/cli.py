@@ -40,7 +40,7 @@ from .judging import (
     declare_output,
     declare_report,
     judge_one,
-    report_several,
+    report_or_browse,
 )
 
 TYPE_CHECKING = False
@@ -85,6 +85,17 @@ _TRACES_NOTES = """\
 A line of the file is one trace with its observations and scores, as GET /api/public/traces/{id} gives it. A file is
 checked to its end before anything is stored, and may be imported again: ids are kept. An export appears whole or not at
 all, oldest trace first.
+"""
+
+_SPOOL_NOTES = """\
+The folder is the one that a client was given as spool=. It may have been carried to another machine: everything is
+delivered with the ids that it has, so twice does no harm. What the server has acknowledged leaves the folder, all else
+stays. The server is that of the INTERACTIVEAI_... variables.
+"""
+
+_VENDOR_NOTES = """\
+The copy has the licence, the version and a SHA-256 of every file, and is the same bytes whenever it is made. A copy
+that is there is replaced, unless it was changed. --check ends with exit code 1 where a copy is not intact.
 """
 
 
@@ -340,14 +351,14 @@ def _exit_code(results: Iterable[ExperimentResult]) -> int:
     return PASSED
 
 
-def _client(store: str | None, *, must_exist: bool = False) -> Interactive:
+def _client(store: str | None, *, must_exist: bool = False, **settings: Any) -> Interactive:
     """The client for a store file, for the server that the environment names, or for a store in memory."""
     from .client import Interactive
 
     named = ("PUBLIC_KEY", "SECRET_KEY", "BASE_URL", "HOST")
     if store is None and any(os.environ.get(f"INTERACTIVEAI_{name}") for name in named):
         try:
-            return Interactive()
+            return Interactive(**settings)
         except StoreError as error:
             raise ConfigError(str(error)) from None
     return _store(store, must_exist=must_exist)
@@ -639,6 +650,91 @@ def _export(options: argparse.Namespace) -> int:
     return PASSED
 
 
+def _declare_spool(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", metavar="list|send", choices=("list", "send"), help="show it, or deliver it")
+    parser.add_argument("folder", metavar="DIR", help="the folder that a client had as its spool")
+    parser.add_argument("--store", metavar="PATH", help="deliver into this SQLite file")
+    parser.add_argument("--dialect", choices=("platform", "public"), help="of the server (default: platform)")
+
+
+def _spool(options: argparse.Namespace) -> int:
+    return _list_spool(options) if options.action == "list" else _send_spool(options)
+
+
+def _list_spool(options: argparse.Namespace) -> int:
+    from .running.spool import read_spool_file, spool_paths
+
+    files, problems = [], []
+    for path in spool_paths(options.folder):
+        try:
+            file = read_spool_file(path)
+        except DataError as error:
+            problems.append({"file": path, "reason": str(error)})
+        else:
+            files.append({"file": path, "made": file.made, "server": file.server, **file.counts()})
+    if options.json:
+        _print_json({"files": files, "problems": problems})
+    else:
+        for row in files:
+            what = ", ".join([f"{row[kind]} {kind}" for kind in ("spans", "scores", "links") if row[kind]])
+            _print(f"{row['file']}  {row['made']}  {what}", sys.stdout)
+        for problem in problems:
+            _say(f"error: {problem['reason']}")
+    return NOT_COMPLETED if problems else PASSED
+
+
+def _send_spool(options: argparse.Namespace) -> int:
+    from .running.spool import send_spool
+
+    with _client(options.store, dialect=options.dialect) as client:
+        if client.config.is_local and client.config.local_path is None:  # what is delivered there is gone with us
+            raise ConfigError("where to? Set the INTERACTIVEAI_... variables, or give --store")
+        sent = send_spool(options.folder, client._delivery.new_outbox, client.clock)
+    if options.json:
+        _print_json({"delivered": sent.delivered, "problems": sent.problems})
+    else:
+        _print("delivered " + ", ".join([f"{n} {kind}" for kind, n in sent.delivered.items()]), sys.stdout)
+        for problem in sent.problems:
+            what = f"{problem['kind'][:-1]} {problem['id']} is {problem['state']}: " if "kind" in problem else ""
+            _say(f"error: {what}{problem['reason']}")
+    return NOT_COMPLETED if sent.problems else PASSED
+
+
+def _declare_vendor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dest", metavar="DEST", nargs="?", help="the folder that the copy is put into")
+    parser.add_argument("--name", default="interactiveai_eval", help="of the copy (default: interactiveai_eval)")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--zip", dest="kind", action="store_const", const="zip", help="as NAME.zip, a program too")
+    kinds.add_argument("--single-file", dest="kind", action="store_const", const="file", help="as one module, NAME.py")
+    kinds.add_argument("--check", action="store_true", help="say whether the copy at DEST is intact, and how old it is")
+    parser.add_argument("--sbom", metavar="FILE", help="write a CycloneDX document of the package")
+
+
+def _vendor(options: argparse.Namespace) -> int:
+    import json
+
+    from .reporting.files import write_atomically
+    from .vendoring import check_copy, sbom, write_copy
+
+    if options.dest is None and (options.check or options.sbom is None):
+        raise ArgumentError("DEST", options.dest, "name the folder")
+    told: dict[str, Any] = {}
+    if options.check:
+        told = check_copy(options.dest)
+    elif options.dest is not None:
+        told = check_copy(write_copy(options.dest, name=options.name, kind=options.kind or "folder"))
+    if options.sbom is not None:
+        _check_place(options.sbom)
+        write_atomically(options.sbom, [json.dumps(sbom(), indent=1), "\n"])
+        told["sbom"] = options.sbom
+    if options.json:
+        _print_json(told)
+    elif "path" in told:
+        state = f"{len(told['findings'])} findings" if told["findings"] else "intact"
+        _print("\n".join([f"{told['path']}: {told['version']}, {state}, {told['age']}", *told["findings"]]), sys.stdout)
+    return CHECK_FAILED if told.get("findings") else PASSED
+
+
 _COMMANDS: dict[str, Command] = {
     "run": ("Run an experiment over a data file.", _RUN_NOTES, _declare_run, _run),
     "batch": ("Evaluate recorded traces or observations.", _BATCH_NOTES, _declare_batch, _batch),
@@ -647,6 +743,8 @@ _COMMANDS: dict[str, Command] = {
     "export": ("Write the traces of a store to a file.", _TRACES_NOTES, _declare_export, _export),
     "compare": ("Compare a saved result with another.", CHECK_NOTES, declare_compare, judge_one),
     "check": ("Check a saved result.", CHECK_NOTES, declare_check, judge_one),
-    "report": ("Report saved results.", CHECK_NOTES, declare_report, report_several),
+    "report": ("Report saved results, or browse a store.", CHECK_NOTES, declare_report, report_or_browse),
+    "spool": ("Show or deliver what a client could not deliver.", _SPOOL_NOTES, _declare_spool, _spool),
     "demo": ("Compare four recorded language models on grade-school mathematics.", "", _declare_demo, _demo),
+    "vendor": ("Copy this package into another tree.", _VENDOR_NOTES, _declare_vendor, _vendor),
 }

@@ -70,15 +70,15 @@ class Interactive(StartsSpans):
         transport: Transport | None = None,
         dialect: str | None = None,
         project: tuple[str, str] | None = None,
-        spool: str | None = None,
+        spool: str | os.PathLike[str] | None = None,
         clock: Clock | None = None,
         ids: Ids | None = None,
     ) -> None:
         """Raises ConfigError without keys and without a transport, ArgumentError for values that cannot be used.
 
         `base_url` may be `local:` or `local:PATH` for the embedded store; `host` is its deprecated name. `timeout` and
-        `flush_interval` are seconds. A `transport` that is given stays the caller's to close. `clock` and `ids` are
-        for tests (see `testing`).
+        `flush_interval` are seconds. `spool` is a folder that keeps what could not be delivered. A `transport` that is
+        given stays the caller's to close. `clock` and `ids` are for tests (see `testing`).
         """
         if isinstance(secret_key, str):
             secret_key = Secret(secret_key)  # type: ignore[assignment]  # from here on no traceback can show it
@@ -144,7 +144,8 @@ class Interactive(StartsSpans):
         self._closed = self._tracer.closed = True
         report = self._delivery.close(self.clock.monotonic() + CLOSE_SECONDS)
         if report.pending:
-            warn(f"{self!r}: {report.pending} scores and spans could not be delivered")
+            kept = self._delivery.whereabouts(report)
+            warn(f"{self!r}: {report.pending} scores and spans could not be delivered{kept}")
         if self._owns_transport:
             self._transport.close()
 
@@ -190,7 +191,7 @@ class Interactive(StartsSpans):
         rate_limit: float | None = None,
         fail_on_error: bool | float | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
-        time_budget: float | None = None,
+        time_budget: float | Callable[[], float] | None = None,
         executor: Any = None,
         executor_group: int | None = None,
         progress: bool | Callable[..., Any] = False,
@@ -216,12 +217,13 @@ class Interactive(StartsSpans):
         attempts a second, evenly spaced, retries included. `fail_on_error`: True (the first), a count (int) or a share
         (float, 1.0 for all) of failed items that ends the run. `checkpoint`: a file by which a killed run goes on;
         finished items are not run again (outputs come back as JSON values); functions of other names are refused.
-        `time_budget`: seconds for all; the rest is left for a later call. `executor`: a `concurrent.futures.Executor`.
-        Threads get single calls of plain functions; one that overran keeps its worker until it ends, and once all have,
-        what waits one timeout more fails as NoWorkerFree. Other executors get whole items, `executor_group` at a time
-        (default: as measured), one after the other, coroutines included; functions, mask, items and outputs must be
-        picklable; what times out there goes on alone in a thread. Spans nested in an item come back with it, but for
-        those that outlive it. Items of a worker that is lost are run once more, then fail with the executor's error.
+        `time_budget`: seconds for all, or a function that says how many milliseconds are left; the rest is left for a
+        later call. `executor`: a `concurrent.futures.Executor`. Threads get single calls of plain functions; one that
+        overran keeps its worker until it ends, and once all have, what waits one timeout more fails as NoWorkerFree.
+        Other executors get whole items, `executor_group` at a time (default: as measured), one after the other,
+        coroutines included; functions, mask, items and outputs must be picklable; what times out there goes on alone
+        in a thread. Spans nested in an item come back with it, but for those that outlive it. Items of a worker that
+        is lost are run once more, then fail with the executor's error.
         `progress`: True for a line on stderr, or a function of one details object. `experiment_id`: the id from which
         all others are derived.
         `on_result` receives each result or failure as it comes (what it raises ends the run), `keep_results=False`
@@ -269,7 +271,7 @@ class Interactive(StartsSpans):
         resume_from: BatchEvaluationResumeToken | None = None,
         verbose: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
-        time_budget: float | None = None,
+        time_budget: float | Callable[[], float] | None = None,
         executor: Any = None,
         rate_limit: float | None = None,
         evaluator_timeout: float | None = None,
@@ -285,16 +287,18 @@ class Interactive(StartsSpans):
 
         `scope`: "traces" or "observations". `mapper(item)` gives EvaluatorInputs, or a dict with `input`, `output` and
         maybe `expected_output` and `metadata`; `item` has the server's fields by attribute or key (see
-        `service.records`). Evaluators get those four, the composite also `evaluations` and `item`; see
-        `run_experiment`. `filter`: conditions as JSON text or Python values, a list of conditions or the object form
-        (`service.filters.read_filter`). `fetch_batch_size`: rows a request, at most 100. `max_items` counts items
-        that are attempted. `max_retries`: more attempts of a fetch, after 1, 2, 4 ... s or what the server asks for.
-        `metadata` goes onto all scores. `verbose` or `progress`: True for a line on stderr; `progress` may be a
-        function of one details object. `time_budget`: seconds for all; `rate_limit`: items a second.
+        `service.records`). Evaluators get those four, and `item`, `trace_id` and `duration_seconds` (the recorded
+        latency) if they name them; the composite `evaluations` and `item`; see `run_experiment`. `filter`: conditions
+        as JSON text or Python values, a list of conditions or the object form (`service.filters.read_filter`).
+        `fetch_batch_size`: rows a request, at most 100. `max_items` counts items that are attempted. `max_retries`:
+        more attempts of a fetch, after 1, 2, 4 ... s or what the server asks for. `metadata` goes onto all scores.
+        `verbose` or `progress`: True for a line on stderr; `progress` may be a function of one details object.
+        `time_budget`: as for an experiment; `rate_limit`: items a second.
 
         What is left when the call ends early is in `result.resume_token`, which `resume_from` takes up; items that
-        failed are tried again first. `checkpoint`: a file that always holds such a token: after a kill, the same call
-        goes on, and score ids, which are derived from `run_id` (default: drawn) and the item, land once.
+        failed are tried again first, and those that fail once more then after all others. `checkpoint`: a file that
+        always holds such a token: after a kill, the same call goes on, and score ids, which are derived from `run_id`
+        (default: drawn) and the item, land once; a file that another run has is refused.
         `shard=(k, n)`: the k-th (from 0) of n disjoint parts. `dataset_run=(data set, run)`: the traces of that run.
         `full_traces`: mappers get traces with their observations and scores. `keep_evaluations=False` keeps counts
         only, at most 10,000 failures; `on_item(item_id, evaluations)` receives what each item got (what it raises

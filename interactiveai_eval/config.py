@@ -83,6 +83,7 @@ class Config:
         "dialect",
         "project",
         "spans_path",
+        "spool",
     )
 
     additional_headers: dict[str, Secret]  # they may well carry tokens
@@ -100,6 +101,7 @@ class Config:
     sample_rate: float
     secret_key: Secret | None
     spans_path: str | None  # where spans go instead of the usual endpoint, below the base URL
+    spool: str | None  # the folder for what could not be delivered
     timeout_seconds: float
     tracing_enabled: bool
 
@@ -161,8 +163,8 @@ def load_config(
     config.mask = _callable_or_none("mask", arguments.get("mask"))
     config.project = _project(arguments.get("project"))
     config.max_batch_bytes = int(given.number("", "INTERACTIVEAI_MAX_BATCH_SIZE_BYTES", 0.0, least=1000.0)) or None
-    if arguments.get("spool") is not None:
-        raise ArgumentError("spool", arguments["spool"], "is not in this version yet; leave it out")
+    given.number("", "INTERACTIVEAI_MAX_EVENT_SIZE_BYTES", 0.0, least=1.0)  # the reference reads it too, for nothing
+    config.spool = _folder("spool", arguments.get("spool"))
     config.spans_path = _spans_path(variable("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH"))
     config.dialect = given.text("dialect") or ("public" if config.is_local else "platform")
     if config.dialect not in DIALECTS:
@@ -294,6 +296,14 @@ def _headers(value: Any) -> dict[str, Secret]:
         if bad or not all(32 <= ord(c) < 127 for c in name + text) or any(c in name for c in " :"):
             raise ArgumentError("additional_headers", name, "names and values must be visible ASCII texts")
     return {name.lower(): Secret(text) for name, text in pairs.items()}
+
+
+def _folder(argument: str, value: Any) -> str | None:
+    if hasattr(value, "__fspath__"):
+        value = value.__fspath__()
+    if value is not None and (not isinstance(value, str) or not value or "\0" in value):
+        raise ArgumentError(argument, value, "must name a folder")
+    return value
 
 
 def _callable_or_none(argument: str, value: Any) -> Callable[..., Any] | None:

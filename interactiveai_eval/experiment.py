@@ -5,9 +5,8 @@ What happens to one item is told in `running.item_run`.
 """
 from __future__ import annotations
 
-from contextvars import copy_context
-
 from ._clock import ns_to_iso
+from ._contexts import copy_context
 from ._copies import private_copy
 from ._ids import derived_id
 from ._log import warn

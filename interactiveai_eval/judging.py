@@ -71,7 +71,8 @@ def declare_check(parser: argparse.ArgumentParser) -> None:
 
 def declare_report(parser: argparse.ArgumentParser) -> None:
     """The arguments of `report`."""
-    parser.add_argument("saved", metavar="SAVED", nargs="+", help="saved results")
+    parser.add_argument("saved", metavar="SAVED", nargs="*", help="saved results")
+    parser.add_argument("--store", metavar="PATH", help="browse this SQLite file's runs: --output is a folder then")
     declare_judging(parser)
     declare_output(parser)
 
@@ -173,8 +174,34 @@ def judge_one(options: argparse.Namespace) -> int:
     return report_several(options)
 
 
+def report_or_browse(options: argparse.Namespace) -> int:
+    """Carry out `report`: of saved results, or of all runs of a store."""
+    if options.store is None:
+        if not options.saved:
+            options.parser.error("name saved results, or a store with --store")
+        return report_several(options)
+    for name in ("saved", "check", "baseline", "action_json"):
+        if getattr(options, name):
+            fix = "is about saved results, --store about a store; give one or the other"
+            raise ArgumentError(name, getattr(options, name), fix)
+    if len(options.output) != 1:
+        raise ArgumentError("--output", options.output, "must name one folder to write the pages to")
+    if not os.path.isfile(options.store):
+        raise ArgumentError("--store", options.store, "there is no such file")
+    from .client import Interactive
+    from .run_browser import write_site
+
+    with Interactive.local(options.store) as client:
+        written = write_site(client.api, options.output[0])
+    if options.json:
+        print_json(written)
+    else:
+        print_text(f"{written['runs']} runs: {os.path.join(written['folder'], 'index.html')}", sys.stdout)
+    return PASSED
+
+
 def report_several(options: argparse.Namespace) -> int:
-    """Carry out `report`: each result's report, then a table of all where there are several."""
+    """Carry out `report` of saved results: each one's report, then a table of all where there are several."""
     several = len(options.saved) > 1
     for path in options.output:
         if path.lower().endswith(".json"):

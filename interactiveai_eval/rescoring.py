@@ -1,9 +1,8 @@
 """`rescore`: judge the outputs of a finished experiment again, with other evaluators and without its task."""
 from __future__ import annotations
 
-from contextvars import copy_context
-
 from ._clock import Clock
+from ._contexts import copy_context
 from ._ids import derived_id
 from .errors import ArgumentError, error_text
 from .merging import added_deliveries
@@ -64,13 +63,13 @@ def rescore(
     Raises ArgumentError before anything is called, DataError or OSError for a file that cannot be read; stopped by
     Ctrl-C or SIGTERM like a run: the exception's `result` has what was judged, the other items as cancelled failures.
     """
-    story = _Plan(
+    plan = _Plan(
         saved_result, evaluators, composite_evaluator, run_evaluators, max_concurrency, evaluator_timeout, executor
     )
     hook = progress_hook("progress", progress)
     services = _services_of(client)
     clock = Clock() if services is None else services.clock
-    result: ExperimentResult = run_here(lambda lane: _Rescoring(story, services, lane, clock, hook), clock)
+    result: ExperimentResult = run_here(lambda lane: _Rescoring(plan, services, lane, clock, hook), clock)
     return result
 
 
@@ -355,4 +354,4 @@ def _not_judged(recorded: ExperimentItemResult) -> ItemFailure:
 
 def _unused_outbox(clock: Clock) -> Outbox:
     """One for a call without a client: nothing is ever put into it."""
-    return Outbox(lambda spans: None, lambda bodies: [], clock)
+    return Outbox(lambda spans: [], lambda bodies: [], lambda bodies: [], clock)

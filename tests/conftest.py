@@ -1,9 +1,27 @@
-"""Fixtures that most tests use."""
+"""Fixtures that most tests use, and what of the platform each test needs."""
 from __future__ import annotations
 
 import pytest
 
 from interactiveai_eval import Interactive
+
+from .needs import NEEDS, lacking, needs_of
+
+
+def pytest_configure(config):
+    for need in NEEDS:
+        config.addinivalue_line("markers", f"{need}: what needs {need}; found by itself, see tests/needs.py")
+    config.addinivalue_line("markers", "needs(name, ...): what the test needs that its code does not show")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items):
+    for item in items:
+        needed = needs_of(item)
+        for need in sorted(needed):
+            item.add_marker(need)
+        if needed & lacking():
+            item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(sorted(needed & lacking()))}"))
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ from interactiveai_eval.demo.gsm8k_sample import MODELS
 from interactiveai_eval.testing import ManualClock
 from interactiveai_eval.transports.local import LocalTransport
 
+from . import programs
 from .programs import start
 
 RECORDED = Path(__file__).parent / "data" / "gsm8k_model_solutions.jsonl.gz"
@@ -96,6 +97,7 @@ def run(client, **more):
 # -- the whole of it ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("patience")
 def test_recorded_solutions_of_four_models_are_judged_by_tag_as_published():
     """5,276 traces, up to five of them at one millisecond; source of the counts: data/README.md."""
     with gzip.open(RECORDED, "rt", encoding="utf-8") as lines:
@@ -188,6 +190,7 @@ def test_scores_of_observations_carry_their_trace(client):
 # -- limits and going on -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("patience")
 @pytest.mark.parametrize("page", [1, 2, 4, 12, 50])
 @pytest.mark.parametrize("most", [1, 4, 5, 12, 13])
 def test_max_items_counts_attempts_and_the_token_goes_on_after_them(page, most):
@@ -284,7 +287,7 @@ def test_failed_items_are_tried_again_first_and_alone():
         return mapper(item)
 
     with filled(8) as client:
-        first = run(client, mapper=mapping)
+        first = run(client, mapper=mapping, max_concurrency=1)  # they are named as they failed
         broken[0] = False
         second = run(client, mapper=mapping, resume_from=first.retry_token())
         every = scored(client)
@@ -298,6 +301,7 @@ def test_failed_items_are_tried_again_first_and_alone():
     assert len(every) == 8 and set(every.values()) == {1}
 
 
+@pytest.mark.needs("patience")
 def test_more_failures_than_a_token_can_name_are_found_again_by_reading_on():
     """It stays before the first that it cannot name, at 4 KB, and keeps no list that grows with the run."""
     broken = [True]
@@ -422,6 +426,7 @@ def test_a_page_that_cannot_be_read_ends_the_run_with_a_token_that_reads_on():
     assert len(every) == 12 and set(every.values()) == {1}
 
 
+@pytest.mark.needs("patience")
 @pytest.mark.parametrize("problem", [503, 429, TransportError("reset")])
 def test_a_fetch_that_fails_once_is_tried_again(problem):
     server = Failing(lambda number: problem if number == 3 else None)
@@ -647,6 +652,7 @@ def test_a_data_set_run_that_is_not_there_is_an_error(client):
         run(client, dataset_run=("d", "nobody"))
 
 
+@pytest.mark.needs("patience")
 def test_a_time_budget_ends_the_run_with_a_token():
     released = threading.Event()
 
@@ -722,6 +728,7 @@ def test_a_checkpoint_that_may_only_be_read_is_refused_before_any_score(tmp_path
     assert path.read_bytes() == content
 
 
+@pytest.mark.needs("patience")
 def test_an_answer_that_comes_after_the_run_does_not_touch_its_checkpoint(tmp_path):
     """The file may be another run's by then."""
     path = tmp_path / "eval.json"
@@ -827,6 +834,33 @@ def test_of_two_runs_that_begin_one_checkpoint_at_once_one_is_refused(tmp_path):
     assert sorted(map(str, ended)) == ["True", "left"] and os.listdir(tmp_path) == ["eval.json"]
 
 
+def test_a_platform_without_locks_has_checkpoints_too(tmp_path):
+    out = programs.run(
+        """
+        import os, sys
+        sys.modules["fcntl"] = None
+        from interactiveai_eval import Interactive
+
+        with Interactive.local() as client:
+            for name in "abc":
+                with client.start_as_current_span(name=name):
+                    pass
+            client.flush()
+            for _ in range(3):
+                result = client.run_batched_evaluation(
+                    scope="traces", mapper=lambda item: {"input": 1, "output": 1}, evaluators=[lambda *, input: 1],
+                    checkpoint=sys.argv[1], max_items=2,
+                )
+                files = "/proc/self/fd"
+                print(result.total_items_processed, len(os.listdir(files)) if os.path.isdir(files) else 0)
+        """,
+        str(tmp_path / "eval.json"),
+    )
+
+    assert [line.split()[0] for line in out.splitlines()] == ["2", "1", "0"]
+    assert len({line.split()[1] for line in out.splitlines()}) == 1  # no file stays open
+
+
 def test_a_pipe_is_no_checkpoint(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with filled(1) as client, pytest.raises(CheckpointError, match="no regular file"):
@@ -896,7 +930,7 @@ AWAITED = """
                 scope="traces", mapper=lambda item: {"input": item.input, "output": item.output}, evaluators=[judge],
                 max_concurrency=2, checkpoint=sys.argv[2],
             )
-        except (asyncio.CancelledError, SystemExit) as stop:
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as stop:
             print(stop.result.resume_token.items_processed, flush=True)
             raise
 
@@ -924,6 +958,35 @@ def test_an_awaited_run_that_is_stopped_has_its_checkpoint_and_its_result(tmp_pa
         assert run(client, evaluators=[judge], checkpoint=path).completed
         every = scored(client)
     assert len(every) == 8 and set(every.values()) == {1}
+
+
+def test_items_whose_evaluators_are_cancelled_along_with_the_run_are_not_done(tmp_path):
+    """`asyncio.run` cancels all tasks at Ctrl-C, evaluators before the run or after it: none of them has failed."""
+    path, waiting = tmp_path / "eval.json", []
+
+    async def judge(*, input, output):
+        if waiting is not None:
+            waiting.append(input)
+            await asyncio.sleep(60)
+        return 1.0
+
+    async def main(client):
+        settings = {"scope": "traces", "mapper": mapper, "evaluators": [judge], "checkpoint": path}
+        task = asyncio.ensure_future(client.run_batched_evaluation_async(**settings))
+        while len(waiting) < 20:
+            await asyncio.sleep(0.01)
+        for each in asyncio.all_tasks() - {asyncio.current_task()}:
+            each.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with filled(20) as client:
+        asyncio.run(main(client))
+        waiting = None
+        result = run(client, evaluators=[judge], checkpoint=path)
+        every = scored(client)
+
+    assert result.total_items_processed == 20 and len(every) == 20
 
 
 KILLED = """

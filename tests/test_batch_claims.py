@@ -766,6 +766,17 @@ def test_bounds_and_filters_reach_the_server_as_valid_json():
             assert set(condition) >= {"type", "column", "operator", "value"}
 
 
+def test_with_tracing_off_items_are_evaluated_and_their_scores_counted_as_skipped():
+    store = LocalTransport()
+    with Interactive(transport=store, dialect="public") as client:
+        record(client, *[trace(number) for number in range(3)])
+        result = run(Interactive(transport=store, dialect="public", tracing_enabled=False))
+
+        assert scored(client) == {}
+    assert (result.total_items_processed, result.total_scores_created, result.delivery.skipped) == (3, 0, 3)
+    assert result.completed and result.resume_token is None
+
+
 def test_the_first_request_that_is_refused_for_good_is_raised():
     with filled(2, Bent(before=lambda n: 403)) as client, pytest.raises(ApiError) as refused:
         run(client)

@@ -274,8 +274,8 @@ def test_a_checkpoint_that_is_a_pipe_is_an_error_before_any_work(client, tmp_pat
         client.run_experiment(name="p", data=[{"input": 1}], task=Task(), checkpoint=tmp_path / "pipe")
 
 
+@pytest.mark.needs("locks")
 def test_a_checkpoint_in_use_by_another_run_is_refused(client, tmp_path):
-    pytest.importorskip("fcntl")
     path = tmp_path / "run.checkpoint"
 
     def task(*, item):

@@ -668,13 +668,16 @@ def test_a_flush_that_cannot_be_timed_is_refused(timeout):
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def test_observations_are_read_by_cursor(client):
-    for name in "abc":
-        client.start_span(name=name).end()
-    client.flush()
+def test_observations_are_read_by_cursor():
+    clock = ManualClock()
+    with Interactive.local(clock=clock) as client:
+        for name in "abc":
+            client.start_span(name=name).end()
+            clock.advance(1)
+        client.flush()
 
-    first = client.api.observations_by_cursor(limit=2)
-    second = client.api.observations_by_cursor(limit=2, cursor=first["meta"]["cursor"])
+        first = client.api.observations_by_cursor(limit=2)
+        second = client.api.observations_by_cursor(limit=2, cursor=first["meta"]["cursor"])
 
     assert [row["name"] for row in (*first["data"], *second["data"])] == ["c", "b", "a"]
     assert second["meta"] == {"cursor": None}

@@ -8,10 +8,11 @@ import logging
 import pickle
 import pprint
 import traceback
+from base64 import b64encode
 
 import pytest
 
-from interactiveai_eval import ArgumentError, ConfigError, FakeTransport, Interactive, Response
+from interactiveai_eval import ArgumentError, ConfigError, FakeTransport, HTTPTransport, Interactive, Response
 from interactiveai_eval._strict_json import to_json
 
 from .sockets import ScriptedServer, always, answer
@@ -48,6 +49,7 @@ DEFAULTS = {
     "project": None,
     "max_batch_bytes": None,
     "spans_path": None,
+    "spool": None,
 }
 
 
@@ -111,6 +113,8 @@ VARIABLES = [
     ("INTERACTIVEAI_FLUSH_INTERVAL", "0.5", {"flush_interval_seconds": 0.5}),
     ("INTERACTIVEAI_DEBUG", "TRUE", {"debug": True}),
     ("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH", "collect/v1", {"spans_path": "/collect/v1"}),
+    ("INTERACTIVEAI_MAX_BATCH_SIZE_BYTES", "250000", {"max_batch_bytes": 250_000}),
+    ("INTERACTIVEAI_MAX_EVENT_SIZE_BYTES", "250000", {}),
     ("INTERACTIVEAI_RELEASE", "v7", {"release": "v7"}),
     ("RENDER_GIT_COMMIT", "c0ffee", {"release": "c0ffee"}),
     ("CI_COMMIT_SHA", "c0ffee", {"release": "c0ffee"}),
@@ -255,6 +259,9 @@ def test_arguments_that_cannot_be_used_are_refused_by_name(client_of, argument, 
         ("INTERACTIVEAI_FLUSH_AT", "0", f"INTERACTIVEAI_FLUSH_AT='0': {NUMBER}>= 1"),
         ("INTERACTIVEAI_FLUSH_AT", "inf", f"INTERACTIVEAI_FLUSH_AT='inf': {NUMBER}>= 1"),
         ("INTERACTIVEAI_FLUSH_INTERVAL", "-1", f"INTERACTIVEAI_FLUSH_INTERVAL='-1': {NUMBER}> 0"),
+        ("INTERACTIVEAI_MAX_BATCH_SIZE_BYTES", "999", f"INTERACTIVEAI_MAX_BATCH_SIZE_BYTES='999': {NUMBER}>= 1000"),
+        ("INTERACTIVEAI_MAX_BATCH_SIZE_BYTES", "2.5 MB", "INTERACTIVEAI_MAX_BATCH_SIZE_BYTES='2.5 MB': must be a number"),
+        ("INTERACTIVEAI_MAX_EVENT_SIZE_BYTES", "big", "INTERACTIVEAI_MAX_EVENT_SIZE_BYTES='big': must be a number"),
         ("INTERACTIVEAI_TRACING_ENABLED", "maybe", "INTERACTIVEAI_TRACING_ENABLED='maybe': must be true or false"),
         ("INTERACTIVEAI_DEBUG", "2", "INTERACTIVEAI_DEBUG='2': must be true or false"),
         ("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH", "a?b", "INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH='a?b': must be a path"),
@@ -396,6 +403,22 @@ def test_secrets_are_shown_by_nothing(client_of):
     assert not [form for form in FORMS if form in shown] and "***" in shown
 
 
+def test_secrets_are_shown_by_nothing_after_requests_either():
+    """What the transport keeps of a request's head, of a proxy's and of a client certificate's password."""
+    script = always(answer(b'{"data": [{"id": "p", "orgId": "o"}]}'))
+    headers = {"x-proxy-auth": "token-4711"}
+    with ScriptedServer(script) as server:
+        with Interactive(public_key="pk", secret_key=SECRET, base_url=server.url, additional_headers=headers) as client:
+            assert client.auth_check()
+            shown = "\n".join(shown_by_everything(client))
+        proxied = HTTPTransport("http://h", proxy=server.url.replace("//", f"//u:{SECRET}@"))
+        shown += "\n".join(walked(proxied))
+
+    assert SECRET.encode() not in server.requests[0] and b"cGs6Z2VoZWltLTQ3MTE=" in server.requests[0]
+    forms = (*FORMS, b64encode(b"u:" + SECRET.encode()).decode())
+    assert not [form for form in forms if form in shown] and "***" in shown
+
+
 def test_secrets_are_in_no_error_and_in_no_local_of_a_traceback(monkeypatch, caplog):
     """Error trackers print the locals of every frame."""
     caplog.set_level(logging.DEBUG)
@@ -441,11 +464,6 @@ def test_a_secret_given_as_argument_is_in_no_local_of_our_frames():
     assert len(ours) >= 2
     for frame in ours:
         assert SECRET not in repr(dict(frame.locals))
-
-
-def test_a_spool_is_refused_until_there_is_one():
-    with pytest.raises(ArgumentError, match="spool='folder': is not in this version yet"):
-        Interactive.local(spool="folder")
 
 
 def test_debug_logs_requests_without_what_they_carry(caplog):

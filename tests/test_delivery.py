@@ -218,7 +218,7 @@ def test_flush_at_bounds_what_goes_out_at_once_and_delivery_begins_while_the_run
         )
 
     batches = [len(json.loads(r.body)["batch"]) for r in store.requests if is_scores(r)]
-    assert max(batches) <= 11 and sum(batches) == 61 and first[0] > 0
+    assert max(batches) == 30 and sum(batches) == 61 and first[0] > 0
 
 
 def test_large_outputs_are_spread_over_requests():

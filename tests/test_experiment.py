@@ -1138,6 +1138,7 @@ def test_too_many_failures_say_how_many_and_where_the_limit_is(client):
         client.run_experiment(name="b", data=numbers(6), task=failing, max_concurrency=1, fail_on_error=True)
 
 
+@pytest.mark.needs("patience")
 def test_a_text_that_stands_in_an_output_a_hundred_times_is_cut_not_a_failure(client):
     """The value weighs 10 MB, its JSON would weigh a gigabyte."""
     text = "x" * 10_000_000
@@ -1158,6 +1159,7 @@ def test_an_open_file_is_not_data_but_its_decoded_lines_are(client, tmp_path):
     assert outputs(result) == [2, 4]
 
 
+@pytest.mark.needs("patience")
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_what_an_evaluator_waits_for_a_free_thread_is_not_its_time(client, concurrency):
     """Six evaluators take turns on the few threads there are; each is well within its time, the last waits beyond it."""

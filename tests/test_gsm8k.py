@@ -104,6 +104,7 @@ def test_the_sample_is_every_33rd_problem_as_published(problems):
     assert sample(2) == sample()[:2]
 
 
+@pytest.mark.needs("sources")
 def test_the_sample_comes_with_its_licence_and_stays_small():
     import interactiveai_eval.demo.gsm8k_sample as module
 

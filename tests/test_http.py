@@ -1,6 +1,10 @@
 """The HTTP transport against scripted sockets: what it sends, what it takes, what it refuses, and when it gives up."""
 from __future__ import annotations
 
+import pathlib
+import subprocess
+import sys
+
 import pytest
 
 from interactiveai_eval import ArgumentError, ClosedError, HTTPTransport, Request, TransportError
@@ -115,3 +119,20 @@ def test_answers_of_two_kinds_on_one_connection():
     with ScriptedServer(replies(*given)) as server, HTTPTransport(server.url) as transport:
         assert [get(transport).body for _ in range(3)] == [b"one", b"", b"two"]
         assert server.connections == 1
+
+
+@pytest.mark.parametrize("missing, named", [("_socket", "_socket"), ("select", "select")])
+def test_without_sockets_a_client_of_a_server_says_what_is_missing(missing, named):
+    """J05: hardened Pythons lack modules; importing the package is fine without."""
+    source = f"""
+import sys
+sys.modules[{missing!r}] = None
+from interactiveai_eval import FeatureUnavailable, Interactive
+try:
+    Interactive(public_key="pk", secret_key="sk", base_url="https://h")
+except FeatureUnavailable as error:
+    print(error)
+"""
+    root = pathlib.Path(__file__).parent.parent
+    said = subprocess.run([sys.executable, "-c", source], cwd=root, capture_output=True, text=True, timeout=30)
+    assert said.stdout == f"HTTP needs the standard module {named!r}, which this Python lacks\n", said.stderr

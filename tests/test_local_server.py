@@ -7,6 +7,8 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
+import random
 import signal
 import socket
 import subprocess
@@ -127,7 +129,9 @@ def read_one(connection):
     """The status of the next answer, read byte by byte so that nothing of the one after it is taken."""
     data = b""
     while not data.endswith(b"\r\n\r\n"):
-        data += connection.recv(1)
+        byte = connection.recv(1)
+        assert byte, data
+        data += byte
     length = int(data.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
     while length:
         length -= len(connection.recv(length))
@@ -393,6 +397,23 @@ def test_paths_lead_nowhere_but_to_routes(server, path):
     assert status(server, head(server, f"GET {path} HTTP/1.1")) in (400, 404)
 
 
+def test_whatever_bytes_come_there_is_an_answer_or_an_end_and_no_defect(server, caplog):
+    """Requests with a few bytes changed, cut out or put in."""
+    rng = random.Random(11)
+    good = [post(server, "scores", SCORE), head(server, "GET /api/public/traces?limit=1&filter=%5B%5D HTTP/1.1")]
+    for _ in range(300):
+        data = bytearray(rng.choice(good))
+        for _ in range(rng.randrange(1, 4)):
+            at = rng.randrange(len(data))
+            data[at : at + rng.randrange(3)] = rng.choice([b"", b"\r\n", b"\0", b" ", b":", b"%", b"\xff", bytes([rng.randrange(256)])])
+        with connect(server) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert not answer or 200 <= int(answer[9:12]) < 500, (bytes(data), answer)
+    assert caplog.records == [] and status(server, good[0]) == 200
+
+
 # -- sizes -------------------------------------------------------------------------------------------------------------
 
 
@@ -428,7 +449,7 @@ def test_a_client_that_sends_on_after_a_refusal_still_reads_it(server):
 
 @pytest.fixture
 def impatient():
-    with LocalServer(head_seconds=0.1, body_seconds=0.1, idle_seconds=0.1, max_connections=20) as made:
+    with LocalServer(head_seconds=0.1) as made:
         yield made
 
 
@@ -455,36 +476,37 @@ def test_a_client_that_drips_is_cut_off_like_a_silent_one(impatient):
     assert time.monotonic() < begun + 5
 
 
-def test_a_body_that_does_not_come_ends_the_connection(impatient):
-    with connect(impatient) as connection:
-        connection.sendall(head(impatient, POST, "content-length: 100") + b"{")
+def test_a_body_that_does_not_come_ends_the_connection():
+    with LocalServer(body_seconds=0.1) as server, connect(server) as connection:
+        connection.sendall(head(server, POST, "content-length: 100") + b"{")
         assert read(connection) is None
 
 
-def test_an_idle_connection_ends_after_its_time(impatient):
-    with connect(impatient) as connection:
-        connection.sendall(head(impatient))
+def test_an_idle_connection_ends_after_its_time():
+    with LocalServer(idle_seconds=0.1) as server, connect(server) as connection:
+        connection.sendall(head(server))
         assert read_one(connection) == 200
         assert connection.recv(1) == b""
 
 
 def test_a_client_that_never_reads_ends_with_its_answer():
     large = FakeTransport(lambda request: Response(200, body=bytes(32 * 2**20)))
-    with LocalServer(large, body_seconds=0.1, head_seconds=0.1) as server, connect(server) as connection:
+    with LocalServer(large, body_seconds=0.1) as server, connect(server) as connection:
         connection.sendall(head(server))
         while server._connections:
             time.sleep(0.01)
 
 
-def test_a_thousand_silent_clients_leave_room_for_one_that_speaks(impatient):
-    silent = [connect(impatient) for _ in range(1000)]
-    try:
-        assert status(impatient, head(impatient)) == 200
-        assert len(impatient._connections) <= impatient.max_connections
-        assert threading.active_count() < 100
-    finally:
-        for each in silent:
-            each.close()
+def test_a_thousand_silent_clients_leave_room_for_one_that_speaks():
+    silent = []
+    with LocalServer(max_connections=20) as server:
+        try:
+            silent += [connect(server) for _ in range(1000)]
+            assert status(server, head(server)) == 200
+            assert len(server._connections) <= 20
+        finally:
+            for each in silent:
+                each.close()
 
 
 def test_one_too_many_at_work_is_told_to_come_later():
@@ -506,6 +528,33 @@ def test_one_too_many_at_work_is_told_to_come_later():
         assert [read(each)[0] for each in busy] == [200, 200]
         for each in busy:
             each.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_server_without_a_free_descriptor_takes_that_of_an_idle_client():
+    """Clients that do nothing must not keep out those that work, nor may the server spin meanwhile."""
+    source = """if True:
+        import resource, sys, time
+        from interactiveai_eval import LocalServer
+
+        server = LocalServer(max_connections=1000)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+        print(server.url, flush=True)
+        sys.stdin.read()
+        print(time.process_time() < 2)
+        server.close()
+    """
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    program = subprocess.Popen([sys.executable, "-c", source], text=True, env=programs.environment(), **pipes)
+
+    class Served:
+        url = program.stdout.readline().strip()
+
+    idle = [connect(Served) for _ in range(40)]
+    assert status(Served, head(Served)) == 200
+    for each in idle:
+        each.close()
+    assert program.communicate(timeout=10) == ("True\n", "") and program.returncode == 0
 
 
 # -- what stands behind ------------------------------------------------------------------------------------------------
@@ -621,6 +670,23 @@ def test_closing_ends_idle_connections_and_lets_the_last_answer_out():
     assert (code, headers["connection"]) == (200, "close")
     with pytest.raises(OSError):
         connect(server).close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # 3.12 and newer: it has threads
+def test_a_forked_child_that_closes_its_copy_ends_nothing(server):
+    with connect(server) as connection:
+        connection.sendall(head(server))
+        assert read_one(connection) == 200
+        child = os.fork()
+        if not child:
+            server.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+
+        connection.sendall(head(server))
+        assert read_one(connection) == 200
+        assert status(server, head(server)) == 200
 
 
 def test_a_server_shows_its_address_and_no_secret(server):

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from interactiveai_eval import __version__
 from interactiveai_eval.demo.gsm8k_sample import MODELS
 
 from .judged import published
@@ -17,7 +18,7 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 PYTHON = [source for language, source in BLOCKS if language == "python"]
 SHELL = [source for language, source in BLOCKS if language == "sh"]
 TEXT = [source for language, source in BLOCKS if language == "text"]
-DEMO, TESTS, COMMANDS = SHELL
+DEMO, TESTS, *COMMANDS = SHELL
 
 
 def in_shell(command, folder):
@@ -93,10 +94,22 @@ def test_the_worked_comparison_is_what_the_tool_prints(shown, published_runs):
 
 
 def test_the_shell_commands_run(tmp_path):
-    ran = in_shell(COMMANDS, tmp_path)
+    ran = in_shell("".join(COMMANDS), tmp_path)
 
     assert ran.returncode == 0, ran.stderr
     assert "exact   2  1.000  0.342 - 1.000" in ran.stdout and (tmp_path / "sums.html").exists()
+    assert f"lib/evals: {__version__}, intact, the same as this one" in ran.stdout
+
+
+def test_every_promise_names_its_test():
+    """A promise whose test was renamed or dropped is one that nobody keeps."""
+    table = README.partition("## Security and promises")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (?!promise|---)(.*?) \| (.*?) \|$", table, re.MULTILINE)
+
+    assert len(rows) >= 15
+    for promise, named in rows:
+        file, name = re.fullmatch(r"`(test_\w+\.py)::(test_\w+)`", named).groups()
+        assert f"\ndef {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), promise
 
 
 def test_ci_runs_the_readmes_test_command():

@@ -65,3 +65,15 @@ def test_records_cannot_be_changed_and_travel():
         trace.name = "other"
     assert pickle.loads(pickle.dumps(trace)) == copy.deepcopy(trace) == trace != TraceRecord({})
     assert repr(TraceRecord({"id": "t"})) == "TraceRecord({'id': 't'})"
+
+
+def test_a_copy_shares_nothing_and_a_record_that_stands_twice_is_one_thing_in_it():
+    """Every function of the user's gets a copy of its own."""
+    record = TraceRecord({"id": "t", "metadata": {"k": [1]}, "tags": ["a"]})
+
+    both = copy.deepcopy([record, record])
+
+    assert both[0] == record and both[0] is both[1] is not record
+    both[0].metadata["k"].append(2)
+    both[0].tags.clear()
+    assert record.raw == {"id": "t", "metadata": {"k": [1]}, "tags": ["a"]}

@@ -99,7 +99,8 @@ def test_the_worst_items_are_those_with_the_lowest_scores():
     baseline = scores([1, 0, 0.5, 1])
 
     assert [(item.place, item.score) for item in report_of(result).worst] == [(1, 0.0), (3, 0.0), (2, 0.5)]
-    assert [item.place for item in report_of(result, baseline=baseline).worst] == [3, 1, 2]
+    worst = report_of(result, baseline=baseline).worst
+    assert [(item.place, item.baseline is baseline.item_results[3]) for item in worst] == [(3, True), (1, False), (2, False)]
     assert [item.place for item in report_of(scores([5.0, 1.0, 9.0])).worst] == [1, 0]
     assert [item.place for item in report_of(scores([5.0, 1.0, 9.0]), lower_is_better=["m"]).worst] == [2, 0]
     assert report_of(scores([1, 1, 1])).worst == []
@@ -174,10 +175,12 @@ Worst items
      input    question 0
      expected answer 0
      output   said 0
+     before   said 0
   5. ok False, length 4.000, tone warm
      input    question 4
      expected answer 4
      output   said 4
+     before   said 4
 
 Time  2.5 s, 4.0 items/s, task p50/p90/max 350 ms/630 ms/700 ms, 1 retry, slowest evaluator judge 0
       ms a call"""
@@ -191,6 +194,13 @@ def test_lines_fit_into_the_terminal_and_figures_that_do_not_are_left_out():
         lines = text_of(result, width=width, baseline=baseline).splitlines()
         assert max(map(len, lines[1:])) <= width, max(lines[1:], key=len)
         assert any(line.startswith("ok ") and "0.750" in line for line in lines)
+
+
+def test_long_texts_of_others_are_cut():
+    said = [Evaluation(name="n" * 9_999, value=1, comment="c" * 999_999)]
+    result = result_of(row(0, {"m": 0, "k": "l" * 9_999}, output="o" * 999_999), row(1, {"m": 1}), run_evaluations=said)
+
+    assert len(text_of(result.replaced(item_failures=[failed(2, message="x" * 999_999)]))) < 5_000
 
 
 def test_wide_characters_take_two_columns():
@@ -513,17 +523,30 @@ def test_a_notebook_shows_the_figures():
     assert {tag for tag, attrs in Skeleton(nasty()._repr_html_()).tags} <= {tag for tag, attrs in seen.tags}
 
 
-def test_a_batch_is_judged_like_an_experiment(tmp_path):
+def batch(**settings):
+    """An evaluation of four traces: two are small, one is not, one cannot be mapped."""
     with Interactive.local() as client:
         for number in range(4):
             with client.start_as_current_span(name="n", input=number, output=number) as span:
                 span.update_trace(input=number, output=number)
         client.flush()
-        result = client.run_batched_evaluation(
+        return client.run_batched_evaluation(
             scope="traces",
             mapper=lambda item: {"input": item.input, "output": item.output} if item.input != 3 else 1 / 0,
             evaluators=[lambda *, output: {"name": "small", "value": output < 2}],
+            **settings,
         )
+
+
+def test_a_batch_that_kept_nothing_is_judged_by_its_counts():
+    result = batch(keep_evaluations=False)
+
+    assert result.check("failure_rate == 0.25", "items == 4").passed
+    assert result.check("small >= 0").reasons == ["small >= 0: there is no metric 'small'; there are none"]
+
+
+def test_a_batch_is_judged_like_an_experiment(tmp_path):
+    result = batch()
 
     assert result.summary().metrics["small"].value == pytest.approx(2 / 3)
     report = result.check("small >= 0.6", "failure_rate <= 0.25", "small >= 0.9")

@@ -364,20 +364,33 @@ def test_coroutines_run_without_threads():
     assert run(program) == "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n" * 1 + "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9] 30\n"
 
 
-def test_the_plain_form_inside_a_loop_without_threads_says_what_to_do():
-    program = NO_THREADS + """
+@pytest.mark.parametrize(
+    "task, said",
+    [
+        ("lambda item: item['input']", "[1, 2] True"),
+        ("coroutine", "inside a running loop (await the form that ends in _async instead) needs the standard module '_thread'"),
+    ],
+)
+def test_the_plain_form_inside_a_loop_without_threads_runs_plain_functions(task, said):
+    """Wasm: its loop always runs, and there are no threads. What needs a loop of its own says what to do."""
+    program = NO_THREADS + f"""
     import asyncio
     from interactiveai_eval import FeatureUnavailable, Interactive
 
+    async def coroutine(item):
+        return 1
+
     async def main():
-        Interactive.local().run_experiment(name="x", data=[{"input": 1}], task=lambda item: 1)
+        client = Interactive.local()
+        result = client.run_experiment(name="x", data=[{{"input": 1}}, {{"input": 2}}], task={task})
+        print([item.output for item in result.item_results], result.delivery.pending == 0 < result.delivery.acknowledged)
 
     try:
         asyncio.run(main())
     except FeatureUnavailable as error:
         print(error)
     """
-    assert "await run_experiment_async instead" in run(program)
+    assert said in run(program)
 
 
 def test_a_run_of_plain_functions_needs_no_asyncio():

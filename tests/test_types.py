@@ -649,6 +649,7 @@ def test_the_result_examples(client, tmp_path):
         assert len(item_result.trace_id) == 32 and item_result.dataset_run_id is None
 
 
+@pytest.mark.needs("threads")  # the task is a coroutine
 def test_run_experiment_works_inside_a_running_loop_like_in_a_notebook(client):
     async def cell():
         return client.run_experiment(name="cell", data=QUESTIONS, task=lambda *, item, **kwargs: ask(item["input"]))

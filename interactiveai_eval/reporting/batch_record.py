@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def batch_to_record(result: BatchEvaluationResult) -> ExperimentRecord:
     """The record: evaluated items in the result's order, then those that failed; inputs and outputs are not in it.
 
-    Where evaluations were not kept, it has the counts alone.
+    Where not all of them were kept, the counts of the run are in its tally.
     """
     troubles: dict[str | None, list[EvaluatorFailure]] = {}
     failures: list[ItemFailure] = []
@@ -37,7 +37,7 @@ def batch_to_record(result: BatchEvaluationResult) -> ExperimentRecord:
         for index, (item_id, evaluations) in enumerate(result.item_evaluations.items())
     ]
     tally = None
-    if len(rows) < result.total_items_processed:
+    if (len(rows), len(failures)) != (result.total_items_processed, result.total_items_failed):
         tally = RunTally()
         tally.succeeded, tally.failed = result.total_items_processed, result.total_items_failed
     return ExperimentRecord(

@@ -57,7 +57,7 @@ def _text(records: Sequence[ExperimentRecord], **settings: Any) -> Iterable[str]
 def _html(records: Sequence[ExperimentRecord], **settings: Any) -> Iterable[str]:
     from .html import render_html
 
-    return render_html(records)
+    return render_html(_reports(records, settings))
 
 
 def _reports(records: Sequence[ExperimentRecord], settings: dict[str, Any]) -> list[Report]:

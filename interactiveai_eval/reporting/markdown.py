@@ -150,9 +150,10 @@ def _worst(report: Report) -> Iterator[str]:
     for item in report.worst:
         scores = ", ".join(f"{_code(each.name)} {_score(each.value)}" for each in item.result.evaluations[:_ROWS])
         given = item.result.item
-        parts = (item_part(given, "input"), item_part(given, "expected_output"), item.result.output)
+        before = None if item.baseline is None else item.baseline.output
+        parts = (item_part(given, "input"), item_part(given, "expected_output"), item.result.output, before)
         rows.append([f"{item.place + 1:,}", scores, *(_value(part) for part in parts)])
-    yield from _folded("Worst items", list(_table(["Item", "Scores", "Input", "Expected", "Output"], rows)))
+    yield from _folded("Worst items", list(_table(["Item", "Scores", "Input", "Expected", "Output", "Before"], rows)))
 
 
 def _score(value: object) -> str:

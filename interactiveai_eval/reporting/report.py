@@ -62,15 +62,21 @@ class FailureGroup(Value):
 
 
 class ScoredItem(Value):
-    """One of the worst items: its place, its `score` from 0 to 1 over all metrics, and its (first) result."""
+    """One of the worst items: its place, its `score` from 0 to 1 over all metrics, and its (first) result.
 
-    __slots__ = ("place", "score", "result")
+    `baseline` is the baseline's result where that was better, else None.
+    """
+
+    __slots__ = ("place", "score", "result", "baseline")
     place: int
     score: float
     result: ExperimentItemResult
+    baseline: ExperimentItemResult | None
 
-    def __init__(self, *, place: int, score: float, result: ExperimentItemResult) -> None:
-        self._fill({"place": place, "score": score, "result": result})
+    def __init__(
+        self, *, place: int, score: float, result: ExperimentItemResult, baseline: ExperimentItemResult | None = None
+    ) -> None:
+        self._fill({"place": place, "score": score, "result": result, "baseline": baseline})
 
 
 class Timing(Value):
@@ -161,7 +167,7 @@ def report_of(
         comparison=comparison,
         checks=checked,
         failures=_failure_groups(record),
-        worst=_worst(record, values, lower_is_better, comparison),
+        worst=_worst(record, values, lower_is_better, comparison, baseline),
         timing=_timing(record),
         resume=_resume(record),
     )
@@ -229,6 +235,7 @@ def _worst(
     values: dict[str, ItemValues],
     lower_is_better: Collection[str],
     comparison: Comparison | None,
+    baseline: ExperimentRecord | None,
 ) -> list[ScoredItem]:
     """The items with the lowest mean of what all metrics say, of those that are not as good as the best.
 
@@ -247,13 +254,22 @@ def _worst(
                 scores.setdefault(place, []).append(1.0 - score if name in lower_is_better else score)
     means = {place: sum(found) / len(found) for place, found in scores.items()}
     best = max(means.values(), default=0.0)
-    regressed = {change.place for change in comparison.with_status("regressed")} if comparison else set()
+    better = {c.place: c.baseline_place for c in comparison.with_status("regressed")} if comparison else {}
     bad = [place for place, mean in means.items() if mean < best]
-    chosen = sorted(bad, key=lambda place: (means[place], place not in regressed, place))
-    first: dict[int, Any] = {}
+    chosen = sorted(bad, key=lambda place: (means[place], place not in better, place))
+    ours, theirs = _first_results(record), {} if baseline is None else _first_results(baseline)
+    return [
+        ScoredItem(place=place, score=means[place], result=ours[place], baseline=theirs.get(better.get(place)))
+        for place in chosen[:_WORST]
+    ]
+
+
+def _first_results(record: ExperimentRecord) -> dict[int | None, ExperimentItemResult]:
+    """The result of each item's first repetition that went through, by the item's place."""
+    found: dict[int | None, ExperimentItemResult] = {}
     for place, result in zip(item_places(record)[0], record.item_results):
-        first.setdefault(place, result)
-    return [ScoredItem(place=place, score=means[place], result=first[place]) for place in chosen[:_WORST]]
+        found.setdefault(place, result)
+    return found
 
 
 def _timing(record: ExperimentRecord) -> Timing:

@@ -39,6 +39,7 @@ _RATE_WIDTH = 10
 _LABELS_SHOWN = 6
 _GROUPS_SHOWN = 10
 _CHANGES_SHOWN = 5
+_SCORES_SHOWN = 20
 _COLOURS = {"good": "32", "bad": "31", "soft": "2", "strong": "1"}
 _VERDICTS = {
     "passed": ("PASSED", "good"),
@@ -142,7 +143,7 @@ def _metrics(report: Report, style: Style) -> list[str]:
     for note in filter(None, map(_note, report.summary.metrics.values())):
         lines += _wrapped("", note, style, indent=2)
     for evaluation in report.record.run_evaluations:
-        comment = f"  {one_line(visible(evaluation.comment))}" if evaluation.comment else ""
+        comment = f"  {_cut(one_line(visible(evaluation.comment)), 4 * style.width)}" if evaluation.comment else ""
         lines += _wrapped("", f"{name_text(evaluation.name)} (run): {score_text(evaluation.value)}{comment}", style, 2)
     if lines and not rows:
         lines.insert(0, "Metrics")
@@ -266,12 +267,14 @@ def _failures(report: Report, style: Style) -> list[str]:
 def _worst(report: Report, style: Style) -> list[str]:
     lines = ["Worst items"] if report.worst else []
     for item in report.worst:
-        scores = [f"{name_text(each.name)} {score_text(each.value)}" for each in item.result.evaluations]
+        shown = item.result.evaluations[:_SCORES_SHOWN]
+        scores = [f"{name_text(each.name)} {score_text(each.value)}" for each in shown]
         lines += _wrapped("  ", f"{item.place + 1}. {', '.join(scores)}", style, indent=5)
         for label, value in (
             ("input", item_part(item.result.item, "input")),
             ("expected", item_part(item.result.item, "expected_output")),
             ("output", item.result.output),
+            ("before", None if item.baseline is None else item.baseline.output),
         ):
             if value is not None:
                 text = one_line(value_text(value, 2 * style.width))

@@ -2,17 +2,26 @@
 from __future__ import annotations
 
 from math import erfc, fsum, sqrt
-from random import Random
 
+from ..errors import FeatureUnavailable
 from .statistics import incomplete_beta, quantile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from random import Random
 
 RESAMPLES = 10_000  # a made-up number: the p value's own error is then below 0.005
 _EXACT = 16  # so many differences have 65,536 ways to be signed, all of which are looked at
 _NORMAL = 5_000  # beyond so many the sum of random signs is normal, to less than what drawing would be off
+
+
+def _random(seed: int) -> Random:
+    try:
+        from random import Random
+    except ImportError as error:
+        raise FeatureUnavailable("drawing samples", error.name or "random") from None
+    return Random(seed)
 
 
 def bootstrap_interval(numbers: Sequence[float], *, seed: int, resamples: int = 2_000) -> tuple[float, float] | None:
@@ -20,7 +29,7 @@ def bootstrap_interval(numbers: Sequence[float], *, seed: int, resamples: int = 
     n = len(numbers)
     if n < 2:
         return None
-    choices = Random(seed).choices
+    choices = _random(seed).choices
     scaled = [number / n / 2.0 for number in numbers]  # half, so that rounding cannot overflow
     halves = sorted([fsum(choices(scaled, k=n)) for _ in range(resamples)])
     least, most = min(numbers), max(numbers)
@@ -59,7 +68,7 @@ def permutation_p(differences: Sequence[float], *, seed: int, resamples: int = R
         for change in changes[start : start + 8]:
             table = [total + change for total in table] + [total - change for total in table]
         tables.append((table * 256)[:256])
-    source, pick, width = Random(seed), list.__getitem__, len(tables)
+    source, pick, width = _random(seed), list.__getitem__, len(tables)
     hits = 0
     for _ in range(resamples):
         signs = source.getrandbits(8 * width).to_bytes(width, "big")

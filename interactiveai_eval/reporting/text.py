@@ -244,7 +244,10 @@ def display_width(text: str) -> int:
     """How many columns a terminal uses for `text`."""
     if text.isascii():
         return len(text)
-    from unicodedata import combining, east_asian_width
+    try:
+        from unicodedata import combining, east_asian_width
+    except ImportError:
+        return len(text)  # columns may stand a little apart
 
     return sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text)
 

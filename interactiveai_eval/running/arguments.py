@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, short_repr
 from .calls import is_coroutine_function
 
 TYPE_CHECKING = False
@@ -65,6 +65,20 @@ def positive_number(argument: str, value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
         raise ArgumentError(argument, value, "must be a number above 0, or None")
     return float(value)
+
+
+def time_budget(value: Any) -> float | None:
+    """Seconds, from a number of them or from a function that says how many milliseconds are left; or None.
+
+    The function is asked once, now. Where nothing is left the run ends at once, with its token, instead of failing.
+    """
+    if not callable(value):
+        return positive_number("time_budget", value)
+    left = value()
+    if isinstance(left, bool) or not isinstance(left, (int, float)) or not abs(left) <= sys.float_info.max:
+        fix = f"must be seconds, or a function that gives milliseconds; it gave {short_repr(left)}"
+        raise ArgumentError("time_budget", value, fix)
+    return max(float(left), 0.001) / 1000.0
 
 
 def path(argument: str, value: Any) -> str | None:

@@ -16,6 +16,7 @@ from .arguments import (
     positive_number,
     progress_hook,
     shard,
+    time_budget,
     whole_number,
 )
 from .calls import UserFunction, bind, bind_all, bind_composite
@@ -113,7 +114,7 @@ class BatchPlan:
         self.checkpoint: str | None = path("checkpoint", given["checkpoint"])
         if self.checkpoint is not None and self.resume_from is not None:
             raise ArgumentError("resume_from", self.resume_from, "the checkpoint has a token of its own")
-        self.time_budget_seconds: float | None = positive_number("time_budget", given["time_budget"])
+        self.time_budget_seconds: float | None = time_budget(given["time_budget"])
         self.executor: Any = executor(given["executor"])
         self.rate_limit: float | None = positive_number("rate_limit", given["rate_limit"])
         self.evaluator_timeout_seconds: float | None = positive_number("evaluator_timeout", given["evaluator_timeout"])

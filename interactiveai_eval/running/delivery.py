@@ -5,6 +5,7 @@ import os
 from _thread import allocate_lock
 from _weakref import ref
 
+from .._forks import renew_locks_in_children
 from .._log import warn
 from .._version import __version__
 from ..model import DeliveryReport
@@ -12,13 +13,15 @@ from ..tracing.otlp import CONTENT_TYPE, encode_export, encode_span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from .._clock import Clock
     from ..config import Config
-    from ..service.api import Api
+    from ..service.api import Api, Rejection
     from ..tracing.spans import Span
     from .outbox import Outbox
+    from .spool import Spool
 
 SDK_NAME = "interactiveai-sdk"
 # How long the end of the interpreter waits for what is still to be delivered.
@@ -40,6 +43,12 @@ class ClientDelivery:
         self._pid = 0  # the process that the outbox and its thread belong to
         self._closed = False
         self._warned = False
+        self._about = {"environment": config.environment, "release": config.release}  # what spans say of their origin
+        self._spool: Spool | None = None
+        if config.spool is not None:
+            from .spool import Spool
+
+            self._spool = Spool(config.spool, {"server": config.base_url, **self._about}, clock)
 
     def add_span(self, span: Span) -> None:
         """Take a span that has ended."""
@@ -74,17 +83,25 @@ class ClientDelivery:
         except ValueError:
             return True  # a score on a trace of somebody else's, which is there or not without our doing
 
-    def new_outbox(self) -> Outbox:
-        """An outbox that sends to this client's server."""
+    def new_outbox(self, about: Mapping[str, Any] | None = None) -> Outbox:
+        """An outbox that sends to this client's server.
+
+        `about` says what comes from a spool, of another process; what of it is left stays where it was.
+        """
         from .outbox import Outbox
 
+        origin = self._about if about is None else about
         return Outbox(
-            self._send_spans,
+            lambda spans: self._send_spans(spans, origin),
             self._api.send_scores,
+            self._api.send_links,
             self._clock,
+            send_each_score=None if self._api.batches_scores else self._api.send_each_score,
+            scores_a_request=None if self._api.batches_scores else 1,
             flush_at=self._config.flush_at,
             flush_interval_seconds=self._config.flush_interval_seconds,
             max_bytes=self._config.max_batch_bytes,
+            spool=self._spool if about is None else None,
         )
 
     def flush_at_exit(self) -> None:
@@ -92,10 +109,18 @@ class ClientDelivery:
         if not self._closed:
             report = self.flush(self._clock.monotonic() + EXIT_SECONDS)
             if report.pending:
-                where = self._config.base_url
-                warn(f"{where}: {report.pending} scores and spans could not be delivered before the interpreter ended")
+                what = f"{self._config.base_url}: {report.pending} scores and spans"
+                warn(f"{what} could not be delivered before the interpreter ended{self.whereabouts(report)}")
+
+    @staticmethod
+    def whereabouts(report: DeliveryReport) -> str:
+        """Where what is pending is, as the end of a sentence."""
+        _, found, spool = report.problems[-1].reason.rpartition("; kept in the spool ")
+        return f"; they are in the spool {spool}" if found else ""
 
     def _add(self, kind: str, id: str, trace_id: str | None, **content: Any) -> None:
+        from threading import main_thread
+
         from .loops import running_loop
         from .outbox import Parcel
 
@@ -110,6 +135,8 @@ class ClientDelivery:
             queue.counts.problem(kind, "skipped", id, "the trace is not sampled")
         else:
             queue.put(Parcel(**content), may_wait=running_loop() is None)
+            if not main_thread().is_alive():  # the interpreter ends, and `_flush_at_exit` may have been called
+                queue.flush(self._clock.monotonic() + EXIT_SECONDS)
 
     def skip_link(self, trace_id: str, item_id: str | None) -> None:
         """Count a link that is left out on purpose."""
@@ -139,20 +166,22 @@ class ClientDelivery:
             if outbox is None:
                 import atexit
 
+                if not self._pid:  # once, for children as well
+                    renew_locks_in_children(self, "_lock")
                 outbox = self._outbox = self.new_outbox()
                 self._pid = os.getpid()
                 atexit.register(_flush_at_exit, ref(self))
                 _at_end_of_worker(ref(self))
             return outbox
 
-    def _send_spans(self, spans: list[bytes]) -> None:
+    def _send_spans(self, spans: list[bytes], origin: Mapping[str, Any]) -> list[Rejection]:
         resource = {
             "telemetry.sdk.language": "python",
             "telemetry.sdk.name": "interactiveai_eval",
             "telemetry.sdk.version": __version__,
             "service.name": "unknown_service:python",
-            "langfuse.environment": self._config.environment,
-            "langfuse.release": self._config.release,
+            "langfuse.environment": origin.get("environment"),
+            "langfuse.release": origin.get("release"),
         }
         export = encode_export(
             spans,
@@ -161,7 +190,7 @@ class ClientDelivery:
             scope_version=__version__,
             scope_attributes={"public_key": self._config.public_key},
         )
-        self._api.send_spans(export, CONTENT_TYPE)
+        return self._api.send_spans(export, CONTENT_TYPE)
 
 
 def _at_end_of_worker(sink: ref[ClientDelivery]) -> None:

@@ -6,9 +6,9 @@ below the item and come back with the result; the process that has the run deliv
 from __future__ import annotations
 
 import time
-from contextvars import copy_context
 
 from .._clock import Clock
+from .._contexts import copy_context
 from .._ids import Ids
 from ..tracing.attributes import ENVIRONMENT
 from ..tracing.context import current, propagated

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from heapq import heapify, heappop, heappush
 
@@ -455,6 +456,11 @@ class Engine:
             error = raised
             if type(awaitable) is _Coroutine:
                 awaitable.close()  # it may not have begun
+            if type(raised).__name__ == "CancelledError" and call.ending is None:
+                # Whoever cancels all tasks of a loop, as `asyncio.run` does at Ctrl-C, cancels the run, too. That one
+                # goes first and ends this call, which then is no failure of the user's function.
+                with suppress(BaseException):
+                    await _HERE
         self.lane.ended(call._task)
         self._end_and_advance(call, value, error, self.clock.monotonic() - started)
 

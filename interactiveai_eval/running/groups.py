@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 from collections import deque
-from contextvars import copy_context
 
+from .._contexts import copy_context
 from .calls import UserFunction
 from .elsewhere import Instructions, Outcome, run_group
 from .engine import CANCELLED, RETURNED, TIMED_OUT, Call, Calls

@@ -187,8 +187,10 @@ class ItemRuns:
                 status = getattr(error, "status_code", 0)
                 final = 400 <= status < 500 and status not in (408, 409, 425, 429)
                 if final or attempt == LINK_ATTEMPTS or self._engine.stopping:
-                    state = "rejected" if final else "pending"
-                    counts.problem("links", state, trace_id, str(error), item_id)
+                    if final:
+                        counts.problem("links", "rejected", trace_id, str(error), item_id)
+                    else:
+                        self._outbox.park_link(body, str(error), item_id)
                     return
                 await Pause(wait_seconds(attempt))
             else:

@@ -339,5 +339,8 @@ def _new_loop() -> tuple[asyncio.AbstractEventLoop, Callable[[Any], asyncio.Task
         import asyncio
     except ImportError as error:
         raise FeatureUnavailable("running coroutines", error.name or "asyncio") from None
+    if running_loop() is not None:
+        feature = "a plain run with coroutines inside a running loop (await the form that ends in _async instead)"
+        raise FeatureUnavailable(feature, "_thread")
     loop = asyncio.new_event_loop()
     return loop, partial(asyncio.Task, loop=loop)

@@ -15,6 +15,7 @@ from .arguments import (
     progress_hook,
     shard,
     text,
+    time_budget,
     whole_number,
 )
 from .calls import UserFunction, bind, bind_all, bind_composite
@@ -123,7 +124,7 @@ class Plan:
         self.rate_limit: float | None = positive_number("rate_limit", given["rate_limit"])
         self.fail_on_error: float | None = _failure_limit(given["fail_on_error"])
         self.checkpoint: str | None = path("checkpoint", given["checkpoint"])
-        self.time_budget_seconds: float | None = positive_number("time_budget", given["time_budget"])
+        self.time_budget_seconds: float | None = time_budget(given["time_budget"])
         self.executor: Any = executor(given["executor"])
         size = given["executor_group"]
         self.executor_group: int | None = None if size is None else whole_number("executor_group", size, least=1)

@@ -33,6 +33,8 @@ class TokenFile:
             if self._file is None:
                 return None
             text = self._file.read()
+            if not has_locks():
+                self._let_go()  # there, an open file may not be replaced either
         except OSError as error:
             raise CheckpointError(f"checkpoint {path!r} cannot be read: {error.strerror}; name another file") from error
         if not os.access(path, os.W_OK):
@@ -64,7 +66,6 @@ class TokenFile:
         """Replace the file's token. Raises CheckpointError; the file then holds the former one."""
         path = self._path
         try:
-            # Where there are no locks, an open file may not be replaced either.
             write_atomically(path, [token.to_json()], place=self._place if has_locks() else os.replace)
         except FileExistsError:
             raise in_use(path) from None

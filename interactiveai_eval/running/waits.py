@@ -1,7 +1,7 @@
 """How long to wait: between attempts, and for a rate."""
 from __future__ import annotations
 
-import random
+import os
 from _thread import allocate_lock
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ def fetch_wait_seconds(attempt: int, error: BaseException) -> float:
     """
     usual = min(FIRST_FETCH_SECONDS * 2.0 ** min(attempt - 1, 30), LONGEST_FETCH_SECONDS)
     asked = getattr(error, "retry_after_seconds", None) or 0.0
-    return max(usual * (1.0 - JITTER_SHARE * random.random()), asked)
+    return max(usual * (1.0 - JITTER_SHARE * int.from_bytes(os.urandom(2), "big") / 65_536), asked)
 
 
 class Rhythm:

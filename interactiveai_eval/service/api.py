@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 
-from .._log import debug
+from .._forks import renew_locks_in_children
+from .._log import debug, warn
 from .._strict_json import JSONError, from_json, text_to_value, to_json
 from ..errors import (
     AccessDeniedError,
@@ -19,20 +20,23 @@ from ..errors import (
     UnauthorizedError,
     short_repr,
 )
-from ..transports.base import Request
-from .dialects import PlatformDialect, PublicDialect
+from ..transports.base import Request, Response
+from .dialects import PlatformDialect, PublicDialect, Routed
+from .export_answers import read_export_answer
+from .whole_traces import ALL_FIELDS, trace_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from ..config import Secret
-    from ..transports.base import Response, Transport
+    from ..transports.base import Transport
 
 _ERRORS = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError, 405: MethodNotAllowedError}
 JSON = "application/json"
 _SPANS = ("otel", "v1", "traces")
+_SCORES = ("scores",)
 _OF_BOTH = "limit name userId version environment filter "
 _OF_OBSERVATIONS = f"{_OF_BOTH}type traceId level parentObservationId fromStartTime toStartTime "
 _PARAMETERS = {
@@ -41,8 +45,8 @@ _PARAMETERS = {
         "traces": f"{_OF_BOTH}page sessionId fromTimestamp toTimestamp orderBy tags release fields",
         "observations": f"{_OF_OBSERVATIONS}page",
         "observations_by_cursor": f"{_OF_OBSERVATIONS}cursor fields expandMetadata parseIoAsJson",
-        "scores": "page limit name userId environment filter fields fromTimestamp toTimestamp source operator value "
-        "scoreIds configId queueId sessionId datasetRunId traceId observationId dataType traceTags",
+        "scores": "page cursor limit name userId environment filter fields fromTimestamp toTimestamp source operator "
+        "value scoreIds configId queueId sessionId datasetRunId traceId observationId dataType traceTags",
     }.items()
 }
 
@@ -83,6 +87,7 @@ class Api:
         self._where = where
         self._project = project
         self._discovering = allocate_lock()
+        self._renews_lock = False
         self._spans_path = spans_path or PublicDialect().route("POST", _SPANS).path
         self._dialect = PublicDialect() if dialect == "public" else PlatformDialect(self._discover)
 
@@ -99,6 +104,11 @@ class Api:
 
     def _discover(self) -> tuple[str, str]:
         """(organisation id, project id), asked for once however many threads need it."""
+        if self._project is not None:
+            return self._project
+        if not self._renews_lock:
+            self._renews_lock = True
+            renew_locks_in_children(self, "_discovering")
         with self._discovering:
             if self._project is None:
                 found = self.projects()
@@ -115,6 +125,10 @@ class Api:
     def create_dataset(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create or update (by name) a data set: {"id", "name", "description", "metadata", ...}."""
         return _object(self._json("POST", ("v2", "datasets"), body=body))
+
+    def datasets(self, *, page: int, limit: int) -> dict[str, Any]:
+        """One page of data sets, newest first."""
+        return _page(self._json("GET", ("v2", "datasets"), [("page", str(page)), ("limit", str(limit))]))
 
     def dataset(self, name: str) -> dict[str, Any]:
         """The data set of that name. NotFoundError when there is none."""
@@ -179,8 +193,18 @@ class Api:
         return _page(self._json("GET", ("traces",), _query(_known("traces", query))), any_rows)
 
     def trace(self, trace_id: str) -> dict[str, Any]:
-        """One trace with its observations and scores."""
-        return _object(self._json("GET", ("traces", trace_id)))
+        """One trace with its observations and scores; on servers without this endpoint, put together from those."""
+        try:
+            return _object(self._json("GET", ("traces", trace_id)))
+        except ApiError as error:
+            if not _is_without(error):
+                raise
+            named: dict[str, Any] = {"traceId": trace_id, "limit": 100}
+            rows = _all(lambda cursor: self.observations_by_cursor(**named, fields=ALL_FIELDS, cursor=cursor))
+            if not rows:
+                message = f"GET traces/{trace_id} on {self._where}: there are no observations of it"
+                raise NotFoundError(message, status_code=404, body=error.body) from None
+            return trace_of(trace_id, rows, _all(lambda cursor: self.scores(**named, cursor=cursor)))
 
     def observations(self, *, any_rows: bool = False, **query: Any) -> dict[str, Any]:
         """One page of observations; parameters as the server names them."""
@@ -199,14 +223,30 @@ class Api:
         return {"data": _with_values(_rows(answer, any_rows)), "meta": {**answer["meta"], "cursor": cursor}}
 
     def observation(self, observation_id: str) -> dict[str, Any]:
-        """One observation."""
+        """One observation; `lists.find` finds it where there is no such endpoint, too."""
         return _object(self._json("GET", ("observations", observation_id)))
 
     def scores(self, **query: Any) -> dict[str, Any]:
-        """One page of scores; parameters as the server names them."""
-        return _page(self._json("GET", ("v2", "scores"), _query(_known("scores", query))))
+        """One page of scores; parameters as the server names them.
+
+        A server that pages by cursor has no totals: `meta["cursor"]` leads on, and `page` there cannot be beyond 1.
+        """
+        _known("scores", query)
+        if query.get("cursor") is None:
+            try:
+                return _page(self._json("GET", ("v2", "scores"), _query(query)))
+            except ApiError as error:
+                if not _is_without(error) or query.get("page") not in (None, 1):
+                    raise
+        query.pop("page", None)
+        return _page(self._json("GET", ("v3", "scores"), _query(query)))
 
     # -- delivering ------------------------------------------------------------------------------------------------
+
+    @property
+    def batches_scores(self) -> bool:
+        """Whether many scores go out in one request."""
+        return self._dialect.batches_scores
 
     def send_scores(self, bodies: Sequence[Mapping[str, Any]]) -> list[Rejection]:
         """Deliver scores (`service.scores.score_body`) and return those that were refused.
@@ -221,26 +261,44 @@ class Api:
         return self.send_events(events)
 
     def send_events(self, events: Sequence[Mapping[str, Any]]) -> list[Rejection]:
-        """Deliver ingestion events ({"id", "timestamp", "type", "body"}) and return those that were refused."""
+        """Deliver ingestion events ({"id", "timestamp", "type", "body"}) and return those that were refused.
+
+        Servers answer with `successes` and `errors` by id; newer ones with `accepted`, `rejected` and `errors`, or
+        with a list of one row an event.
+        """
         answer = self._json("POST", ("ingestion",), body={"batch": list(events)}, acknowledges=True)
-        refused = _named_rows(answer, "errors")
-        taken = _named_rows(answer, "successes")
-        ids = {event["id"] for event in events}
-        silent = ids - refused.keys() - taken.keys()
-        if silent and (taken or not refused.keys() <= ids):
+        ids = [event["id"] for event in events]
+        rows = answer if isinstance(answer, list) else [*_rows_at(answer, "errors"), *_rows_at(answer, "rejected")]
+        refused: dict[Any, dict[str, Any]] = {}
+        taken = {row.get("id") for row in _rows_at(answer, "successes")}
+        for place, row in enumerate(rows):
+            named = _id_in(row, ids, place if rows is answer else None)
+            if rows is not answer or (isinstance(row, dict) and _is_refusal(row)):
+                refused[named] = row if isinstance(row, dict) else {"message": str(row)}
+            else:
+                taken.add(named)
+        if isinstance(answer, dict) and answer.get("accepted") == len(ids) - len(refused):
+            taken.update(set(ids) - refused.keys())
+        silent = set(ids) - refused.keys() - taken
+        if silent and (taken or not refused.keys() <= set(ids) or isinstance(answer, list)):
             raise ApiError(
                 f"POST ingestion on {self._where}: the answer does not say what became of {len(silent)} of "
-                f"{len(ids)} events",
+                f"{len(set(ids))} events",
                 status_code=207,
                 body=answer,
             )
         return [Rejection(id, told_in(row)) for id, row in refused.items()]
 
     def _send_score(self, body: Mapping[str, Any]) -> Rejection | None:
+        routed = self._dialect.route("POST", _SCORES, (), body)
+        return self._score_verdict(body, routed, self._exchange(self._request("POST", routed)))
+
+    def _score_verdict(self, body: Mapping[str, Any], routed: Routed, response: Response) -> Rejection | None:
         try:
-            answer = self._json("POST", ("scores",), body=body, acknowledges=True)
+            answer = self._answer("POST", _SCORES, routed, response, acknowledges=True)
         except ApiError as error:
-            if not 400 <= error.status_code < 500 or error.status_code in (401, 403, 408, 429):
+            # A page instead of JSON: no score is meant, there is no such service at this place.
+            if error.status_code != 404 or not isinstance(error.body, dict):
                 raise
             return Rejection(body["id"], str(error))
         echoed = _object(answer).get("id", body["id"])
@@ -252,20 +310,62 @@ class Api:
             )
         return None
 
-    def send_spans(self, export: bytes, content_type: str) -> None:
-        """Deliver an encoded OTLP export."""
+    def send_each_score(
+        self, bodies: Iterable[Mapping[str, Any]]
+    ) -> Iterator[tuple[Mapping[str, Any], Rejection | Exception | None]]:
+        """Each score with what became of it, as the answers come; one request a score, bodies are pulled lazily.
+
+        Transports that can have several of them under way at once. Raises what keeps all of them from being sent.
+        """
+        # What all of them have in common; before anything is under way, as the project may have to be asked for.
+        routed = self._dialect.route("POST", _SCORES)
+        path, headers = self._prefix + routed.path, {**self._revealed_headers(), "content-type": JSON}
+        asked: dict[int, Mapping[str, Any]] = {}
+
+        def requests() -> Iterator[Request]:
+            for body in bodies:
+                payload = to_json(self._dialect.body_of(body)).encode("ascii")
+                request = Request("POST", path, headers=headers, body=payload)
+                asked[id(request)] = body
+                yield request
+
+        for request, answer in self._transport.send_each(requests()):
+            body = asked.pop(id(request))
+            if not isinstance(answer, Response):
+                yield body, answer
+                continue
+            self._note(request, answer)
+            try:
+                verdict: Rejection | Exception | None = self._score_verdict(body, routed, answer)
+            except ApiError as error:
+                verdict = error
+            yield body, verdict
+
+    def send_links(self, bodies: Sequence[Mapping[str, Any]]) -> list[Rejection]:
+        """Link items to traces, one request each; like `send_scores`."""
+        for body in bodies:
+            self.create_dataset_run_item(body)
+        return []
+
+    def send_spans(self, export: bytes, content_type: str) -> list[Rejection]:
+        """Deliver an encoded OTLP export; what was refused, without ids: the server says how many, not which."""
         headers = {**self._revealed_headers(), "content-type": content_type}
         request = Request("POST", self._prefix + self._spans_path, headers=headers, body=export)
         response = self._exchange(request)
         if not 200 <= response.status < 300:
             raise self._error(response, "POST", "/".join(_SPANS))
-        if response.body.lstrip()[:1] == b"<":
+        try:
+            refused, message = read_export_answer(response.body)
+        except ValueError as problem:
             raise ApiError(
-                f"POST {'/'.join(_SPANS)} on {self._where}: a web page, not an answer of this service: "
+                f"POST {'/'.join(_SPANS)} on {self._where}: {problem}, not an answer of this service: "
                 + short_repr(response.body[:80]),
                 status_code=response.status,
                 body=response.body[:1000],
-            )
+            ) from None
+        if message and not refused:
+            warn(f"{self._where} took all spans and says: {short_repr(message, 300)}")
+        return [Rejection("", message or "refused")] * refused
 
     # -- plumbing --------------------------------------------------------------------------------------------------
 
@@ -280,13 +380,18 @@ class Api:
     ) -> Any:
         """The answer in public form. One that only `acknowledges` may be empty or any object at all."""
         routed = self._dialect.route(method, segments, query, body)
+        response = self._exchange(self._request(method, routed))
+        return self._answer(method, segments, routed, response, acknowledges=acknowledges)
+
+    def _answer(
+        self, method: str, segments: Sequence[str], routed: Routed, response: Response, *, acknowledges: bool
+    ) -> Any:
         operation = "/".join(segments)
-        response = self._request(method, routed.path, routed.query, routed.body)
         if not 200 <= response.status < 300:
             raise self._error(response, method, operation)
         try:
             answer = from_json(response.body or b"{}") if acknowledges else from_json(response.body)
-            if acknowledges and "data" not in _object(answer):
+            if acknowledges and (isinstance(answer, list) or "data" not in _object(answer)):
                 return answer
             return answer if routed.unwrap is None else routed.unwrap(answer)
         except (JSONError, KeyError, TypeError, IndexError) as problem:
@@ -297,21 +402,22 @@ class Api:
                 body=response.body[:1000],
             ) from None
 
-    def _request(
-        self, method: str, path: str, query: Sequence[tuple[str, str]], body: Mapping[str, Any] | None
-    ) -> Response:
+    def _request(self, method: str, routed: Routed) -> Request:
         headers = self._revealed_headers()
         payload = b""
-        if body is not None:
-            payload = to_json(body).encode("ascii")
+        if routed.body is not None:
+            payload = to_json(routed.body).encode("ascii")
             headers["content-type"] = JSON
-        return self._exchange(Request(method, self._prefix + path, query=tuple(query), headers=headers, body=payload))
+        return Request(method, self._prefix + routed.path, query=tuple(routed.query), headers=headers, body=payload)
 
     def _exchange(self, request: Request) -> Response:
         response = self._transport.send(request)
+        self._note(request, response)
+        return response
+
+    def _note(self, request: Request, response: Response) -> None:
         if self._log_requests:
             debug(f"{request.method} {request.path} on {self._where}: {response.status}, {len(response.body)} bytes")
-        return response
 
     def _revealed_headers(self) -> dict[str, str]:
         return {name: secret.reveal() for name, secret in self._headers.items()}
@@ -323,19 +429,53 @@ class Api:
             body = response.body[:1000].decode("utf-8", "replace")
         told = told_in(body)
         kind = _ERRORS.get(response.status, ApiError)
-        return kind(
+        error = kind(
             f"{method} {operation} on {self._where} was answered {response.status}: {short_repr(told, 300)}",
             status_code=response.status,
             body=body,
             retry_after_seconds=_retry_after_seconds(response.headers),
         )
+        if _is_without(error):
+            error.args = (f"{error}; what this server has instead are observations (by cursor) and scores",)
+        return error
 
 
-def _named_rows(answer: Any, name: str) -> dict[Any, dict[str, Any]]:
-    """The objects in the list `name` of an answer, by their ids; those without a text as id are under None."""
+def _all(page_at: Callable[[str | None], dict[str, Any]]) -> list[dict[str, Any]]:
+    """All rows of a list that pages by cursor."""
+    rows: list[dict[str, Any]] = []
+    cursors: set[str | None] = {None}
+    cursor = None
+    while True:
+        page = page_at(cursor)
+        rows += page["data"]
+        cursor = page["meta"].get("cursor")
+        if cursor in cursors:  # the last page has none; one that leads back would lead round for ever
+            return rows
+        cursors.add(cursor)
+
+
+def _is_without(error: ApiError) -> bool:
+    """Whether the server says that it does not have this endpoint, because of the way in which it stores traces."""
+    return error.status_code == 404 and isinstance(error.body, dict) and "events_only" in told_in(error.body)
+
+
+def _rows_at(answer: Any, name: str) -> list[Any]:
     rows = answer.get(name) if isinstance(answer, dict) else None
-    found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return {row["id"] if isinstance(row.get("id"), str) else None: row for row in found}
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _id_in(row: Any, ids: Sequence[str], place: int | None) -> str | None:
+    """The id of the event that a row of an answer is about: named, by its place in the batch, or that of the row."""
+    if isinstance(row, dict) and isinstance(row.get("id"), str):
+        found: str = row["id"]
+        return found
+    place = row.get("index", place) if isinstance(row, dict) else place
+    return ids[place] if type(place) is int and 0 <= place < len(ids) else None
+
+
+def _is_refusal(row: Mapping[str, Any]) -> bool:
+    status = row.get("status")
+    return bool(row.get("error")) or (type(status) is int and status >= 300)
 
 
 def told_in(body: Any) -> str:

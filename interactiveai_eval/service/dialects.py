@@ -56,6 +56,10 @@ class PublicDialect:
         """The request for the endpoint named by `segments` (decoded, without the prefix)."""
         return Routed("/".join([PUBLIC_PREFIX, *map(percent_encoded, segments)]), query, body)
 
+    def body_of(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a routed request has as its body."""
+        return body
+
 
 class PlatformDialect(PublicDialect):
     """Requests as the platform takes them; `find_project` tells (organisation id, project id) once it is needed."""
@@ -64,6 +68,7 @@ class PlatformDialect(PublicDialect):
 
     def __init__(self, find_project: Callable[[], tuple[str, str]]) -> None:
         self._find_project = find_project
+        self._known_base = ("", ""), ""
 
     def route(
         self,
@@ -74,19 +79,28 @@ class PlatformDialect(PublicDialect):
     ) -> Routed:
         if list(segments) == ["projects"]:
             return Routed("/api/platform/v1/projects", query, body)
-        for methods, pattern, target, wrapper in _ROUTES:
+        for pattern, target, wrapper in _ROUTES_BY_METHOD.get((method, segments[0], len(segments)), ()):
             names = _match(pattern, segments)
-            if names is None or method not in methods:
+            if names is None:
                 continue
-            base = "/api/platform/v1/organizations/{}/projects/{}".format(*map(percent_encoded, self._find_project()))
-            path = "/".join([base, *[percent_encoded(names.pop(0)) if part == "*" else part for part in target]])
+            parts = [percent_encoded(names.pop(0)) if part == "*" else part for part in target]
             return Routed(
-                path,
+                "/".join([self._base(), *parts]),
                 [(snake_case(name), value) for name, value in query],
-                None if body is None else {snake_case(name): value for name, value in body.items()},
+                None if body is None else self.body_of(body),
                 wrapper,
             )
         return super().route(method, segments, query, body)
+
+    def body_of(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {snake_case(name): value for name, value in body.items()}
+
+    def _base(self) -> str:
+        organization, project = self._find_project()
+        if self._known_base[0] != (organization, project):
+            path = f"/api/platform/v1/organizations/{percent_encoded(organization)}/projects/{percent_encoded(project)}"
+            self._known_base = (organization, project), path
+        return self._known_base[1]
 
 
 def _match(pattern: Sequence[str], segments: Sequence[str]) -> list[str] | None:
@@ -99,7 +113,16 @@ def _match(pattern: Sequence[str], segments: Sequence[str]) -> list[str] | None:
 
 def snake_case(name: str) -> str:
     """`datasetName` as `dataset_name`."""
-    return "".join([f"_{letter.lower()}" if letter.isupper() else letter for letter in name])
+    found = _snaked.get(name)
+    if found is None:
+        found = "".join([f"_{letter.lower()}" if letter.isupper() else letter for letter in name])
+        if len(_snaked) < _SNAKED_KEPT:
+            _snaked[name] = found
+    return found
+
+
+_snaked: dict[str, str] = {}  # names of fields: there are few, and each comes again and again
+_SNAKED_KEPT = 500
 
 
 def _one(name: str) -> Callable[[Any], Any]:
@@ -130,3 +153,6 @@ _ROUTES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], Callable[[Any], Any]
     ("POST", ("scores",), ("scores",), _whole),
     ("DELETE", ("scores", "*"), ("scores", "*"), _whole),
 )
+_ROUTES_BY_METHOD: dict[tuple[str, str, int], list[tuple[tuple[str, ...], tuple[str, ...], Callable[[Any], Any]]]] = {}
+for _method, _pattern, _target, _wrapper in _ROUTES:
+    _ROUTES_BY_METHOD.setdefault((_method, _pattern[0], len(_pattern)), []).append((_pattern, _target, _wrapper))

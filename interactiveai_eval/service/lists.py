@@ -10,6 +10,7 @@ from .._clock import datetime_to_ns, iso_to_datetime, ns_to_iso
 from .._ids import item_digest
 from .._strict_json import to_json
 from ..errors import ApiError, NotFoundError
+from .whole_traces import ALL_FIELDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _TIMES = {
     "observations": ("startTime", "fromStartTime", "toStartTime"),
 }
 _ABSENT = (404, 405, 410, 501)  # how servers say that they do not have an endpoint
-_ALL_FIELDS = "core,basic,time,io,metadata,model,usage,prompt,metrics"  # of v2/observations; else input is left out
 
 # `value` as it came; `key` tells it apart: the digest of its id, or of all of it where it has none; `ms` is its time,
 # None where it has none; `problem` says what is wrong with a malformed row, and is "" for others.
@@ -135,7 +135,7 @@ class Lists:
                 refusal = error
         cursor = at if isinstance(at, str) else None
         try:
-            answer = self._api.observations_by_cursor(any_rows=True, fields=_ALL_FIELDS, cursor=cursor, **query)
+            answer = self._api.observations_by_cursor(any_rows=True, fields=ALL_FIELDS, cursor=cursor, **query)
         except ApiError as error:
             if refusal is not None and error.status_code in _ABSENT:
                 raise refusal from None

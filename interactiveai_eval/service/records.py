@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .._clock import iso_to_datetime
+from .._copies import private_copy
 from .dialects import snake_case
 
 TYPE_CHECKING = False
@@ -69,7 +70,7 @@ class Record(Mapping[str, "Any"]):
         return value
 
     def __getattr__(self, name: str) -> Any:
-        if name == "raw":  # asked for before it is there: by whoever copies half an object
+        if name == "raw" or name.startswith("__"):  # asked for by Python itself, for each copy; or before it is there
             raise AttributeError(name)
         try:
             return self[name]
@@ -92,6 +93,9 @@ class Record(Mapping[str, "Any"]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.raw!r})"
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return type(self)(private_copy(self.raw))  # many times quicker than by way of `__reduce__`
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.raw,)

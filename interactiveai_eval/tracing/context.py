@@ -1,7 +1,7 @@
 """What a context (of a thread, a task, a call) carries: its current span, and what new spans take over."""
 from __future__ import annotations
 
-from contextvars import ContextVar
+from .._contexts import ContextVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ what comes out with the real generated classes and compares field by field.
 """
 from __future__ import annotations
 
-from struct import pack
+import sys
 
 from .._strict_json import to_json, to_plain, well_formed
 
@@ -93,15 +93,16 @@ def encode_span(span: SpanLike) -> bytes:
     parts += (
         _text(b"\x2a", span.name),
         _KIND_INTERNAL_AND_TIMES,
-        pack("<Q", span.start_ns),
+        span.start_ns.to_bytes(8, "little"),
         b"\x41",
-        pack("<Q", span.end_ns),
+        span.end_ns.to_bytes(8, "little"),
     )
     for shared in span.shared:
         parts.append(shared.encoded)
     parts += _attribute_fields(b"\x4a", span.attributes)
     for time_ns, name, attributes in span.events:
-        event = b"".join((b"\x09", pack("<Q", time_ns), _text(b"\x12", name), *_attribute_fields(b"\x1a", attributes)))
+        time = time_ns.to_bytes(8, "little")
+        event = b"".join((b"\x09", time, _text(b"\x12", name), *_attribute_fields(b"\x1a", attributes)))
         parts += (b"\x5a", _varint(len(event)), event)
     if span.error_message is not None:
         status = _text(b"\x12", span.error_message) + b"\x18\x02"
@@ -133,6 +134,13 @@ def _attribute_fields(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
     return parts
 
 
+def _double(value: float) -> bytes:
+    """The eight bytes of a number, the lowest first; by hand, as `struct` is a compiled module that may be missing."""
+    native = memoryview(bytearray(8)).cast("d")
+    native[0] = value
+    return native.tobytes() if sys.byteorder == "little" else native.tobytes()[::-1]
+
+
 def _any_value(value: Any) -> bytes:
     """An `AnyValue` message: text, bool, int64, double, none, or an array of these; anything else as its text."""
     kind = type(value)
@@ -145,7 +153,7 @@ def _any_value(value: Any) -> bytes:
             return b"\x18" + _varint(value & 0xFFFFFFFFFFFFFFFF)
         return _text(b"\x0a", to_plain(value))
     if kind is float:
-        return b"\x21" + pack("<d", value)
+        return b"\x21" + _double(value)
     if kind is list or kind is tuple:
         members = b"".join([b"\x0a" + _varint(len(each)) + each for each in map(_any_value, value)])
         return b"\x2a" + _varint(len(members)) + members

@@ -1,7 +1,6 @@
 """A transport that goes wrong on purpose, the same way each time: for tests of what stands on top of it."""
 from __future__ import annotations
 
-import random
 from _thread import allocate_lock
 
 from .._clock import Clock
@@ -97,9 +96,9 @@ class FaultTransport(Transport):
         digest = sha256_hex(told)
         with self._lock:
             number = self._sent[digest] = self._sent.get(digest, 0) + 1
-            draw = random.Random(int(digest, 16) + number)
-            is_delayed = draw.random() < self._delays
-            point = draw.random()
+            drawn = sha256_hex(f"{digest} {number}".encode())
+            is_delayed = int(drawn[:13], 16) / 2**52 < self._delays
+            point = int(drawn[13:26], 16) / 2**52
             fate = ""
             for name, share in self._shares.items():
                 if point < share:

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from .._clock import Clock
 
 
+# What the rounding of a clock may leave of a wait that is over.
+NO_TIME_SECONDS = 1e-6
+
+
 class Pauses:
     """All pauses of one transport."""
 
@@ -25,9 +29,9 @@ class Pauses:
         try:
             left = self._clock.seconds_until(moment)
             with self._state:
-                while left > 0.0 and not self._ended:
+                while left > NO_TIME_SECONDS and not self._ended:
                     self._state.wait(left)
-                    left = max(0.0, moment - self._clock.monotonic())
+                    left = moment - self._clock.monotonic()
         finally:
             self._clock.unwatch(self._look)
         if self._ended:

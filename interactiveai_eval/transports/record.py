@@ -106,7 +106,7 @@ class _Hider:
             lower = name.lower()
             if "public" in lower or not any(word in lower for word in _SECRET_WORDS):
                 continue
-            for part in (value, *value.replace(";", " ").replace("=", " ").split()):
+            for part in (value, *value.split(), *value.replace(";", " ").replace("=", " ").split()):
                 found.add(part.encode())
                 found.update(_unpacked(part))
         # Short pieces, such as "Basic", would hide half the text.

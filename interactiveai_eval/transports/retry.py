@@ -6,13 +6,12 @@ taken twice it holds once.
 from __future__ import annotations
 
 import os
-import random
 from _thread import allocate_lock
 
 from .._clock import Clock
 from ..errors import ArgumentError, TransportError
 from .base import Request, Response, Transport
-from .pauses import Pauses
+from .pauses import NO_TIME_SECONDS, Pauses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class RetryTransport(Transport):
         *,
         patience_seconds: float = PATIENCE_SECONDS,
         clock: Clock | None = None,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] = lambda: int.from_bytes(os.urandom(4), "big") / 2**32,
     ) -> None:
         """`patience_seconds` bounds a request with all its repetitions and waits; a wait that would end later is not
         begun. `draw` gives numbers from 0 to 1 for the waits. Closing this closes `inner`. Raises ArgumentError.
@@ -109,24 +108,25 @@ class RetryTransport(Transport):
     def send_each(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
         """Each request with what became of it in the end. While many wait for another try, no new ones are begun."""
         source = iter(requests)
-        under_way: dict[int, _Tries] = {}  # by the identity of the request
+        under_way: dict[int, list[_Tries]] = {}  # by the identity of the request, which may be given more than once
         waiting: list[_Tries] = []
         due: list[_Tries] = []
 
         def begun() -> Iterator[Request]:
             for each in due:
+                under_way.setdefault(id(each.request), []).append(each)
                 yield each.request
             while len(waiting) < MOST_WAITING and self._not_before <= self._clock.monotonic():
                 request = next(source, None)
                 if request is None:
                     return
-                under_way[id(request)] = self._tries(request)
+                under_way.setdefault(id(request), []).append(self._tries(request))
                 yield request
 
         while True:
             if waiting:
                 self._pauses.until(min([each.wakes for each in waiting]))
-                now = self._clock.monotonic()
+                now = self._clock.monotonic() + NO_TIME_SECONDS
                 due = [each for each in waiting if each.wakes <= now]
                 waiting = [each for each in waiting if each.wakes > now]
             else:
@@ -139,13 +139,14 @@ class RetryTransport(Transport):
                 except TransportError as error:
                     yield request, error
                     continue
-                under_way[id(request)] = due[0]
             for request, answer in self._inner.send_each(begun()):
-                each = under_way[id(request)]
+                same = under_way[id(request)]
+                each = same.pop()
+                if not same:
+                    del under_way[id(request)]
                 if self._goes_again(each, answer):
                     waiting.append(each)
                 else:
-                    del under_way[id(request)]
                     yield request, answer
 
     def close(self) -> None:
@@ -251,10 +252,11 @@ def retry_after_seconds(headers: Mapping[str, str], now_ns: int) -> float | None
 
 def _http_date(text: str) -> float | None:
     """Seconds since 1970 of a date as HTTP writes it."""
-    from email.utils import mktime_tz, parsedate_tz
+    from datetime import timezone
+    from email.utils import parsedate_to_datetime
 
     try:
-        parsed = parsedate_tz(text)
-        return None if parsed is None else float(mktime_tz(parsed))
+        moment = parsedate_to_datetime(text)
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)).timestamp()

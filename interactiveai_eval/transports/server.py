@@ -7,21 +7,26 @@ needs the keys, its Host must be ours, and nothing is read of a body that will n
 """
 from __future__ import annotations
 
-import selectors
-import socket
+import os
 import time
 from _thread import start_new_thread
-from base64 import b64encode
+from binascii import b2a_base64
 from hmac import compare_digest
 from threading import Lock, Thread
 
 from .._log import warn
 from .._strict_json import to_json
-from ..errors import ArgumentError, TransportError, error_text, traceback_text
+from ..errors import ArgumentError, FeatureUnavailable, TransportError, error_text, traceback_text
 from .base import Request, Response, Transport
 from .local import LocalTransport
 from .local.routes import largest_body
 from .request_head import MOST_HEAD_BYTES, BadHead, Head
+
+try:
+    import selectors
+    import socket
+except ImportError as _problem:
+    raise FeatureUnavailable("the server of a store", _problem.name or "socket") from None
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +86,7 @@ class LocalServer:
         self.head_seconds = head_seconds
         self.body_seconds = body_seconds
         self.idle_seconds = idle_seconds
-        self._basic = b64encode(f"{public_key}:{secret_key}".encode())
+        self._basic = b2a_base64(f"{public_key}:{secret_key}".encode(), newline=False)
         self._bearer = public_key.encode()
         self._listener = _listening(host, port)
         try:
@@ -96,6 +101,7 @@ class LocalServer:
         except BaseException:
             self._listener.close()
             raise
+        self._pid = os.getpid()
         self._closed = False
         self._closing = Lock()
         self._connections: set[_Connection] = set()
@@ -113,11 +119,20 @@ class LocalServer:
         self.close()
 
     def close(self) -> None:
-        """Stop: requests that are being answered get a few seconds, then all connections end. Again: nothing."""
+        """Stop: requests that are being answered get a few seconds, then all connections end. Again: nothing.
+
+        A forked child has only copies of the sockets: there, closing lets go of these and ends nothing.
+        """
         with self._closing:
             if self._closed:
                 return
             self._closed = True
+            if self._pid != os.getpid():
+                for copy in (self._listener, self._bell, self._ringer):
+                    copy.close()
+                for connection in self._connections:
+                    connection.close()
+                return
             self._ringer.send(b"!")
             self._thread.join()
             until = time.monotonic() + _LONGEST_CLOSE_SECONDS
@@ -274,6 +289,10 @@ class _Connection:
         """Begin to talk. Not with `Thread.start`, which waits for the new thread: clients would come in one by one."""
         self._talks.acquire()
         start_new_thread(self._run, ())
+
+    def close(self) -> None:
+        """Let go of the socket, which stays open in the process that serves."""
+        self._socket.close()
 
     def ended(self, wait_seconds: float) -> bool:
         """Whether it is over, now or within the time."""

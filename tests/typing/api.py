@@ -27,6 +27,7 @@ from interactiveai_eval import (
     Interactive,
     InteractiveAI,
     ItemFailure,
+    LocalServer,
     LocalTransport,
     RegressionError,
     Request,
@@ -40,6 +41,7 @@ from interactiveai_eval import (
     get_client,
     observe,
     propagate_attributes,
+    rescore,
 )
 from interactiveai_eval.experiment import LocalExperimentItem, TaskFunction
 from interactiveai_eval.testing import CountingIds, ManualClock, recorded_spans
@@ -312,6 +314,12 @@ assert_type(batch.item_evaluations, "dict[str, list[Evaluation]]")
 assert_type(batch.item_failures[0], BatchItemFailure)
 assert_type(batch.retry_token(), "BatchEvaluationResumeToken | None")
 
+# -- a server ----------------------------------------------------------------------------------------------------------
+
+with LocalServer(LocalTransport(), port=0, secret_key="own") as server:
+    assert_type(server.base_url, str)
+    assert_type(Interactive(base_url=server.url, public_key=server.public_key, secret_key=server.secret_key), Interactive)
+
 # -- figures, comparisons, checks --------------------------------------------------------------------------------------
 
 saved = ExperimentResult.load("run.json")
@@ -329,3 +337,4 @@ with Interactive.local() as ci_client:
     ci_context = RunnerContext(client=ci_client, data=[{"input": 1}], metadata={"sha": "1"})
     exact = evaluators.exact(ignore_case=True)
     assert_type(ci_context.run_experiment(name="x", task=print, evaluators=[exact]), ExperimentResult)
+assert_type(rescore("result.json", [lambda *, output: 1], max_concurrency=2), ExperimentResult)

@@ -5,8 +5,8 @@ refuse in JSON is in WIRE.md section 9.2: ids are taken as they are, missing one
 """
 from __future__ import annotations
 
+import sys
 from collections import namedtuple
-from struct import unpack, unpack_from
 
 from ..._strict_json import from_json, plain_float, to_plain
 from .wire_values import LAST_NS
@@ -105,7 +105,8 @@ class _Protobuf:
                     attributes[key] = value
                 continue
             if tag == 0x39 and position + 18 <= end and data[position + 9] == 0x41:
-                start_ns, end_ns = unpack_from("<QxQ", data, position + 1)
+                start_ns = int.from_bytes(data[position + 1 : position + 9], "little")
+                end_ns = int.from_bytes(data[position + 10 : position + 18], "little")
                 position += 18
                 continue
             number, position, value = _field(data, position)
@@ -180,7 +181,7 @@ class _Protobuf:
             elif number == 3:
                 value = field - 2**64 if field >> 63 else field
             elif number == 4:
-                value = plain_float(unpack("<d", field.to_bytes(8, "little"))[0])
+                value = plain_float(memoryview(field.to_bytes(8, sys.byteorder)).cast("d")[0])
             elif number == 5:
                 value = [self._value(each, depth + 1) for each in _numbered(field, 1)]
             elif number == 6:

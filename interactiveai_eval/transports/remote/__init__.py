@@ -1,14 +1,14 @@
 """The way to a real server: HTTP/1.1 over kept connections, on the standard library alone.
 
 What flows: `HTTPTransport.send` has `http1.Writer` make bytes of a request, takes a connection out of a
-`connections.Pool` (which opens one if need be: `origin` knows where and through which proxy, `tls` with which
-certificates), sends, and has `http1.Reply` read the answer. Retries are another transport's business (`retry`), save
-for one: a kept connection may have died unseen, so a request that got no byte back on one is sent again on a new one.
+`connections.Pool` (for which `opening` opens one if need be: `origin` knows where and through which proxy, `tls` with
+which certificates), sends, and has `http1.Reply` read the answer; `send_each` has `parallel` do so for many at once.
+Retries are another transport's business (`retry`), save for one: a kept connection may have died unseen, so a request
+that got no byte back on one is sent again on a new one.
 """
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
 
 from ..._clock import Clock
 from ..._log import warn
@@ -16,10 +16,11 @@ from ...errors import ArgumentError, FeatureUnavailable, TransportError
 from ..base import Request, Response, Transport
 from .http1 import CAN_COMPRESS, GZIP_FROM_BYTES, BadReply, Reader, Writer, gzipped
 from .origin import parse_origin, proxy_for, require_origin
-from .tls import tls_context
+from .tls import Tls
 
 try:
-    from .connections import CAN_POLL, Connection, Deadline, Pool, Unanswered, connect, with_tls
+    from .connections import CAN_POLL, Deadline, Pool, Unanswered
+    from .opening import WANTS_CREDENTIALS, Opener
 except ImportError as _problem:
     raise FeatureUnavailable("HTTP", _problem.name or "socket") from None
 
@@ -27,7 +28,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from ssl import SSLContext
-    from typing import Any
 
     from .http1 import Outgoing
     from .tls import ClientCertificate
@@ -38,7 +38,6 @@ MAX_BODY_BYTES = 67_108_864
 MAX_CONNECTIONS = 32
 TIMEOUT_SECONDS = 5.0
 _NOT_THE_END = (*REDIRECTS, 407)
-_WANTS_CREDENTIALS = "it wants credentials, or others than it got; give them as http://user:password@host:port"
 SPANS_TYPE = "application/x-protobuf"  # OTLP receivers take these compressed, other endpoints do not
 
 
@@ -82,20 +81,15 @@ class HTTPTransport(Transport):
             raise ArgumentError("max_connections", max_connections, "must be 1 or more")
         if not isinstance(max_body_bytes, int) or max_body_bytes < 1:
             raise ArgumentError("max_body_bytes", max_body_bytes, "must be 1 or more")
-        if ssl_context is not None and not (ssl_context.verify_mode == 2 and ssl_context.check_hostname):
-            raise ArgumentError("ssl_context", ssl_context, "must verify certificates and host names")
         self._timeout = float(timeout_seconds)
-        self._tls = None if ssl_context is None else (ssl_context, "the given ssl_context")
-        self._tls_settings = ca_file, client_certificate, variable
-        self._making_tls: dict[int, Any] = {}  # a lock for each process: one that was held during a fork stays held
-        if self.origin.scheme == "https" and self._tls is None and (ca_file is not None or client_certificate):
-            self._tls = tls_context(*self._tls_settings)  # a file that cannot be used is an error now
         self._clock = clock or Clock()
         self._proxy = proxy_for(self.origin, proxy, variable)
+        tls = Tls(ssl_context, ca_file, client_certificate, variable) if self.origin.scheme == "https" else None
+        opener = Opener(self.origin, self._proxy, tls, self._clock)
+        self._pool = Pool(max_connections, opener.open, opens_slowly=not self.origin.is_loopback)
         wants_compressed = not self.origin.is_loopback if compress_spans is None else compress_spans
         self._compresses = wants_compressed and CAN_COMPRESS
         self._reader = Reader(max_body_bytes)
-        self._pool = Pool(max_connections, self._open)
         through = self._proxy if self.origin.scheme == "http" else None
         told = () if through is None or through.authorization is None else (
             ("proxy-authorization", through.authorization.reveal()),
@@ -143,6 +137,11 @@ class HTTPTransport(Transport):
 
     def close(self) -> None:
         self._pool.close()
+
+    def __del__(self) -> None:
+        # One that was forgotten gives back its sockets without a warning: nothing is under way on them.
+        if "_pool" in self.__dict__:
+            self._pool.close()
 
     def _warn_of_clear_text(self, request: Request) -> None:
         if not self._warned and "authorization" in request.headers:
@@ -211,8 +210,8 @@ class HTTPTransport(Transport):
         """The request that a redirect asks for. Raises TransportError unless it is a GET of the same server."""
         if response.status == 407:
             if self._proxy is None:
-                raise self._error(request, "answered 407, and there is no proxy", retryable=False)
-            raise self._error(request, f"proxy {self._proxy.origin.address}: {_WANTS_CREDENTIALS}", retryable=False)
+                raise self._error(request, "answered 407, and no proxy is set here", retryable=False)
+            raise self._error(request, f"proxy {self._proxy.origin.address}: {WANTS_CREDENTIALS}", retryable=False)
         place = response.headers.get("location", "")
         is_path = place.startswith("/") and not place.startswith("//")
         target = self.origin if is_path else parse_origin(place)
@@ -233,44 +232,6 @@ class HTTPTransport(Transport):
 
         pairs = tuple(parse_qsl(query, keep_blank_values=True))
         return Request("GET", path or "/", query=pairs, headers=request.headers)
-
-    def _open(self, deadline: Deadline) -> Connection:
-        """A new connection, through the proxy if there is one, with TLS if the server wants it."""
-        if self._proxy is None:
-            sock = connect(self.origin, deadline)
-        else:
-            try:
-                sock = connect(self._proxy.origin, deadline)
-            except Unanswered as problem:
-                raise Unanswered(f"proxy: {problem}", retryable=problem.retryable) from None
-        if self.origin.scheme == "http":
-            return Connection(sock, None, self._clock)
-        if self._proxy is not None:
-            self._tunnel(Connection(sock, None, self._clock), deadline)
-        context, source = self._tls_at_hand()
-        return Connection(with_tls(sock, context, source, self.origin.host, deadline), source, self._clock)
-
-    def _tunnel(self, connection: Connection, deadline: Deadline) -> None:
-        """Have the proxy connect to the server. Raises Unanswered; the connection is closed then."""
-        assert self._proxy is not None
-        where = self._proxy.origin.address
-        try:
-            status = connection.tunnel(self.origin.address, self._proxy.authorization, self._reader, deadline)
-        except BaseException as problem:
-            connection.close()
-            if isinstance(problem, (Unanswered, BadReply)):
-                raise Unanswered(f"proxy {where}: {problem}", retryable=problem.retryable) from None
-            raise
-        if not 200 <= status < 300:
-            connection.close()
-            told = _WANTS_CREDENTIALS if status == 407 else "it does not connect to this server"
-            raise Unanswered(f"proxy {where}: {told} ({status})", retryable=status >= 500)
-
-    def _tls_at_hand(self) -> tuple[SSLContext, str]:
-        with self._making_tls.setdefault(os.getpid(), allocate_lock()):
-            if self._tls is None:
-                self._tls = tls_context(*self._tls_settings)
-            return self._tls
 
     def _error(self, request: Request, reason: str, *, retryable: bool) -> TransportError:
         return TransportError(

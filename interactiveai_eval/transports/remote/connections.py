@@ -8,7 +8,7 @@ from _thread import allocate_lock, start_new_thread
 from threading import Condition
 
 from ...errors import ClosedError
-from .http1 import BadReply, Outgoing, Reply
+from .http1 import BadReply, Reply
 from .tls import tls_reason
 
 TYPE_CHECKING = False
@@ -17,15 +17,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..._clock import Clock
-    from ...config import Secret
-    from .http1 import Reader
-    from .origin import Origin
+    from .http1 import Outgoing, Reader
 
-# Made-up figures. Servers and the boxes in between forget idle connections after a minute, some without a word; and
-# one address of several gets at least so long to answer.
+# A made-up figure: servers and the boxes in between forget idle connections after a minute, some without a word.
 IDLE_SECONDS = 30.0
-LEAST_CONNECT_SECONDS = 0.25
 TLS_PIECE_BYTES = 65_536
+# How much is read at once. Measured: with more, memory goes back to the system and comes from it for every piece, at
+# several times the cost of reading.
+READ_BYTES = 65_536
 CAN_POLL = hasattr(select, "poll")  # Windows cannot
 
 
@@ -86,7 +85,7 @@ class Connection:
             doing = "waiting for the answer"
             while True:
                 sock.settimeout(deadline.left(doing))
-                if reply.feed(sock.recv(reply.wanted)):
+                if reply.feed(sock.recv(READ_BYTES)):
                     return reply
         except (OSError, BadReply) as problem:
             raise self._trouble(problem, reply, deadline, doing) from None
@@ -119,7 +118,7 @@ class Connection:
         """Read what has come for a request that was begun; True once the answer is whole. Raises Unanswered, BadReply.
         """
         try:
-            while not reply.feed(self._socket.recv(reply.wanted)):
+            while not reply.feed(self._socket.recv(READ_BYTES)):
                 if self._tls_source is None:
                     return False
             return True
@@ -131,19 +130,6 @@ class Connection:
     def fileno(self) -> int:
         """The descriptor to poll."""
         return self._socket.fileno()
-
-    def tunnel(self, address: str, authorization: Secret | None, reader: Reader, deadline: Deadline) -> int:
-        """Ask a proxy to connect to `address`; the status of its answer. Raises Unanswered, BadReply."""
-        lines = [f"CONNECT {address} HTTP/1.1", f"host: {address}"]
-        if authorization is not None:
-            lines.append(f"proxy-authorization: {authorization.reveal()}")
-        asked = Outgoing(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"), True)
-        del lines  # a traceback that shows locals must not show it
-        reply = self.exchange(asked, reader, deadline)
-        status = reply.response().status
-        if status < 300 and reply.excess:
-            raise BadReply("something came before TLS began")
-        return status
 
     def _send(self, data: bytes, deadline: Deadline) -> None:
         sock = self._socket
@@ -160,7 +146,7 @@ class Connection:
         try:
             # What has arrived is at hand, and no more will come.
             self._socket.settimeout(0.0 if isinstance(error, socket.timeout) else deadline.left("reading the answer"))
-            while not reply.feed(self._socket.recv(reply.wanted)):
+            while not reply.feed(self._socket.recv(READ_BYTES)):
                 pass
         except (OSError, BadReply, Unanswered):
             raise error from None
@@ -175,7 +161,7 @@ class Connection:
         if isinstance(problem, BadReply):
             return Unanswered(str(problem), unheard=True) if unheard else problem
         if self._tls_source is None or isinstance(problem, ConnectionError):
-            return Unanswered(f"the connection was lost ({_os_reason(problem)})", unheard=unheard)
+            return Unanswered(f"the connection was lost ({os_reason(problem)})", unheard=unheard)
         reason, retryable = tls_reason(problem, self._tls_source)
         return Unanswered(reason, retryable=retryable, unheard=unheard)
 
@@ -218,7 +204,11 @@ class Connection:
 class Pool:
     """At most `most` connections, those that rested last first; a forked child begins with none."""
 
-    def __init__(self, most: int, open_connection: Callable[[Deadline], Connection]) -> None:
+    def __init__(
+        self, most: int, open_connection: Callable[[Deadline], Connection], *, opens_slowly: bool = False
+    ) -> None:
+        """`opens_slowly` says that opening takes longer than starting a thread for it."""
+        self.opens_slowly = opens_slowly
         self._most = most
         self._open_connection = open_connection
         self._closed = False
@@ -229,6 +219,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._count = 0  # in use and idle
         self._waiting = 0
+        self.opening = 0  # of those that `open_soon` began
         self._lock = allocate_lock()
         self._freed = Condition(self._lock)
 
@@ -240,6 +231,11 @@ class Pool:
         taken = self.take_now(deadline, fresh=fresh, waits=True)
         assert taken is not None
         return taken
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether a connection is there for the taking."""
+        return bool(self._idle)
 
     @property
     def is_wanted(self) -> bool:
@@ -284,6 +280,31 @@ class Pool:
             self.drop(None)
             raise
 
+    def open_soon(self, deadline: Deadline) -> bool:
+        """Have one more opened on a thread, to be found among the idle ones; False when that cannot be."""
+        with self._lock:
+            if self._closed or self._count >= self._most:
+                return False
+            self._count += 1
+            self.opening += 1
+        try:
+            start_new_thread(self._open_and_put, (deadline,))
+        except RuntimeError:  # no threads here
+            self.opening -= 1
+            self.drop(None)
+            return False
+        return True
+
+    def _open_and_put(self, deadline: Deadline) -> None:
+        try:
+            self.put(self._open_connection(deadline))
+        except Exception:
+            # Whoever opens the next one on his own thread meets the same, and hears of it.
+            self.drop(None)
+        finally:
+            with self._lock:
+                self.opening -= 1
+
     def put(self, connection: Connection) -> None:
         """Keep a connection for the next request."""
         connection.rest()
@@ -322,92 +343,6 @@ def _has_to_wait(error: OSError) -> bool:
     return isinstance(error, BlockingIOError) or type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")
 
 
-def connect(origin: Origin, deadline: Deadline) -> socket.socket:
-    """A socket to the first address of `origin` that answers. Raises Unanswered."""
-    addresses = _addresses(origin, deadline)
-    told = ""
-    for number, (family, kind, protocol, _, address) in enumerate(addresses):
-        left = deadline.left(f"connecting to {origin.address}")
-        # An address that swallows packets must leave time for those after it.
-        share = max(left / (len(addresses) - number), min(LEAST_CONNECT_SECONDS, left))
-        try:
-            sock = socket.socket(family, kind, protocol)
-        except OSError as error:
-            told = _os_reason(error)
-            continue
-        try:
-            sock.settimeout(share)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.connect(address)
-        except OSError as error:
-            sock.close()
-            told = f"no connection within {share:.3g} s" if isinstance(error, socket.timeout) else _os_reason(error)
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise Unanswered(f"{origin.address} cannot be reached ({told or 'it has no address'})")
-
-
-def _addresses(origin: Origin, deadline: Deadline) -> list[Any]:
-    """What `getaddrinfo` says, which may hang for long: it runs on a thread that can be left behind."""
-
-    def look_up(flags: int) -> list[Any]:
-        return socket.getaddrinfo(origin.host, origin.port, 0, socket.SOCK_STREAM, 0, flags)
-
-    try:
-        return look_up(socket.AI_NUMERICHOST)
-    except OSError:
-        found: list[Any] = []
-    done = allocate_lock()
-    done.acquire()
-
-    def look_up_and_tell() -> None:
-        try:
-            found.append(look_up(0))
-        except Exception as error:
-            found.append(error)
-        done.release()
-
-    doing = f"looking up {origin.host}"
-    try:
-        start_new_thread(look_up_and_tell, ())
-    except RuntimeError:
-        look_up_and_tell()  # no threads here, so the time cannot be bounded
-    if not done.acquire(timeout=deadline.left(doing)):
-        raise deadline.missed(doing)
-    if isinstance(found[0], Exception):
-        raise Unanswered(f"the address of {origin.host} cannot be found ({_os_reason(found[0])})")
-    return found[0]  # type: ignore[no-any-return]
-
-
-def with_tls(sock: socket.socket, context: Any, source: str, host: str, deadline: Deadline) -> socket.socket:
-    """`sock` with TLS on it, for the server `host`. Raises Unanswered; the socket is closed then."""
-    doing = f"TLS with {host}"
-    wrapped: Any = None
-    try:
-        sock.settimeout(deadline.left(doing))
-        wrapped = context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)
-        if wrapped.version() not in ("TLSv1.2", "TLSv1.3"):
-            raise Unanswered(f"{host} offers no TLS 1.2, but {wrapped.version()}", retryable=False)
-        return wrapped  # type: ignore[no-any-return]
-    except socket.timeout:
-        sock.close()
-        raise deadline.missed(doing) from None
-    except (OSError, ValueError) as error:
-        sock.close()
-        if isinstance(error, ConnectionError):
-            raise Unanswered(f"{host} closed the connection during TLS ({_os_reason(error)})") from None
-        reason, retryable = tls_reason(error, source)
-        raise Unanswered(f"{host}: {reason}", retryable=retryable) from None
-    except BaseException:
-        sock.close()
-        if wrapped is not None:
-            wrapped.close()
-        raise
-
-
-def _os_reason(error: BaseException) -> str:
+def os_reason(error: BaseException) -> str:
+    """What an error of the system says, without its number."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -5,6 +5,9 @@ read in two ways is refused, and the connection with it.
 """
 from __future__ import annotations
 
+from functools import lru_cache
+from io import BytesIO
+
 try:
     import zlib
 except ImportError:  # then nothing is asked for compressed
@@ -16,7 +19,7 @@ from ..base import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ..base import Request
 
@@ -63,18 +66,31 @@ class Outgoing:
 class Writer:
     """Turns requests into bytes. Heads are built once for each method, path and set of headers."""
 
+    __slots__ = ("_head", "_netloc")
+
     def __init__(self, netloc: str, *, before_path: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         """`before_path` makes the absolute form for a proxy, `headers` go with every request."""
-        self._before_path = before_path
         accepted = "gzip, deflate" if zlib is not None else "identity"
-        self._defaults = {
+        defaults = {
             "accept": "*/*",
             "accept-encoding": accepted,
             "user-agent": f"interactiveai_eval/{__version__}",
             **dict(headers),
         }
+
+        @lru_cache(MEMO_ENTRIES)
+        def head(
+            method: str, path: str, query: tuple[tuple[str, str], ...], headers: tuple[tuple[str, str], ...]
+        ) -> bytes:
+            if not method or not _TOKENS.issuperset(method):
+                raise ArgumentError("method", method, "must be a method's name, such as GET")
+            lines = [f"{method} {before_path}{request_target(path, query)} HTTP/1.1", f"host: {netloc}"]
+            lines += [f"{name}: {value}" for name, value in {**defaults, **lower_headers(headers)}.items()]
+            return ("\r\n".join(lines) + "\r\n").encode("ascii")
+
+        # Heads and headers carry keys, so they are kept where no walk over attributes shows them.
+        self._head = head
         self._netloc = netloc
-        self._heads: dict[object, bytes] = {}
 
     def __repr__(self) -> str:
         return f"Writer({self._netloc})"
@@ -86,39 +102,22 @@ class Writer:
 
         Raises ArgumentError for what cannot be sent as it is, such as line breaks in a header.
         """
-        key: object = (request.method, request.path, tuple(request.headers.items()), extra)
-        head = None if request.query else self._heads.get(key)
-        if head is None:
-            try:
-                head = self._head(request, extra)
-            except ArgumentError as refused:
-                key = ()  # a traceback that shows locals must not show it
-                raise refused.with_traceback(None) from None
-            if not request.query:
-                if len(self._heads) >= MEMO_ENTRIES:
-                    self._heads.clear()
-                self._heads[key] = head
+        headers = (*request.headers.items(), *extra)
+        try:
+            head = self._head(request.method, request.path, tuple(request.query), headers)
+        except ArgumentError as refused:
+            headers = ()  # a traceback that shows locals must not show them
+            raise refused.with_traceback(None) from None
         body = request.body if body is None else body
         if body or request.method not in ("GET", "HEAD", "DELETE"):
-            head = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
-        else:
-            head += b"\r\n"
-        return Outgoing(head, request.method == "HEAD")
-
-    def _head(self, request: Request, extra: Sequence[tuple[str, str]]) -> bytes:
-        if not request.method or not _TOKENS.issuperset(request.method):
-            raise ArgumentError("method", request.method, "must be a method's name, such as GET")
-        target = self._before_path + request_target(request)
-        lines = [f"{request.method} {target} HTTP/1.1", f"host: {self._netloc}"]
-        for name, value in {**self._defaults, **lower_headers(request.headers), **dict(extra)}.items():
-            lines.append(f"{name}: {value}")
-        return ("\r\n".join(lines) + "\r\n").encode("ascii")
+            return Outgoing(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body), request.method == "HEAD")
+        return Outgoing(head + b"\r\n", request.method == "HEAD")
 
 
-def lower_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def lower_headers(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     """The headers with lower-case names. Raises ArgumentError for one that cannot be sent; values are never shown."""
     found: dict[str, str] = {}
-    for name, value in headers.items():
+    for name, value in headers:
         if not name or not _TOKENS.issuperset(name):
             raise ArgumentError("headers", name, "is not a header's name")
         if not _VISIBLE.issuperset(value):
@@ -129,16 +128,13 @@ def lower_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def request_target(request: Request) -> str:
+def request_target(path: str, query: Sequence[tuple[str, str]]) -> str:
     """Path and query as they stand in the request line; whatever is not encoded yet is."""
-    path = request.path or "/"
+    path = path or "/"
     if not path.startswith("/") or any(character < " " or character == "\x7f" for character in path):
         raise ArgumentError("path", path, "must begin with '/' and have no control characters")
-    target = path if _PATH.issuperset(path) else _quoted(path, _PATH)
-    if request.query:
-        pairs = [f"{_quoted(name, _QUERY)}={_quoted(value, _QUERY)}" for name, value in request.query]
-        target += "?" + "&".join(pairs)
-    return target
+    target = _quoted(path, _PATH)
+    return f"{target}?{'&'.join([f'{_quoted(n, _QUERY)}={_quoted(v, _QUERY)}' for n, v in query])}" if query else target
 
 
 def _quoted(text: str, safe: frozenset[str]) -> str:
@@ -186,11 +182,11 @@ class Reply:
     """One answer, as its bytes come: `feed` them until it returns True, then `response` and `reusable` are there."""
 
     __slots__ = (
+        "_body",
         "_buffer",
         "_head",
         "_interim",
         "_is_head",
-        "_parts",
         "_raw",
         "_reader",
         "_room",
@@ -205,8 +201,8 @@ class Reply:
         self._is_head = is_head
         self._head: _Head | None = None
         self._buffer = b""  # not understood yet
-        self._parts: list[bytes] = []
-        self._size = 0  # bytes in the parts
+        self._body: bytes | BytesIO = b""  # what came in one piece stands for itself
+        self._size = 0  # bytes in it
         self._room = 0  # still to come of the current chunk, with the line break behind it
         self._raw = 0
         self._interim = 0
@@ -252,8 +248,7 @@ class Reply:
             head = self._head
         if head.framing == "chunked":
             return self._feed_chunks(data)
-        self._parts.append(data)
-        self._size += len(data)
+        self._add(data)
         if head.framing == "length":
             if self._size < head.length:
                 return False
@@ -263,23 +258,27 @@ class Reply:
             raise self._too_large(self._size)
         return False
 
-    @property
-    def wanted(self) -> int:
-        """How many bytes to ask for next: never more than are known to come, save a first small piece."""
-        if self._head is None or self._head.framing != "length":
-            return 65_536
-        return max(65_536, min(self._head.length - self._size, 1_048_576))
-
     def response(self) -> Response:
         """The answer, decoded. Raises BadReply when the body is not what the head says."""
         head = self._head
         assert head is not None
-        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        body = self._body if isinstance(self._body, bytes) else self._body.getvalue()
         if head.framing == "length" and len(body) > head.length:
             body = body[: head.length]
         if head.encoding not in ("identity", "") and body:
             body = _decoded(head.encoding, body, self._reader.max_body_bytes)
         return Response(head.status, headers=dict(head.headers), body=body)
+
+    def _add(self, data: bytes) -> None:
+        """Let the body grow. Pieces in a list, joined in the end, would need twice the memory and more CPU."""
+        if not self._size:
+            self._body = data
+        else:
+            if isinstance(self._body, bytes):
+                first, self._body = self._body, BytesIO()
+                self._body.write(first)
+            self._body.write(data)
+        self._size += len(data)
 
     def _ended(self) -> bool:
         if self._head is not None and self._head.framing == "end":
@@ -299,8 +298,7 @@ class Reply:
         while True:
             if self._room > 2:
                 part = data[at : at + self._room - 2]
-                self._parts.append(part)
-                self._size += len(part)
+                self._add(part)
                 self._room -= len(part)
                 at += len(part)
             if self._room:

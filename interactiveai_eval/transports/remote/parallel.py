@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .http1 import Outgoing, Reader, Reply
 
 LOOK_SECONDS = 0.25  # how often the deadlines of all are looked at
+OPENING_SECONDS = 0.005  # and how often what is being opened
 
 
 class Flight:
@@ -49,6 +50,7 @@ class Parallel:
         self._pool = pool
         self._reader = reader
         self._source = iter(requests)
+        self._is_drained = False
         self._flight_of = flight_of
         self._failed = failed
         self._poll = select.poll()
@@ -64,8 +66,10 @@ class Parallel:
                 self._begin_what_can_be()
                 yield from self._handed_out()
                 if not self._flights:
-                    return
-                ready = self._poll.poll(LOOK_SECONDS * 1000)
+                    if self._is_drained and not self._waiting:
+                        return
+                    continue
+                ready = self._poll.poll(1000 * (OPENING_SECONDS if self._pool.opening else LOOK_SECONDS))
                 for descriptor, _ in ready:
                     self._advance(descriptor)
                 now = next(iter(self._flights.values())).deadline.clock.monotonic() if self._flights else 0.0
@@ -85,13 +89,20 @@ class Parallel:
         """The next to be sent; None when all have been."""
         if self._waiting:
             return self._waiting.popleft()
+        return self._pulled()
+
+    def _pulled(self) -> Flight | None:
         for request in self._source:
             return self._flight_of(request)
+        self._is_drained = True
         return None
 
     def _begin_what_can_be(self) -> None:
         """Begin requests on connections that can be had at once; wait for one only if none is under way."""
         while True:
+            if self._flights and self._pool.opens_slowly and not self._pool.has_idle:
+                self._have_more_opened()
+                return
             flight = self._next()
             if flight is None:
                 return
@@ -104,6 +115,18 @@ class Parallel:
                 self._waiting.appendleft(flight)
                 return
             self._begin(flight, connection)
+
+    def _have_more_opened(self) -> None:
+        """Pull a request for each connection that may yet be opened, and have these opened meanwhile."""
+        while True:
+            if len(self._waiting) > self._pool.opening:
+                if not self._pool.open_soon(self._waiting[-1].deadline):
+                    return
+            else:
+                flight = self._pulled()
+                if flight is None:
+                    return
+                self._waiting.append(flight)
 
     def _begin(self, flight: Flight, connection: Connection) -> None:
         flight.connection = connection

@@ -2,21 +2,51 @@
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 
-from ...errors import ConfigError, FeatureUnavailable
+from ...config import Secret
+from ...errors import ArgumentError, ConfigError, FeatureUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from ssl import SSLContext
-    from typing import Union
+    from typing import Any, Union
 
     # A file with certificate and key, or (certificate, key), or (certificate, key, password).
     ClientCertificate = Union[str, tuple[str, str], tuple[str, str, str]]
 
 
+class Tls:
+    """The TLS context of one transport, made when it is first used, and where its authorities are from, in words."""
+
+    def __init__(
+        self,
+        given: SSLContext | None,
+        ca_file: str | None,
+        client_certificate: ClientCertificate | None,
+        variable: Callable[[str], str | None],
+    ) -> None:
+        """Raises ArgumentError for a `given` context that does not verify, ConfigError for files of no use."""
+        if given is not None and not (given.verify_mode == 2 and given.check_hostname):
+            raise ArgumentError("ssl_context", given, "must verify certificates and host names")
+        self._made = None if given is None else (given, "the given ssl_context")
+        parts = (client_certificate,) if isinstance(client_certificate, str) else client_certificate or ()
+        self._settings = ca_file, (*parts[:2], *map(Secret, parts[2:])), variable
+        self._making: dict[int, Any] = {}  # a lock for each process: one that was held during a fork stays held
+        if given is None and (ca_file is not None or client_certificate is not None):
+            self._made = tls_context(*self._settings)  # files that cannot be used are an error now
+
+    def at_hand(self) -> tuple[SSLContext, str]:
+        """The context and the words. Raises ConfigError, FeatureUnavailable."""
+        with self._making.setdefault(os.getpid(), allocate_lock()):
+            if self._made is None:
+                self._made = tls_context(*self._settings)
+            return self._made
+
+
 def tls_context(
-    ca_file: str | None, client_certificate: ClientCertificate | None, variable: Callable[[str], str | None]
+    ca_file: str | None, client_certificate: tuple[str | Secret, ...], variable: Callable[[str], str | None]
 ) -> tuple[SSLContext, str]:
     """A context that verifies, from TLS 1.2 on, and the words for where its authorities come from.
 
@@ -43,18 +73,22 @@ def tls_context(
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read as certificates in PEM form ({error})") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if client_certificate is not None:
-        parts = (client_certificate,) if isinstance(client_certificate, str) else client_certificate
+    if ssl.OPENSSL_VERSION_INFO >= (3,):
+        # Without TLS's own goodbye an answer may be cut. Python 3.9 lets it pass, and has no name for this option.
+        context.options &= ~_IGNORE_UNEXPECTED_EOF
+    if client_certificate:
         try:
-            context.load_cert_chain(*parts)
+            plain = (part.reveal() if isinstance(part, Secret) else part for part in client_certificate)
+            context.load_cert_chain(*plain)
         except (OSError, TypeError) as error:
             raise ConfigError(
-                f"client_certificate={parts[0]!r}: must be a PEM file with certificate and key, or (certificate, key), "
-                f"or (certificate, key, password) ({type(error).__name__}: {error})"
+                f"client_certificate={client_certificate[0]!r}: must be a PEM file with certificate and key, or "
+                f"(certificate, key), or (certificate, key, password) ({type(error).__name__}: {error})"
             ) from None
     return context, source
 
 
+_IGNORE_UNEXPECTED_EOF = 0x80
 _HINTS = {
     10: "its certificate has expired; or this machine's clock is wrong",
     9: "its certificate is not valid yet; or this machine's clock is wrong",

@@ -1,0 +1,332 @@
+"""Which requests are repeated, when, and when no more: FAULTS.md section 3, on a clock that jumps."""
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from interactiveai_eval import (
+    ArgumentError,
+    ClosedError,
+    FakeTransport,
+    Interactive,
+    Request,
+    Response,
+    RetryTransport,
+    TransportError,
+)
+from interactiveai_eval.testing import ManualClock
+from interactiveai_eval.transports.retry import retry_after_seconds
+
+SCORE = ("POST", "/api/public/scores")
+SPANS = ("POST", "/api/public/otel/v1/traces")
+ITEMS = ("GET", "/api/public/dataset-items")
+TRACES = ("GET", "/api/public/traces")
+LINK = ("POST", "/api/platform/v1/organizations/o/projects/p/dataset-run-items")
+
+
+class Server:
+    """Answers from a list, the last one for ever; `times` has the moments at which requests came."""
+
+    def __init__(self, *outcomes, **settings):
+        self.clock = ManualClock(jumps=True)
+        self.times = []
+        self._outcomes = list(outcomes)
+        settings.setdefault("draw", lambda: 1.0)
+        self.transport = RetryTransport(FakeTransport(self._answer), clock=self.clock, **settings)
+
+    def _answer(self, request):
+        self.times.append(self.clock.monotonic())
+        outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome if isinstance(outcome, Response) else Response(outcome)
+
+    def send(self, kind=SCORE, **fields):
+        return self.transport.send(Request(*kind, **fields))
+
+
+def said(status, **headers):
+    return Response(status, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+OFF = TransportError("off")
+
+
+@pytest.mark.parametrize(
+    "kind, again, not_again",
+    [
+        (SCORE, (408, 425, 429, 500, 502, 503, 504, 507), (200, 207, 301, 400, 401, 403, 404, 409, 413, 422, 501, 505)),
+        (ITEMS, (408, 425, 429, 500, 502, 503, 504), (200, 304, 400, 401, 403, 404, 409, 501, 505)),
+        (SPANS, (429, 502, 503, 504), (200, 302, 400, 401, 403, 404, 408, 413, 425, 500, 501, 505)),
+        (TRACES, (), (408, 429, 500, 502, 503)),
+        (("GET", "/prefix/api/public/v2/observations"), (), (500,)),
+        (("GET", "/api/public/traces/abc"), (), (500,)),
+        (LINK, (), (429, 500)),
+        (("GET", "/api/public/v2/datasets/traces"), (500,), ()),
+        (("GET", "/api/public/dataset-run-items"), (500,), ()),
+    ],
+)  # fmt: skip
+def test_which_statuses_are_repeated(kind, again, not_again):
+    for status in again:
+        server = Server(status, status, 200)
+        assert (server.send(kind).status, len(server.times)) == (200, 3), status
+    for status in not_again:
+        server = Server(status, 200)
+        assert (server.send(kind).status, len(server.times)) == (status, 1), status
+
+
+def test_no_answer_is_repeated_if_that_may_help():
+    server = Server(OFF, OFF, 200)
+    assert server.send().status == 200 and len(server.times) == 3
+    hopeless = TransportError("bad certificate", retryable=False)
+    server = Server(hopeless)
+    with pytest.raises(TransportError, match="bad certificate"):
+        server.send()
+    assert len(server.times) == 1
+    server = Server(OFF)
+    with pytest.raises(TransportError, match="off"):
+        server.send(TRACES)
+    assert len(server.times) == 1
+
+
+def test_waits_are_drawn_from_zero_to_twice_as_much_each_time():
+    """Full jitter: the share that is drawn is of the whole."""
+    for kind, status, first in ((SCORE, 503, 0.05), (SCORE, 429, 1.0)):
+        server = Server(*[status] * 5, 200, draw=lambda: 0.5)
+        server.send(kind)
+        waits = [b - a for a, b in zip(server.times, server.times[1:])]
+        assert waits == pytest.approx([first * 2**n * 0.5 for n in range(5)])
+
+
+def test_waits_stop_growing():
+    server = Server(*[429] * 8, 200, patience_seconds=1000)
+    server.send()
+    assert server.times[-1] - server.times[-2] == 20.0
+
+
+def test_what_the_server_asks_for_is_waited_out():
+    """A04, A07: and a little more, so that not everybody comes back at once."""
+    for status in (429, 503):
+        for drawn, least, most in ((0.0, 7.0, 7.0), (1.0, 7.25, 7.25)):
+            server = Server(said(status, retry_after="7"), 200, draw=lambda drawn=drawn: drawn)
+            server.send()
+            assert least <= server.times[1] - server.times[0] <= most
+
+
+def test_what_the_server_asks_for_goes_for_all_requests():
+    """A07: for the server, not for one request; also when it was said to somebody who does not wait here."""
+    server = Server(said(429, retry_after="7"), 200)
+    assert server.send(TRACES).status == 429
+    server.send(ITEMS)
+    assert 7.0 <= server.times[1] - server.times[0] <= 7.25
+    server.send(ITEMS)
+    assert server.times[2] == server.times[1]
+
+    server = Server(said(429, retry_after="7"), 200)
+    server.send(TRACES)
+    assert [outcome.status for _, outcome in server.transport.send_each([Request(*SCORE)] * 1)] == [200]
+    assert 7.0 <= server.times[1] - server.times[0] <= 7.25
+
+
+def test_a_longer_wait_than_there_is_patience_ends_at_once():
+    """A11: the answer says how long the server wants, and whoever comes next is told what is left."""
+    server = Server(said(429, retry_after="3600"), 200)
+    assert server.send().status == 429 and server.times == [0.0]
+    with pytest.raises(TransportError, match=r"the server asks to be left alone for 3600.0 s more, and 60.0 s are left") as caught:
+        server.send()
+    assert caught.value.retry_after_seconds == 3600 and caught.value.retryable and len(server.times) == 1
+    ((_, outcome),) = server.transport.send_each([Request(*SCORE)])
+    assert "3600.0 s more" in str(outcome) and len(server.times) == 1
+
+
+def test_a_deadline_of_the_request_bounds_its_repetitions():
+    server = Server(503, patience_seconds=1000)
+    assert server.send(deadline=server.clock.monotonic() + 2).status == 503
+    assert server.times[-1] <= 2.0 and len(server.times) > 3
+    server = Server(OFF, patience_seconds=0)
+    with pytest.raises(TransportError):
+        server.send()
+    assert len(server.times) == 1
+
+
+def test_a_server_that_is_down_is_asked_36_times_and_then_only_once_a_request():
+    """K05: one purse for all, as in the AWS SDKs."""
+    server = Server(503, patience_seconds=10**6)
+    for _ in range(100):
+        assert server.send().status == 503
+    assert len(server.times) - 100 == 35
+
+    server._outcomes = [200]
+    for _ in range(100):
+        server.send()
+    before, server._outcomes = len(server.times), [503]
+    server.send()
+    assert len(server.times) - before == 1 + 100 // 14  # each success put 1 back
+
+
+def test_a_repetition_that_helped_costs_nothing():
+    server = Server(*[503, 503, 200] * 100)
+    for _ in range(100):
+        assert server.send().status == 200
+    assert len(server.times) == 300
+
+
+@pytest.mark.parametrize("share", [0.05, 0.4])
+def test_a_server_that_often_fails_gets_everything_in_the_end(share):
+    """Where the reference loses 5 % of the scores at 40 % 503."""
+    import random
+
+    clock, rng, held = ManualClock(jumps=True), random.Random(1), []
+
+    def answer(request):
+        if rng.random() < share:
+            return Response(503)
+        held.append(request.body)
+        return Response(200)
+
+    transport = RetryTransport(FakeTransport(answer), clock=clock, draw=rng.random)
+    requests = [Request(*SCORE, body=b"%d" % n) for n in range(1000)]
+    outcomes = list(transport.send_each(iter(requests)))
+
+    assert len(outcomes) == 1000 and {outcome.status for _, outcome in outcomes} == {200}
+    assert sorted(held) == sorted(request.body for request in requests)
+    assert clock.monotonic() < 60
+
+
+def test_one_request_may_be_given_many_times():
+    server = Server(503, 200, 503, 200)
+    request = Request(*SCORE)
+    assert [(back is request, outcome.status) for back, outcome in server.transport.send_each([request] * 5)] == [(True, 200)] * 5
+    assert len(server.times) == 7
+
+
+def test_many_requests_stop_going_out_while_many_wait():
+    """A server that is down does not have to refuse all of a million."""
+    server = Server(*[503] * 20, 200)
+    pulled = []
+
+    def endless():
+        while True:
+            pulled.append(1)
+            yield Request(*SCORE)
+
+    outcomes = server.transport.send_each(endless())
+    assert next(outcomes)[1].status == 200 and len(pulled) < 20
+    outcomes.close()
+
+
+def test_closing_ends_the_waits():
+    class Standing(ManualClock):
+        def watch(self, callback):
+            super().watch(callback)
+            waits.set()
+
+    waits, outcomes = threading.Event(), []
+    transport = RetryTransport(FakeTransport(lambda request: Response(503, headers={"retry-after": "50"})), clock=Standing())
+
+    def work():
+        try:
+            transport.send(Request(*SCORE))
+        except ClosedError as error:
+            outcomes.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    waits.wait(5)
+    transport.close()
+    thread.join(5)
+
+    assert outcomes == ["this RetryTransport was closed while a request waited"]
+
+
+def test_moving_the_clock_ends_a_wait():
+    class Standing(ManualClock):
+        def watch(self, callback):
+            super().watch(callback)
+            waits.set()
+
+    waits, clock, outcomes = threading.Event(), Standing(), []
+    answers = [Response(503, headers={"retry-after": "50"}), Response(200)]
+    transport = RetryTransport(FakeTransport(lambda request: answers.pop(0)), clock=clock)
+    thread = threading.Thread(target=lambda: outcomes.append(transport.send(Request(*SCORE)).status))
+    thread.start()
+    waits.wait(5)
+    clock.advance(51)
+    thread.join(5)
+
+    assert outcomes == [200]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_is_not_held_up_by_a_lock_of_its_parent():
+    transport = RetryTransport(FakeTransport(lambda request: Response(200)))
+    with transport._lock:
+        child = os.fork()
+        if not child:
+            try:
+                transport._purse = 1.0
+                os._exit(0 if transport.send(Request(*SCORE)).status == 200 else 1)
+            finally:
+                os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_settings_are_checked():
+    for bad in (-1, float("inf"), float("nan"), "5"):
+        with pytest.raises(ArgumentError, match="patience_seconds"):
+            RetryTransport(FakeTransport(Response), patience_seconds=bad)
+
+
+# -- Retry-After -----------------------------------------------------------------------------------------------------------
+
+NOW = "Fri, 20 Nov 2026 10:00:00 GMT"
+NOW_NS = 1_795_168_800 * 10**9
+
+
+@pytest.mark.parametrize(
+    "headers, seconds",
+    [
+        ({"retry-after": "7"}, 7.0), ({"retry-after": "0"}, 0.0), ({"retry-after": " 7 "}, 7.0), ({"retry-after": "1.5"}, 1.5), ({"retry-after": "007"}, 7.0),
+        ({"retry-after-ms": "1500"}, 1.5), ({"retry-after-ms": "250", "retry-after": "7"}, 0.25), ({"retry-after-ms": "x", "retry-after": "7"}, 7.0),
+        ({"retry-after": "Fri, 20 Nov 2026 10:00:30 GMT", "date": NOW}, 30.0), ({"retry-after": "Friday, 20-Nov-26 10:00:30 GMT", "date": NOW}, 30.0),
+        ({"retry-after": "Fri Nov 20 10:00:30 2026", "date": NOW}, 30.0), ({"retry-after": "Fri, 20 Nov 2026 11:00:30 +0100", "date": NOW}, 30.0),
+        ({"retry-after": "Fri, 20 Nov 2026 10:00:30 GMT"}, 30.0), ({"retry-after": "Fri, 20 Nov 2026 10:00:30 GMT", "date": "nonsense"}, 30.0),
+        ({"retry-after": "Fri, 20 Nov 2026 11:00:30 GMT", "date": "Fri, 20 Nov 2026 11:00:00 GMT"}, 30.0),  # the clock here is an hour slow
+        ({"retry-after": "Fri, 20 Nov 2026 09:00:30 GMT", "date": NOW}, 0.0),
+        ({}, None), ({"retry-after": ""}, None), ({"retry-after": "-5"}, None), ({"retry-after": "NaN"}, None), ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e400"}, None), ({"retry-after": "1" + "0" * 30}, None), ({"retry-after": "soon"}, None), ({"retry-after": "7 s"}, None),
+        ({"retry-after": "\u0667"}, None), ({"retry-after": "7, 8"}, None), ({"retry-after": "+7"}, None), ({"retry-after": "0x7"}, None),
+        ({"retry-after": "Fri, 99 Nov 2026 10:00:30 GMT", "date": NOW}, None), ({"retry-after": "x" * 100_000}, None), ({"retry-after": "."}, None),
+        ({"retry-after": "Fri, 20 Nov 99999999999 10:00:30 GMT", "date": NOW}, None),
+    ],
+)  # fmt: skip
+def test_all_forms_of_retry_after(headers, seconds):
+    """A08, A09, D48: counted from the answer's own date; nonsense is as good as nothing, and never raises."""
+    assert retry_after_seconds(headers, NOW_NS) == seconds
+
+
+# -- through a client ------------------------------------------------------------------------------------------------------
+
+
+def test_one_503_on_the_way_to_a_data_set_costs_nothing_but_a_moment():
+    """D72: in the reference discovery, data set and items are asked for once."""
+    clock = ManualClock(jumps=True)
+    with Interactive.local() as store:
+        store.create_dataset(name="d")
+        for n in range(3):
+            store.create_dataset_item(dataset_name="d", input=n)
+        failed = set()
+
+        def answer(request):
+            key = request.path, request.query
+            if key not in failed:
+                failed.add(key)
+                return Response(503)
+            return store._transport.send(request)
+
+        with Interactive(transport=RetryTransport(FakeTransport(answer), clock=clock), dialect="platform") as client:
+            dataset = client.get_dataset("d", fetch_items_page_size=1)
+
+    assert sorted(item.input for item in dataset.items) == [0, 1, 2] and len(failed) == 5
