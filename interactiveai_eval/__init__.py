@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from .types import ExperimentData as ExperimentData
     from .types import ExperimentItem as ExperimentItem
     from .types import LocalExperimentItem as LocalExperimentItem
+    from .types import MapperFunction as MapperFunction
     from .types import MaskFunction as MaskFunction
     from .types import ObservationType as ObservationType
     from .types import RunEvaluatorFunction as RunEvaluatorFunction
@@ -134,6 +135,7 @@ _HOMES = {
         "ExperimentData",
         "ExperimentItem",
         "LocalExperimentItem",
+        "MapperFunction",
         "MaskFunction",
         "ObservationType",
         "RunEvaluatorFunction",

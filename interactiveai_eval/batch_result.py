@@ -83,8 +83,9 @@ class BatchEvaluationResult(Judged, BatchEvaluationRecord):
 
     def save(self, path: str | PathLike[str], **settings: Any) -> None:
         """Write the result to a file, see `Judged.save`; `.json` is what `load` reads all of it from."""
+        from ._atomic import write_atomically
         from .reporting.documents import batch_to_json
-        from .reporting.files import batch_format, write_atomically
+        from .reporting.files import batch_format
 
         target, extension = batch_format(path)
         if extension == ".json":

@@ -308,7 +308,7 @@ class Interactive(StartsSpans):
         first page; KeyboardInterrupt on Ctrl-C and SystemExit(143) on SIGTERM with the result so far as `.result`.
         A page that cannot be read later on ends the run with a result whose `completed` is False.
         """
-        from .batch import run_batched_evaluation
+        from .batch_evaluation import run_batched_evaluation
         from .running.batch_plan import DEFAULTS, REQUIRED, BatchPlan
 
         self._check_open()
@@ -317,7 +317,7 @@ class Interactive(StartsSpans):
 
     async def run_batched_evaluation_async(self, **arguments: Any) -> BatchEvaluationResult:
         """Like `run_batched_evaluation`, awaited: coroutines run on the caller's loop, which is never blocked."""
-        from .batch import run_batched_evaluation_async
+        from .batch_evaluation import run_batched_evaluation_async
         from .running.batch_plan import BatchPlan
 
         self._check_open()

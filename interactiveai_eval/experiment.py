@@ -20,7 +20,7 @@ from .running.driver import Driver, run_here, run_on_loop, with_result
 from .running.engine import Call, Calls
 from .running.item_run import ItemRuns, judged
 from .running.items import item_source
-from .running.outbox import Parcel
+from .running.parcels import Parcel
 from .running.plan import Plan
 from .running.progress import Progress
 from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, masked_evaluation

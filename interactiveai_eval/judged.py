@@ -112,8 +112,9 @@ class Judged:
         The file appears in one step with mode 0600; an older one stays whole when anything fails.
         Raises ArgumentError for another extension and for checks that cannot be read, OSError.
         """
+        from ._atomic import write_atomically
         from .reporting.checks import parse_checks
-        from .reporting.files import format_for, write_atomically
+        from .reporting.files import format_for
 
         target, render = format_for(path)
         known = parse_checks(checks)

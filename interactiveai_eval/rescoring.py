@@ -17,7 +17,8 @@ from .running.item_run import Failed
 from .running.items import Item
 from .running.judging import Judges
 from .running.measures import StatsRow
-from .running.outbox import Outbox, Parcel
+from .running.outbox import Outbox
+from .running.parcels import Parcel
 from .running.plan import EVALUATOR_MORE, EVALUATOR_VALUES
 from .running.progress import Progress
 from .running.recording import EXPERIMENT_ENVIRONMENT, masked_evaluation

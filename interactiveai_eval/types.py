@@ -15,6 +15,7 @@ __all__ = [
     "ExperimentData",
     "ExperimentItem",
     "LocalExperimentItem",
+    "MapperFunction",
     "MaskFunction",
     "ObservationType",
     "RunEvaluatorFunction",
@@ -100,6 +101,13 @@ class RunEvaluatorFunction(Protocol):
 
     def __call__(self, *, item_results: list[ExperimentItemResult], **kwargs: Any) -> EvaluatorReturn:
         """Evaluations of the run; `item_failures: list[ItemFailure]` is offered too if named."""
+
+
+class MapperFunction(Protocol):
+    """Says what evaluators get of a recorded trace or observation."""
+
+    def __call__(self, *, item: Any, **kwargs: Any) -> Any:
+        """The `EvaluatorInputs` of `item`, or a dict of them, or an awaitable of either."""
 
 
 class MaskFunction(Protocol):

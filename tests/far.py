@@ -10,7 +10,7 @@ import time
 
 from interactiveai_eval import Evaluation, get_client, observe
 from interactiveai_eval.demo.gsm8k import accuracy, final_number
-from interactiveai_eval.trace_files import export_traces
+from interactiveai_eval.stores.trace_files import export_traces
 
 RECORDED = os.path.join(os.path.dirname(__file__), "data", "gsm8k_model_solutions.jsonl.gz")
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")

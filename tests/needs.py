@@ -67,6 +67,8 @@ def _needs_of_code(value) -> frozenset[str]:
         name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
         if isinstance(name, str) and name in _MODULES:
             found.add(_MODULES[name])
+        if isinstance(name, str) and name.endswith((".transports.server", ".transports.remote")):
+            found.add("sockets")
         value = inspect.unwrap(value) if callable(value) else value
         if not _is_ours(value):
             continue

@@ -144,7 +144,7 @@ def test_a_server_at_its_worst_gets_everything_once_or_the_result_names_what_it_
 
     scores, observations = everything(store)
     missing = {problem.id for problem in result.delivery.problems}
-    assert sum(faults.injected.values()) > 5 and result.delivery.rejected == 0
+    assert sum(faults.injected.values()) > (5 if dialect == "platform" else 0) and result.delivery.rejected == 0
     assert len(scores) == len(set(scores)) and len(observations) == len(set(observations))
     # What has used up the patience that all requests share is pending, by name; nearly all have arrived.
     assert 200 <= len(scores) + result.delivery.by_kind["scores"]["pending"]

@@ -86,7 +86,7 @@ PROGRAM = """
         assert result.completed and result.delivery.acknowledged == 1, result
 
     def traces():
-        from interactiveai_eval.trace_files import export_traces
+        from interactiveai_eval.stores.trace_files import export_traces
         with filled() as client:
             assert export_traces(client.api, "traces.jsonl", None) == 1
 

@@ -1,6 +1,7 @@
 """The README tells the truth: every block in it runs, and what it shows is what comes out."""
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -115,3 +116,46 @@ def test_every_promise_names_its_test():
 def test_ci_runs_the_readmes_test_command():
     """The command itself cannot be run by a test that it runs; CI runs it in a clean clone."""
     assert TESTS.strip() in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+# -- where things are --------------------------------------------------------------------------------------------------
+
+PACKAGE = ROOT / "interactiveai_eval"
+PLACES = README.partition("## Where things are")[2].partition("\n## ")[0]
+ROWS = [re.findall(r"`([^`]+)`", row) for row in re.findall(r"^\| (`.*?) \|", PLACES, re.MULTILINE)]
+HEIGHTS = {name: height for height, row in enumerate(ROWS) for name in row}
+
+
+def height(module):
+    """The row of the list in which a module (`running/book.py`) or its room is named; the higher the further down."""
+    top = module.split("/")[0]
+    return HEIGHTS["_*.py" if re.match("_[a-z]", top) else top if top == module else top + "/"]
+
+
+def imported(module):
+    """The modules of the package that one needs when it runs, now or later; what only types need does not count."""
+    waiting = [ast.parse((PACKAGE / module).read_text(encoding="ascii"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        waiting.extend(ast.iter_child_nodes(node))
+        if isinstance(node, ast.ImportFrom) and node.level:
+            place = (PACKAGE / module).parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for found in (place / alias.name for alias in node.names) if place.is_dir() else [place]:
+                files = (found.with_suffix(".py"), found / "__init__.py", place / "__init__.py")
+                yield next(file for file in files if file.exists()).relative_to(PACKAGE).as_posix()
+
+
+def test_imports_go_down_the_list_of_places_and_in_no_circle():
+    modules = [path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")]
+    needs = {module: set(imported(module)) - {"__init__.py"} for module in modules if module != "__init__.py"}
+
+    assert {name.partition("/")[0] for name in modules if not re.match("_[a-z]", name)} == {
+        name.rstrip("/") for name in HEIGHTS if name != "_*.py"
+    }
+    assert [(module, other) for module in needs for other in needs[module] if height(other) < height(module)] == []
+    while needs:
+        ready = [module for module, others in needs.items() if not others & set(needs)]
+        assert ready, f"a circle: {sorted(needs)}"
+        needs = {module: others for module, others in needs.items() if module not in ready}

@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
+from interactiveai_eval._atomic import write_atomically
 from interactiveai_eval.errors import ArgumentError, DataError
 from interactiveai_eval.model import Evaluation, ExperimentItemResult, ItemFailure
-from interactiveai_eval.reporting.files import write_atomically
 from interactiveai_eval.result import ExperimentResult
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from interactiveai_eval import Interactive
 from interactiveai_eval.cli import main
-from interactiveai_eval.run_browser import write_site
+from interactiveai_eval.stores.run_browser import write_site
 from interactiveai_eval.testing import CountingIds, ManualClock
 
 from .browser import Browser, find_programs

@@ -207,7 +207,7 @@ def test_a_link_that_could_not_be_made_is_in_the_spool(tmp_path, capsys):
         assert result.delivery.by_kind["links"] == {"acknowledged": 0, "pending": 1, "rejected": 0, "skipped": 0}
         assert [line["kind"] for line in lines(tmp_path)[1:]] == ["links"]
         server.up = True
-        from interactiveai_eval.running.spool import send_spool
+        from interactiveai_eval.running.spool_delivery import send_spool
 
         sent = send_spool(str(tmp_path), client._delivery.new_outbox, client.clock)
         run = client.get_dataset_run(dataset_name="qa", run_name="r")
@@ -281,7 +281,7 @@ def test_a_file_that_is_being_written_is_no_file_yet(tmp_path, capsys):
 
 
 def test_what_is_refused_stays_in_the_spool_and_what_was_taken_does_not(tmp_path):
-    from interactiveai_eval.running.spool import send_spool
+    from interactiveai_eval.running.spool_delivery import send_spool
 
     keep(tmp_path)
 
@@ -304,7 +304,7 @@ def test_what_is_refused_stays_in_the_spool_and_what_was_taken_does_not(tmp_path
 
 
 def test_a_server_that_takes_nothing_is_not_asked_file_by_file(tmp_path):
-    from interactiveai_eval.running.spool import send_spool
+    from interactiveai_eval.running.spool_delivery import send_spool
 
     for _ in range(5):
         keep(tmp_path, scores=1)
@@ -322,7 +322,7 @@ def test_a_server_that_takes_nothing_is_not_asked_file_by_file(tmp_path):
 
 def test_two_processes_may_send_one_spool(tmp_path):
     """What the other has delivered meanwhile is gone, and no trouble."""
-    from interactiveai_eval.running.spool import send_spool
+    from interactiveai_eval.running.spool_delivery import send_spool
 
     for _ in range(2):
         keep(tmp_path, scores=1)

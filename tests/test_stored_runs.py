@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interactiveai_eval import Evaluation, Interactive
-from interactiveai_eval.stored_runs import read_run, stored_runs
+from interactiveai_eval.stores.stored_runs import read_run, stored_runs
 from interactiveai_eval.testing import CountingIds, ManualClock
 
 

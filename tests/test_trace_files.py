@@ -8,7 +8,7 @@ import os
 import pytest
 
 from interactiveai_eval import ApiError, ArgumentError, DataError, FakeTransport, Interactive, Response
-from interactiveai_eval.trace_files import export_traces, import_traces, read_traces
+from interactiveai_eval.stores.trace_files import export_traces, import_traces, read_traces
 from interactiveai_eval.transports.local import LocalTransport
 
 MOMENT = "2025-11-20T10:00:00.%03dZ"

@@ -76,6 +76,14 @@ def scores_of(result):
 
 
 PLACES = {
+    "batch_evaluation": [
+        "BatchEvaluationResult",
+        "BatchEvaluationResumeToken",
+        "CompositeEvaluatorFunction",
+        "EvaluatorInputs",
+        "EvaluatorStats",
+        "MapperFunction",
+    ],
     "experiment": [
         "Evaluation",
         "EvaluatorFunction",
@@ -95,6 +103,7 @@ PLACES = {
         "ExperimentData",
         "ExperimentItem",
         "LocalExperimentItem",
+        "MapperFunction",
         "MaskFunction",
         "RunEvaluatorFunction",
         "ScoreDataType",
@@ -129,7 +138,7 @@ def test_the_places_can_be_starred():
 
 
 def test_what_is_nowhere_is_an_error_with_its_name():
-    for place in ("", ".experiment", ".types"):
+    for place in ("", ".batch_evaluation", ".experiment", ".types"):
         with pytest.raises(AttributeError, match="Nonsense"):
             importlib.import_module(f"interactiveai_eval{place}").Nonsense  # noqa: B018
     with pytest.raises(ImportError, match="Nonsense"):
@@ -152,6 +161,7 @@ def test_protocols_describe_functions_by_keyword():
         types.EvaluatorFunction: ["input", "output", "expected_output", "metadata"],
         types.CompositeEvaluatorFunction: ["input", "output", "expected_output", "metadata", "evaluations"],
         types.RunEvaluatorFunction: ["item_results"],
+        types.MapperFunction: ["item"],
         types.MaskFunction: ["data"],
     }
     for protocol, names in expected.items():

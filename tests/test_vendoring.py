@@ -101,9 +101,9 @@ def test_every_kind_of_copy_works_inside_other_packages(kind, copied, tmp_path):
 def test_the_demo_runs_from_a_single_file_and_tracebacks_show_its_lines(copies, tmp_path):
     assert "accuracy" in ran("-I", "-S", copies["file"], "demo", "--limit", "1", cwd=tmp_path)
     source = """
-    import iae.targets, traceback
+    import iae.commands.targets, traceback
     try:
-        iae.targets.load_target("x", "nonsense")
+        iae.commands.targets.load_target("x", "nonsense")
     except ValueError:
         print(traceback.format_exc())
     """

@@ -6,10 +6,10 @@ from ..tally import RunTally
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..batch_result import BatchEvaluationResult
+    from ..batch_model import BatchEvaluationRecord
 
 
-def batch_to_record(result: BatchEvaluationResult) -> ExperimentRecord:
+def batch_to_record(result: BatchEvaluationRecord) -> ExperimentRecord:
     """The record: evaluated items in the result's order, then those that failed; inputs and outputs are not in it.
 
     Where not all of them were kept, the counts of the run are in its tally.

@@ -1,4 +1,4 @@
-"""Saved reports: which file name gets which format, how a file is replaced in one step, and how it is read again."""
+"""Saved reports: which file name gets which format, and how a file is read again."""
 from __future__ import annotations
 
 import os
@@ -123,31 +123,3 @@ def read_saved(path: str | os.PathLike[str], read: Callable[[Any], Result], *, l
             return read(lines_to_document(file) if extension == ".jsonl" else from_json(file.read()))
         except (JSONError, DataError) as error:
             raise DataError(f"{source}: {error}") from None
-
-
-def write_atomically(
-    path: str, pieces: Iterable[str], *, place: Callable[[str, str], None] = os.replace
-) -> None:
-    """Write a file of mode 0600 that appears in one step: whatever fails, `path` holds the old content or the new.
-
-    A link at `path` is replaced, not followed. `place(written, path)` puts it there. Raises OSError, and whatever
-    making the pieces raises.
-    """
-    # The name says nothing of the target: together they could be too long for the file system.
-    temporary = os.path.join(os.path.dirname(path), f".{os.urandom(12).hex()}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    for extra in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
-        flags |= getattr(os, extra, 0)
-    try:
-        descriptor = os.open(temporary, flags, 0o600)
-    except OSError as error:
-        raise type(error)(error.errno, f"{error.strerror} (where the file is to be made)", path) from None
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(descriptor)
-        place(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -4,11 +4,11 @@ All texts from outside stand in code spans, where no markup, mention or link of 
 """
 from __future__ import annotations
 
+from .report import failed_items_text
 from .shown import (
     counted,
     cut,
     duration_text,
-    failed_items_text,
     item_part,
     one_line,
     p_text,

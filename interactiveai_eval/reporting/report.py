@@ -9,7 +9,7 @@ from ..model import Value
 from ..tally import tally_of
 from .checks import check, parse_checks
 from .comparison import compare
-from .shown import counted
+from .shown import counted, places_text
 from .statistics import histogram, quantile
 from .summary import item_places, item_values, summarize
 
@@ -59,6 +59,12 @@ class FailureGroup(Value):
 
     def __init__(self, **fields: Any) -> None:
         self._fill(fields)
+
+
+def failed_items_text(group: FailureGroup) -> str:
+    """`items 3, 5, 8, ...`: the first items of a group of failures."""
+    shown = places_text([place + 1 for place in group.places], len(group.places))
+    return shown + (", ..." if group.count > len(group.places) else "")
 
 
 class ScoredItem(Value):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 
 from ..model import Value
+from .report import failed_items_text
 from .shown import (
     counted,
     duration_text,
-    failed_items_text,
     item_part,
     name_text,
     one_line,

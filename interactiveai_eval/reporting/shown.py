@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from .report import FailureGroup
-
 # Controls but tab and line feed, bidi marks, zero-width and filler characters, line separators, lone surrogates, tags,
 # what is no character at all.
 # Joiners (U+200C, U+200D) and variation selectors stay: emoji, Persian and Indic scripts need them.
@@ -95,12 +93,6 @@ def places_text(numbers: Sequence[int], limit: int) -> str:
     shown = ", ".join(f"{number:,}" for number in numbers[:limit])
     more = f" and {len(numbers) - limit:,} more" if len(numbers) > limit else ""
     return f"item{'s' if len(numbers) > 1 else ''} {shown}{more}"
-
-
-def failed_items_text(group: FailureGroup) -> str:
-    """`items 3, 5, 8, ...`: the first items of a group of failures."""
-    shown = places_text([place + 1 for place in group.places], len(group.places))
-    return shown + (", ..." if group.count > len(group.places) else "")
 
 
 def item_part(item: Any, name: str) -> Any:

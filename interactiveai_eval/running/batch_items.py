@@ -16,7 +16,7 @@ from .engine import CANCELLED, TIMED_OUT, Calls, Pause
 from .failures import Failure, cancelled_failure, failure_of, timeout_failure
 from .item_run import Failed
 from .judging import Judges
-from .outbox import Parcel
+from .parcels import Parcel
 from .recording import masked_evaluation
 from .waits import fetch_wait_seconds
 

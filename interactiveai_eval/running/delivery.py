@@ -122,7 +122,7 @@ class ClientDelivery:
         from threading import main_thread
 
         from .loops import running_loop
-        from .outbox import Parcel
+        from .parcels import Parcel
 
         if self._closed:
             warn(f"a client was closed before one of its {kind} ended: {id} is not delivered")

@@ -16,7 +16,7 @@ from .checkpoint import Finished, entry_to_result, result_to_entry
 from .engine import CANCELLED, RETURNED, TIMED_OUT, Call, Calls, Pause
 from .failures import Failure, cancelled_failure, failure_of, never_began, overran, timeout_failure
 from .measures import EvaluatorRun
-from .outbox import Parcel
+from .parcels import Parcel
 from .scoring import evaluations_from
 from .waits import wait_seconds
 

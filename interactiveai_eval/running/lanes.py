@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..service.api import Rejection
-    from .outbox import Parcel
+    from .parcels import Parcel
 
     Send = Callable[[list[Any]], list[Rejection]]
     SendEach = Callable[[Iterable[Any]], Iterator[tuple[Any, Rejection | Exception | None]]]

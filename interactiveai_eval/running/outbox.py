@@ -13,10 +13,11 @@ from .._log import warn
 from ..errors import ApiError
 from ..model import DELIVERY_STATES, DeliveryProblem, DeliveryReport
 from .lanes import Flight, Lane, event_id, singly, size_of
+from .parcels import Parcel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     from .._clock import Clock
@@ -42,33 +43,6 @@ LOOK_SECONDS = 0.5  # how often whoever waits for the senders looks at the clock
 # So many requests in a row that nobody answers mean that nobody will, for a while: the rest is kept without asking,
 # but for one request in so many seconds. Made-up figures.
 SILENT_REQUESTS, PROBE_SECONDS = 8, 1.0
-
-
-class Parcel:
-    """What one item has to deliver: encoded spans and score bodies, each with its id. `arrived` is called once."""
-
-    __slots__ = ("arrived", "item_id", "links", "open", "scores", "spans")
-
-    def __init__(
-        self,
-        *,
-        spans: list[tuple[str, bytes]] | None = None,
-        scores: list[dict[str, Any]] | None = None,
-        links: list[dict[str, Any]] | None = None,
-        item_id: str | None = None,
-        arrived: Callable[[], None] | None = None,
-    ) -> None:
-        self.spans = [] if spans is None else spans
-        self.scores = [] if scores is None else scores
-        self.links = [] if links is None else links
-        self.item_id = item_id
-        self.arrived = arrived
-        self.open = 0  # portions without a verdict
-
-    @property
-    def events(self) -> int:
-        """How many spans, scores and links it holds."""
-        return len(self.spans) + len(self.scores) + len(self.links)
 
 
 class Counts:

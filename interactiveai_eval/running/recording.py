@@ -15,7 +15,7 @@ from ..service.scores import Unsendable, score_body
 from ..tracing.attributes import ENVIRONMENT, INPUT, METADATA, OUTPUT, PROPAGATED_LIMIT, TYPE, cut, metadata_attributes
 from ..tracing.otlp import SharedAttributes, encode_span
 from ..tracing.spans import Span
-from .outbox import Parcel
+from .parcels import Parcel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 import os
 from io import FileIO
 
+from .._atomic import write_atomically
 from .._log import warn
 from ..batch_model import BatchEvaluationResumeToken
 from ..errors import CheckpointError, DataError
-from ..reporting.files import write_atomically
 from .file_locks import close_in_forks, has_locks, in_use, lock, unlock
 
 
@@ -66,7 +66,8 @@ class TokenFile:
         """Replace the file's token. Raises CheckpointError; the file then holds the former one."""
         path = self._path
         try:
-            write_atomically(path, [token.to_json()], place=self._place if has_locks() else os.replace)
+            can_link = has_locks() and hasattr(os, "link")  # which wasm has not
+            write_atomically(path, [token.to_json()], place=self._place if can_link else os.replace)
         except FileExistsError:
             raise in_use(path) from None
         except OSError as error:

@@ -45,7 +45,7 @@ class Head:
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers:
             raise BadHead(400 if "content-length" in headers else 411, "Content-Length Required")
-        if not (length.isascii() and length.isdecimal() and len(length) < 20):
+        if not (length.isdecimal() and len(length) < 20):  # latin-1 has no decimals but these ten
             raise BadHead(400, "Bad Request")
         self.length = int(length)
         self.keep_alive = minor == b"1" and "close" not in headers.get("connection", "").lower()

@@ -48,6 +48,7 @@ from interactiveai_eval.testing import CountingIds, ManualClock, recorded_spans
 from interactiveai_eval.types import (
     CompositeEvaluatorFunction,
     EvaluatorFunction,
+    MapperFunction,
     MaskFunction,
     RunEvaluatorFunction,
     ScoreDataType,
@@ -123,6 +124,11 @@ def as_evaluator(
     return Evaluation(name="e", value=1)
 
 
+def as_mapper(*, item: Any, **kwargs: Any) -> EvaluatorInputs:
+    return EvaluatorInputs(input=item.input, output=item.output)
+
+
+typed_mapper: MapperFunction = as_mapper
 typed_evaluator: EvaluatorFunction = as_evaluator
 typed_mask: MaskFunction = mask
 

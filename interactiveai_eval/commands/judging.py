@@ -1,4 +1,4 @@
-"""The commands that judge: `compare`, `check` and `report`, and what `run` shares with them.
+"""What `run`, `compare`, `check` and `report` share: how results are compared, checked, shown and saved.
 
 All that can be wrong with checks, baselines and files is found before any work.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 import sys
 
-from .console import check_output, check_place, print_json, print_text, say, writing
-from .errors import ArgumentError, DataError
+from ..errors import ArgumentError, DataError
+from .console import check_place, print_json, print_text, say, writing
+from .endings import CHECK_FAILED, NOT_COMPLETED, PASSED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,15 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from .reporting.report import Report
-
-PASSED, CHECK_FAILED, USAGE, NOT_COMPLETED = 0, 1, 2, 3
-
-CHECK_NOTES = """\
-A check is such as "accuracy >= 0.9", "accuracy.low > 80%", "tone[rude] <= 1%", "failure_rate <= 0.01" or, with a
-baseline, "accuracy.delta >= -0.02" or "newly_failing == 0". Names with other signs stand in quotes within the quotes.
-What cannot be found out fails. SAVED is a result that was saved as .json or .jsonl.
-"""
+    from ..reporting.report import Report
 
 
 def declare_judging(parser: argparse.ArgumentParser, *, check: bool = True, baseline: bool = True) -> None:
@@ -53,36 +46,12 @@ def declare_output(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def declare_compare(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `compare`."""
-    parser.add_argument("saved", metavar="CANDIDATE", help="a saved result")
-    parser.add_argument("baseline", metavar="BASELINE", help="the saved result to compare it with")
-    declare_judging(parser, baseline=False)
-    declare_output(parser)
-
-
-def declare_check(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `check`."""
-    parser.add_argument("saved", metavar="SAVED", help="a saved result")
-    parser.add_argument("check", metavar="EXPR", nargs="+", help="what it must reach")
-    declare_judging(parser, check=False)
-    declare_output(parser)
-
-
-def declare_report(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `report`."""
-    parser.add_argument("saved", metavar="SAVED", nargs="*", help="saved results")
-    parser.add_argument("--store", metavar="PATH", help="browse this SQLite file's runs: --output is a folder then")
-    declare_judging(parser)
-    declare_output(parser)
-
-
 class Judge:
     """Checks, baseline and settings of a command, read; and what is shown, saved and returned by them."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        from .reporting.checks import parse_checks
-        from .reporting.summary import reduction
+        from ..reporting.checks import parse_checks
+        from ..reporting.summary import reduction
 
         self._options = options
         self._checks = parse_checks(options.check)
@@ -102,21 +71,21 @@ class Judge:
 
     def report(self, result: Any) -> Report:
         """The report of a result."""
-        from .reporting.report import report_of
+        from ..reporting.report import report_of
 
         return report_of(result._record(), **self._settings)
 
     def print_text(self, report: Report) -> None:
         """Print the report, of `check` the checks alone."""
-        from .reporting.report_text import render_text, terminal_style
+        from ..reporting.report_text import render_text, terminal_style
 
         style = terminal_style(sys.stdout, os.environ)
         print_text(render_text(report, style, checks_only=self._options.command == "check"), sys.stdout)
 
     def print_json(self, result: Any, report: Report) -> None:
         """Print the whole result as JSON, with the report where there is more to it than the result."""
-        from .reporting.documents import record_to_json
-        from .reporting.report import report_to_document
+        from ..reporting.documents import record_to_json
+        from ..reporting.report import report_to_document
 
         if report.checks is None and report.comparison is None:
             with writing():
@@ -127,15 +96,16 @@ class Judge:
 
     def save(self, result: Any, *, script: str) -> None:
         """Write what --output and --action-json name for a run."""
-        from .reporting.files import format_for, write_atomically
+        from .._atomic import write_atomically
+        from ..reporting.files import format_for
 
         for path in self._options.output:
             target, render = format_for(path)
             write_atomically(target, render([result._record()], **self._settings))
             say(f"saved {path}")
         if self._options.action_json is not None:
-            from ._strict_json import to_json
-            from .reporting.action import report_to_action
+            from .._strict_json import to_json
+            from ..reporting.action import report_to_action
 
             document = report_to_action(self.report(result), script=script)
             write_atomically(self._options.action_json, [to_json(document), "\n"])
@@ -143,13 +113,14 @@ class Judge:
 
     def save_reports(self, results: Sequence[Any], reports: Sequence[Report]) -> None:
         """Write what --output names for saved results: a `.json` has the reports then."""
-        from .reporting.files import format_for, write_atomically
+        from .._atomic import write_atomically
+        from ..reporting.files import format_for
 
         for path in self._options.output:
             if path.lower().endswith(".json"):
-                from ._strict_json import to_json
+                from .._strict_json import to_json
 
-                write_atomically(path, [to_json(_document(reports)), "\n"])
+                write_atomically(path, [to_json(document_of(reports)), "\n"])
             else:
                 target, render = format_for(path)
                 write_atomically(target, render([result._record() for result in results], **self._settings))
@@ -168,72 +139,9 @@ class Judge:
         return NOT_COMPLETED if failed or (calls and "evaluator_failures" not in spoken) else PASSED
 
 
-def judge_one(options: argparse.Namespace) -> int:
-    """Carry out `compare` and `check`."""
-    options.saved = [options.saved]
-    return report_several(options)
-
-
-def report_or_browse(options: argparse.Namespace) -> int:
-    """Carry out `report`: of saved results, or of all runs of a store."""
-    if options.store is None:
-        if not options.saved:
-            options.parser.error("name saved results, or a store with --store")
-        return report_several(options)
-    for name in ("saved", "check", "baseline", "action_json"):
-        if getattr(options, name):
-            fix = "is about saved results, --store about a store; give one or the other"
-            raise ArgumentError(name, getattr(options, name), fix)
-    if len(options.output) != 1:
-        raise ArgumentError("--output", options.output, "must name one folder to write the pages to")
-    if not os.path.isfile(options.store):
-        raise ArgumentError("--store", options.store, "there is no such file")
-    from .client import Interactive
-    from .run_browser import write_site
-
-    with Interactive.local(options.store) as client:
-        written = write_site(client.api, options.output[0])
-    if options.json:
-        print_json(written)
-    else:
-        print_text(f"{written['runs']} runs: {os.path.join(written['folder'], 'index.html')}", sys.stdout)
-    return PASSED
-
-
-def report_several(options: argparse.Namespace) -> int:
-    """Carry out `report` of saved results: each one's report, then a table of all where there are several."""
-    several = len(options.saved) > 1
-    for path in options.output:
-        if path.lower().endswith(".json"):
-            check_place(path)
-        else:
-            check_output(path, several=several)
-    if several and options.action_json is not None:
-        raise ArgumentError("--action-json", options.action_json, "holds one run; name one SAVED")
-    judge = Judge(options)
-    results = [saved("SAVED", path) for path in options.saved]
-    reports = [judge.report(result) for result in results]
-    if options.json:
-        print_json(_document(reports))
-        options.json = False
-    else:
-        from .reporting.text import comparison_table
-
-        for place, report in enumerate(reports):
-            if place:
-                print_text("", sys.stdout)
-            judge.print_text(report)
-        if several:
-            print_text("\n" + comparison_table([report.record for report in reports]), sys.stdout)
-    judge.save_reports(results, reports)
-    if not all(report.record.completed for report in reports):
-        return NOT_COMPLETED
-    return CHECK_FAILED if any(report.verdict.status == "failed" for report in reports) else PASSED
-
-
-def _document(reports: Sequence[Report]) -> dict[str, Any]:
+def document_of(reports: Sequence[Report]) -> dict[str, Any]:
     """The report as a document, or several under one head."""
-    from .reporting.report import SCHEMA, SCHEMA_VERSION, report_to_document
+    from ..reporting.report import SCHEMA, SCHEMA_VERSION, report_to_document
 
     documents = [report_to_document(report) for report in reports]
     if len(documents) == 1:
@@ -246,10 +154,10 @@ def saved(argument: str, path: str) -> Any:
 
     Raises ArgumentError for a file that cannot be read, DataError for what is no result.
     """
-    from .batch_result import BatchEvaluationResult
-    from .reporting.documents import BATCH_SCHEMA
-    from .reporting.files import read_saved
-    from .result import ExperimentResult
+    from ..batch_result import BatchEvaluationResult
+    from ..reporting.documents import BATCH_SCHEMA
+    from ..reporting.files import read_saved
+    from ..result import ExperimentResult
 
     def read(document: Any) -> Any:
         of_batch = isinstance(document, dict) and document.get("schema") == BATCH_SCHEMA

@@ -9,9 +9,10 @@ from ._contexts import copy_context
 from ._ids import derived_id, item_digest
 from ._log import warn
 from ._strict_json import to_json
-from .batch_model import BatchEvaluationResumeToken
+from .batch_model import BatchEvaluationResumeToken, EvaluatorInputs
 from .batch_result import BatchEvaluationResult
 from .errors import ApiError, ArgumentError, CheckpointError, DataError, TransportError, error_text
+from .model import EvaluatorStats
 from .running.batch_items import BatchItems
 from .running.batch_plan import SCOPES
 from .running.book import Book
@@ -35,6 +36,25 @@ if TYPE_CHECKING:
     from .running.batch_plan import BatchPlan
     from .running.loops import Lane
     from .running.services import Services
+    from .types import CompositeEvaluatorFunction, MapperFunction
+
+__all__ = [
+    "BatchEvaluationResult",
+    "BatchEvaluationResumeToken",
+    "CompositeEvaluatorFunction",
+    "EvaluatorInputs",
+    "EvaluatorStats",
+    "MapperFunction",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The types that other places import from here; `typing` is loaded only for those who ask.
+    if name in __all__:
+        from . import types
+
+        return getattr(types, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def run_batched_evaluation(plan: BatchPlan, services: Services) -> BatchEvaluationResult:

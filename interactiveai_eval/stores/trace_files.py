@@ -10,22 +10,22 @@ import os
 import re
 from collections import namedtuple
 
-from ._clock import iso_to_datetime
-from ._strict_json import JSONError, from_json, to_json
-from .data_files import check_is_file, checked, read_json_lines
-from .errors import ApiError, ArgumentError, NotFoundError, short_repr
-from .filter_language import FilterError, read_conditions
-from .reporting.files import write_atomically
-from .running.outbox import Counts
-from .tracing.spans import LEVELS, OBSERVATION_TYPES
+from .._atomic import write_atomically
+from .._clock import iso_to_datetime
+from .._strict_json import JSONError, from_json, to_json
+from ..data_files import check_is_file, checked, read_json_lines
+from ..errors import ApiError, ArgumentError, NotFoundError, short_repr
+from ..filter_language import FilterError, read_conditions
+from ..running.outbox import Counts
+from ..tracing.spans import LEVELS, OBSERVATION_TYPES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any, TextIO
 
-    from .model import DeliveryReport
-    from .service.api import Api
+    from ..model import DeliveryReport
+    from ..service.api import Api
 
 _PAGE = 100  # the most that servers give at once
 # A request of ingestion may have 4.5 MiB; batches stay far below, as each is held several times on its way.

@@ -8,25 +8,25 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from ._ids import sha256_hex
-from .errors import ArgumentError
-from .reporting.files import write_atomically
-from .reporting.html import Page, document_end, document_head, page_top, render_page, size_text
-from .reporting.html_figures import overview_html
-from .reporting.html_text import escaped
-from .reporting.report import report_of
-from .reporting.shown import counted, name_text
+from .._atomic import write_atomically
+from .._ids import sha256_hex
+from ..errors import ArgumentError
+from ..reporting.html import Page, document_end, document_head, page_top, render_page, size_text
+from ..reporting.html_figures import overview_html
+from ..reporting.html_text import escaped
+from ..reporting.report import report_of
+from ..reporting.shown import counted, name_text
+from ..tally import tally_of
 from .stored_runs import read_run, stored_runs
-from .tally import tally_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from .reporting.report import Report
-    from .reporting.summary import Summary
-    from .service.api import Api
+    from ..reporting.report import Report
+    from ..reporting.summary import Summary
+    from ..service.api import Api
     from .stored_runs import StoredRun
 
 _COMPARED_ROWS = 50_000  # items of all runs in the page that compares; a made-up bound

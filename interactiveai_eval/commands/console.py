@@ -5,7 +5,7 @@ import os
 import sys
 from contextlib import contextmanager
 
-from .errors import ArgumentError
+from ..errors import ArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def say(message: str) -> None:
 
 def print_text(text: str, stream: Any) -> None:
     """A text and a line feed to a stream that may be missing, with the signs that it can take."""
-    from .reporting.text import encodable
+    from ..reporting.text import encodable
 
     if stream is sys.stdout is not None:
         with writing():
@@ -51,7 +51,7 @@ def print_text(text: str, stream: Any) -> None:
 
 def print_json(document: Any) -> None:
     """The one document for machines."""
-    from ._strict_json import to_json
+    from .._strict_json import to_json
 
     text = to_json(document)
     with writing():
@@ -60,7 +60,7 @@ def print_json(document: Any) -> None:
 
 def check_output(path: str, *, several: bool = False) -> None:
     """Raise ArgumentError, before anything runs, where a report could not be saved afterwards."""
-    from .reporting.files import format_for
+    from ..reporting.files import format_for
 
     try:
         format_for(path, several=several)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .errors import ArgumentError
+from ..errors import ArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,3 +98,9 @@ def wants_context(task: Callable[..., Any]) -> bool:
     from inspect import signature
 
     return "context" in signature(task).parameters
+
+
+def look_here_too() -> None:
+    """Have modules found in the current folder, which python -I and -P leave out."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())

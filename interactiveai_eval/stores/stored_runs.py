@@ -5,18 +5,18 @@ which an item failed, and evaluations of a whole run that belongs to no data set
 """
 from __future__ import annotations
 
-from ._clock import iso_to_datetime
-from .errors import NotFoundError
-from .model import Evaluation, EvaluatorFailure, ExperimentItemResult, ExperimentRecord, ItemFailure, Value
-from .running.recording import EXPERIMENT_ENVIRONMENT
-from .service.datasets import all_pages, run_item_rows
+from .._clock import iso_to_datetime
+from ..errors import NotFoundError
+from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult, ExperimentRecord, ItemFailure, Value
+from ..running.recording import EXPERIMENT_ENVIRONMENT
+from ..service.datasets import all_pages, run_item_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
-    from .service.api import Api
+    from ..service.api import Api
 
     Span = tuple[str, str, int, float, float, str]
 

@@ -1,0 +1,38 @@
+"""Where a command finds its client: a store file, the server that the environment names, or memory."""
+from __future__ import annotations
+
+import os
+
+from ..errors import ArgumentError, ConfigError, StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..client import Interactive
+
+
+def client_for(store: str | None, *, must_exist: bool = False, **settings: Any) -> Interactive:
+    """The client for a store file, for the server that the environment names, or for a store in memory."""
+    from ..client import Interactive
+
+    named = ("PUBLIC_KEY", "SECRET_KEY", "BASE_URL", "HOST")
+    if store is None and any(os.environ.get(f"INTERACTIVEAI_{name}") for name in named):
+        try:
+            return Interactive(**settings)
+        except StoreError as error:
+            raise ConfigError(str(error)) from None
+    return store_client(store, must_exist=must_exist)
+
+
+def store_client(path: str | None, *, must_exist: bool = False) -> Interactive:
+    """The client for a store file, or for a store in memory. Raises ArgumentError where it cannot be opened."""
+    from ..client import Interactive
+
+    if path is not None and must_exist and not os.path.isfile(path):
+        fix = "is a folder; name the file in it" if os.path.isdir(path) else "there is no such file"
+        raise ArgumentError("--store", path, fix)
+    try:
+        return Interactive.local(path)
+    except StoreError as error:
+        raise ArgumentError("--store", path, str(error)) from None

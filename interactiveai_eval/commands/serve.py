@@ -1,0 +1,60 @@
+"""`serve`: a store over HTTP."""
+from __future__ import annotations
+
+import os
+import sys
+
+from ..errors import ArgumentError, StoreError
+from .console import print_json, print_text, writing
+from .endings import PASSED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+_NOTES = """\
+The first line of the output is `Serving http://HOST:PORT`. Clients need that address and the two keys. Beyond loopback
+the secret key must be one of your own.
+"""
+
+
+def _declare_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", metavar="PATH", help="serve this SQLite file, old or new; by default memory")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=0, help="(default: 0, one that is free)")
+    parser.add_argument("--public-key", metavar="KEY", default="pk-local", help="(default: pk-local)")
+    parser.add_argument("--secret-key", metavar="KEY", default="sk-local", help="(default: sk-local)")
+
+
+def _serve(options: argparse.Namespace) -> int:
+    import signal
+    from threading import Event
+
+    from ..transports.local import LocalTransport
+    from ..transports.server import LocalServer
+
+    ended = Event()
+    # Also where the process was started in the background of a shell, which has Ctrl-C ignored there.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        store = LocalTransport(options.store)
+    except StoreError as error:
+        raise ArgumentError("--store", options.store, str(error)) from None
+    keys = {"public_key": options.public_key, "secret_key": options.secret_key}
+    with store, LocalServer(store, host=options.host, port=options.port, **keys) as server:
+        if options.json:
+            print_json({"url": server.url, "public_key": server.public_key})
+        else:
+            print_text(f"Serving {server.url}", sys.stdout)
+        with writing():
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        while not ended.wait(1.0 if os.name == "nt" else None):  # Windows hears no signal while it waits
+            pass
+    return PASSED
+
+
+COMMANDS = {
+    "serve": (_NOTES, _declare_serve, _serve),
+}

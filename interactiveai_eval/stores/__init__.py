@@ -1,0 +1,1 @@
+"""What stores hold, taken out and put in: runs as results and as pages, traces as files."""
