@@ -10,21 +10,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any, TypeVar
 
-    from .result import ExperimentResult
+    from .model import ExperimentRecord
 
     Result = TypeVar("Result")
+    Record = TypeVar("Record", bound=ExperimentRecord)
 
 # What is the same in all shards of a run. Of those in the second row a shard without any linked item says nothing.
 _SHARED = ("name", "run_name", "experiment_id", "description", "metadata")
 _SHARED_IF_SAID = ("dataset_run_id", "dataset_run_url")
 
 
-def merge_experiments(results: Any) -> ExperimentResult:
-    """See `ExperimentResult.merge`; run evaluators are not asked here."""
-    from .result import ExperimentResult
-
-    parts = list_of(ExperimentResult, results)
-    by_shard: dict[int, tuple[int, ExperimentResult]] = {}
+def merge_experiments(kind: type[Record], results: Any) -> Record:
+    """See `result.ExperimentResult.merge`; `kind` is that class."""
+    parts = list_of(kind, results)
+    by_shard: dict[int, tuple[int, Record]] = {}
     for place, part in enumerate(parts):
         if part.shard is None or parts[0].shard is None:
             unsharded = place if part.shard is None else 0
@@ -39,7 +38,7 @@ def merge_experiments(results: Any) -> ExperimentResult:
     _check_disjoint(parts, [by_shard[shard] for shard in sorted(by_shard)])
     assert parts[0].shard is not None
     said = {name: next((part[name] for part in chosen if part[name] is not None), None) for name in _SHARED_IF_SAID}
-    merged: ExperimentResult = chosen[0].replaced(
+    merged: Record = chosen[0].replaced(
         **said,
         item_results=sorted((each for part in chosen for each in part.item_results), key=_place),
         item_failures=sorted((each for part in chosen for each in part.item_failures), key=_place),
@@ -67,7 +66,7 @@ def list_of(kind: type[Result], results: Any) -> list[Result]:
     return parts
 
 
-def _check_alike(parts: Sequence[ExperimentResult], place: int) -> None:
+def _check_alike(parts: Sequence[ExperimentRecord], place: int) -> None:
     first, part = parts[0], parts[place]
     for name in _SHARED:
         if part[name] != first[name]:
@@ -88,7 +87,7 @@ def _differ(parts: Any, first: int, other: int, field: str, *values: Any) -> Arg
     return ArgumentError("results", parts, f"{said}; merge the shards of one run")
 
 
-def _check_disjoint(parts: Any, chosen: Iterable[tuple[int, ExperimentResult]]) -> None:
+def _check_disjoint(parts: Any, chosen: Iterable[tuple[int, ExperimentRecord]]) -> None:
     """Shards that were cut from other data, or in other ways, may overlap."""
     seen: dict[tuple[int, int], int] = {}
     for number, part in chosen:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 def rescore(
     saved_result: ExperimentResult | str | PathLike[str],
-    evaluators: Sequence[Any],
+    evaluators: Sequence[Any] | None,
     *,
     composite_evaluator: Any = None,
     run_evaluators: Sequence[Any] = (),
@@ -58,6 +58,9 @@ def rescore(
     trace ids, times and names stay, and so do failed items, which have no output to judge. The functions are called
     as in `run_experiment`, with the `trace_id` and `duration_seconds` that were recorded.
 
+    `evaluators=None` keeps what is said of the items, and only the run is judged, if it is completed: for a run in
+    shards, whose results `ExperimentResult.merge` has put together. Its scores then have the ids of those of a run.
+
     With a `client`, scores go to the recorded traces, beside those of the experiment, and those of run evaluators to
     its run; calling again with evaluators of the same names and order replaces them. Without one nothing is sent.
 
@@ -72,21 +75,6 @@ def rescore(
     clock = Clock() if services is None else services.clock
     result: ExperimentResult = run_here(lambda lane: _Rescoring(plan, services, lane, clock, hook), clock)
     return result
-
-
-def judge_run(result: ExperimentResult, run_evaluators: Sequence[Any], *, client: Any) -> ExperimentResult:
-    """`result`, if it is completed, with what `run_evaluators` say of it; its items are not judged again.
-
-    Scores have the ids that `run_experiment` gives to those of a run, so that they land once however often they are
-    made.
-    """
-    plan = _Plan(result, (), None, run_evaluators, 1, None, None, items=False)
-    services = _services_of(client)
-    clock = Clock() if services is None else services.clock
-    if not result.completed:
-        return result
-    judged: ExperimentResult = run_here(lambda lane: _Rescoring(plan, services, lane, clock, False), clock)
-    return judged
 
 
 def _services_of(client: Any) -> Services | None:
@@ -111,12 +99,12 @@ class _Plan:
         max_concurrency: Any,
         timeout: Any,
         executor: Any,
-        items: bool = True,
     ) -> None:
-        """`items` tells whether the items are judged, or only the run."""
-        self.items = items
+        self.items = evaluators is not None  # or only the run is judged
+        if not self.items and composite is not None:
+            raise ArgumentError("composite_evaluator", composite, "judges items: name evaluators, too")
         self.evaluators = bind_all(
-            "evaluators", evaluators, offered=EVALUATOR_VALUES, only_if_named=EVALUATOR_MORE
+            "evaluators", evaluators if self.items else (), offered=EVALUATOR_VALUES, only_if_named=EVALUATOR_MORE
         )
         self.composite = bind_composite(
             composite, self.evaluators, offered=(*EVALUATOR_VALUES, "evaluations", "item")
@@ -199,7 +187,7 @@ class _Rescoring:
         failures.sort(key=lambda failure: (failure.index, failure.repetition))
         said: list[Evaluation] = []
         problems: list[EvaluatorFailure] = []
-        whole = len(results) == len(self._judged)
+        whole = len(results) == len(self._judged) and (plan.items or plan.recorded.completed)
         if plan.run_evaluators and whole and driver.stopped is None:
             await driver.flow(self._judge_run(results, failures, said, problems))
         delivery = await driver.deliver()

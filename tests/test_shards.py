@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import interactiveai_eval
-from interactiveai_eval import ArgumentError, Evaluation, ExperimentResult, Interactive
+from interactiveai_eval import ArgumentError, Evaluation, ExperimentResult, Interactive, rescore
 from interactiveai_eval.testing import ManualClock
 
 ROOT = os.path.dirname(next(iter(interactiveai_eval.__path__)))
@@ -161,15 +161,15 @@ def test_run_evaluators_judge_the_merged_run_and_their_scores_land_once():
         whole = run(one, run_evaluators=[total])
         results = [run(several, (part, 3)) for part in range(3)]
         for _ in range(2):
-            merged = ExperimentResult.merge(results, run_evaluators=[total], client=several)
+            merged = rescore(ExperimentResult.merge(results), None, run_evaluators=[total], client=several)
 
         assert merged == whole
         assert run_scores(several) == run_scores(one) and len(run_scores(one)) == 1
-        assert ExperimentResult.merge(results[:2], run_evaluators=[total]).run_evaluations == []
+        assert rescore(ExperimentResult.merge(results[:2]), None, run_evaluators=[total]).run_evaluations == []
 
 
 def test_a_shard_says_of_which_run_evaluators_it_cannot_judge(client):
-    with pytest.raises(ArgumentError, match=r"run_evaluators=\['total'\]: judge a whole run, .* ExperimentResult.merge"):
+    with pytest.raises(ArgumentError, match=r"run_evaluators=\['total'\]: judge whole runs, not shards: rescore"):
         run(client, (0, 2), run_evaluators=[total])
 
 

@@ -145,7 +145,7 @@ class Plan:
             fix = "is what the shards of a run have in common: give each shard the same text, a new one for a new run"
             raise ArgumentError("experiment_id", None, fix)
         if self.run_evaluators:
-            fix = "judge a whole run, of which a shard is a part: give them to ExperimentResult.merge(results, ...)"
+            fix = "judge whole runs, not shards: rescore(ExperimentResult.merge(results), None, run_evaluators=[...])"
             raise ArgumentError("run_evaluators", [each.name for each in self.run_evaluators], fix)
         if self.run_name is None:  # a time would be another for each of them
             self.run_name = f"{self.name} - {self.experiment_id}"

@@ -3,9 +3,9 @@ from glob import glob
 
 from judges import share
 
-from interactiveai_eval import ExperimentResult, Interactive
+from interactiveai_eval import ExperimentResult, Interactive, rescore
 
 with Interactive() as client:
     parts = map(ExperimentResult.load, glob("part-*.json"))
-    result = ExperimentResult.merge(parts, run_evaluators=[share], client=client)
+    result = rescore(ExperimentResult.merge(parts), None, run_evaluators=[share], client=client)
 result.save("result.json")
