@@ -41,6 +41,14 @@ def derived_id(*parts: str) -> str:
     return sha256_hex("".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass"))
 
 
+def is_in_shard(item_id: str, shard: tuple[int, int] | None) -> bool:
+    """Whether an item is in part k of n, `shard` being (k, n): a matter of its id alone, the same in every process."""
+    if shard is None:
+        return True
+    part, parts = shard
+    return int(sha256_hex(item_id.encode("utf-8", "surrogatepass"))[:15], 16) % parts == part
+
+
 def item_digest(item_id: str) -> str:
     """Ten characters that stand for an id where ids are only compared."""
     start = bytes.fromhex(sha256_hex(item_id.encode("utf-8", "surrogatepass"))[:16])

@@ -7,7 +7,6 @@ from __future__ import annotations
 from .batch_model import BatchEvaluationRecord
 from .errors import ArgumentError
 from .judged import Judged
-from .model import DELIVERY_STATES, DeliveryReport, EvaluatorStats
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,28 +47,25 @@ class BatchEvaluationResult(Judged, BatchEvaluationRecord):
         own. Raises ArgumentError for no results, for what is no result, and for an item (evaluated or failed) of two
         results: it would be counted twice.
         """
-        try:
-            parts = [] if isinstance(results, BatchEvaluationResult) else list(results)
-        except TypeError:
-            parts = []  # what cannot be iterated over is refused like an empty list
-        if not parts or not all(isinstance(part, BatchEvaluationResult) for part in parts):
-            raise ArgumentError("results", results, "must be a list of at least one BatchEvaluationResult")
+        from .merging import added_counts, added_deliveries, added_stats, list_of
+
+        parts = list_of(BatchEvaluationResult, results)
         _check_disjoint(parts)
         totals = {name: sum(part[name] for part in parts) for name in cls._fields if name.startswith("total_")}
         return cls(
             **totals,
-            evaluator_stats=_added_stats(parts),
+            evaluator_stats=added_stats(parts),
             resume_token=None,
             completed=all(part.completed for part in parts),
             duration_seconds=max(part.duration_seconds for part in parts),
             failed_item_ids=[item_id for part in parts for item_id in part.failed_item_ids],
-            error_summary=_added_counts(part.error_summary for part in parts),
+            error_summary=added_counts(part.error_summary for part in parts),
             has_more_items=any(part.has_more_items for part in parts),
             item_evaluations={
                 item_id: list(evaluations) for part in parts for item_id, evaluations in part.item_evaluations.items()
             },
             item_failures=[failure for part in parts for failure in part.item_failures],
-            delivery=_added_deliveries([part.delivery for part in parts]),
+            delivery=added_deliveries([part.delivery for part in parts]),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -136,37 +132,3 @@ def _check_disjoint(parts: list[BatchEvaluationResult]) -> None:
                     [parts[first], part],
                     f"item {item_id!r} is in results {first} and {place}; merge results of disjoint runs, each once",
                 )
-
-
-def _added_counts(several: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for counts in several:
-        for name, count in counts.items():
-            total[name] = total.get(name, 0) + count
-    return total
-
-
-def _added_stats(parts: list[BatchEvaluationResult]) -> list[EvaluatorStats]:
-    rows: dict[tuple[int, str], list[EvaluatorStats]] = {}
-    for part in parts:
-        for place, row in enumerate(part.evaluator_stats):
-            rows.setdefault((place, row.name), []).append(row)
-    counts = ("total_runs", "successful_runs", "failed_runs", "total_scores_created", "duration_seconds")
-    return [
-        EvaluatorStats(
-            name=name,
-            **{field: sum(row[field] for row in same) for field in counts},
-            error_summary=_added_counts(row.error_summary for row in same),
-        )
-        for (_, name), same in sorted(rows.items(), key=lambda found: found[0][0])
-    ]
-
-
-def _added_deliveries(reports: list[DeliveryReport]) -> DeliveryReport:
-    by_kind: dict[str, dict[str, int]] = {}
-    for report in reports:
-        for kind, row in report.by_kind.items():
-            total = by_kind.setdefault(kind, dict.fromkeys(DELIVERY_STATES, 0))
-            for state in DELIVERY_STATES:
-                total[state] += row.get(state, 0)
-    return DeliveryReport(by_kind=by_kind, problems=[problem for report in reports for problem in report.problems])

@@ -193,10 +193,12 @@ class Interactive(StartsSpans):
         checkpoint: str | os.PathLike[str] | None = None,
         time_budget: float | Callable[[], float] | None = None,
         executor: Any = None,
+        executor_group: int | None = None,
         progress: bool | Callable[..., Any] = False,
         experiment_id: str | None = None,
         keep_results: bool = True,
         on_result: Callable[[Any], Any] | None = None,
+        shard: tuple[int, int] | None = None,
     ) -> ExperimentResult:
         """Run `task` on every item of `data`, evaluate every output, trace and score it all.
 
@@ -216,12 +218,18 @@ class Interactive(StartsSpans):
         (float, 1.0 for all) of failed items that ends the run. `checkpoint`: a file by which a killed run goes on;
         finished items are not run again (outputs come back as JSON values); functions of other names are refused.
         `time_budget`: seconds for all, or a function that says how many milliseconds are left; the rest is left for a
-        later call. `executor`: a `concurrent.futures.Executor` for plain tasks and evaluators; a call that overran
-        keeps its worker until it ends, and once all have, what waits one timeout more fails as NoWorkerFree.
+        later call. `executor`: a `concurrent.futures.Executor`. Threads get single calls of plain functions; one that
+        overran keeps its worker until it ends, and once all have, what waits one timeout more fails as NoWorkerFree.
+        Other executors get whole items, `executor_group` at a time (default: as measured), one after the other,
+        coroutines included; functions, mask, items and outputs must be picklable; what times out there goes on alone
+        in a thread. Spans nested in an item come back with it, but for those that outlive it. Items of a worker that
+        is lost are run once more, then fail with the executor's error.
         `progress`: True for a line on stderr, or a function of one details object. `experiment_id`: the id from which
         all others are derived.
         `on_result` receives each result or failure as it comes (what it raises ends the run), `keep_results=False`
-        keeps only counts.
+        keeps only counts. `shard=(k, n)`: the k-th (from 0) of n disjoint parts of the data, told apart by item ids;
+        all n get the same `data` and `experiment_id` (and by default the run name that follows from it), may run
+        anywhere and again, and `ExperimentResult.merge` makes one result of theirs.
 
         Raises ArgumentError (a ValueError) before any work; TooManyFailuresError for `fail_on_error`; RunStopped when
         `data` raises; KeyboardInterrupt on Ctrl-C and SystemExit(143) on SIGTERM: all with the result so far as
@@ -587,12 +595,12 @@ class Interactive(StartsSpans):
             "dataset_run_id": dataset_run_id,
         }
         check_target(**target)
-        sink, environment = self._tracer.sink, self.config.environment
+        tracer, sink, environment = self._tracer, self._tracer.sink, self.config.environment
         current = self._own_current()
         if current is not None and current.trace_id == trace_id:  # it goes with the rest of this item
-            sink, environment = current.sink, current.environment
+            tracer, sink, environment = current.tracer, current.sink, current.environment
         send_score(
-            self._tracer,
+            tracer,
             sink,
             name,
             value,
@@ -627,7 +635,7 @@ class Interactive(StartsSpans):
 
     def _own_current(self) -> Span | None:
         span = current.get()
-        return span if span is not None and span.tracer is self._tracer else None
+        return span if span is not None and (span.tracer is self._tracer or span.tracer.adopts) else None
 
     def _current(self, what: str) -> Span | None:
         self._check_open()

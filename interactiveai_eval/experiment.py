@@ -24,18 +24,19 @@ from .running.parcels import Parcel
 from .running.plan import Plan
 from .running.progress import Progress
 from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, masked_evaluation
-from .running.remote import RemoteLane
+from .running.remote import RemoteLane, shares_memory
 from .running.schedule import Schedule
 from .running.scoring import create_evaluator_from_autoevals
 from .running.waits import Rhythm
 from .service.scores import Unsendable, score_body
-from .tracing.context import current
+from .tracing.context import current, propagated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from .running.calls import UserFunction
+    from .running.groups import GroupLane
     from .running.loops import Lane
     from .running.services import Services
     from .types import (
@@ -89,12 +90,15 @@ class _Run:
         self._plan = plan
         self._services = services
         self._clock = services.clock
-        self._remote = None if plan.executor is None else RemoteLane(plan.executor)
+        self._context = copy_context()  # the caller's
+        self._groups = self._groups_elsewhere()
+        self._remote = self._groups or (None if plan.executor is None else RemoteLane(plan.executor))
         self._outbox = services.make_outbox()
         # One thread more than the items: a source that blocks in its iterator holds one too.
         self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 1, remote=self._remote)
         self._engine = self.driver.engine
-        self._context = copy_context()  # the caller's
+        if self._groups is not None:
+            self._groups.engine = self._engine
         self._schedule: Schedule | None = None
         self._checkpoint: Checkpoint | None = None
         self._counted = 0, 0  # items given and failed, once all is over
@@ -121,7 +125,7 @@ class _Run:
             items = self._item_runs(recorder, collector, rhythm)
             self._schedule = Schedule(
                 self._engine,
-                item_source(plan.data, plan.repetitions, self._context),
+                item_source(plan.data, plan.repetitions, self._context, plan.shard),
                 items.run,
                 limit=plan.max_concurrency,
                 rhythm=rhythm,
@@ -157,6 +161,15 @@ class _Run:
         }
         return Checkpoint(plan.checkpoint, fixed, {"run_name": self._run_name, "experiment_id": self._experiment_id})
 
+    def _groups_elsewhere(self) -> GroupLane | None:
+        """Where items run that leave this process."""
+        if self._plan.executor is None or shares_memory(self._plan.executor):
+            return None
+        from .running.groups import GroupLane
+
+        carried = dict(self._context.run(propagated.get))
+        return GroupLane(self._plan, self._services.tracer.mask, carried, EXPERIMENT_ENVIRONMENT)
+
     def _recorder(self) -> Recorder:
         services = self._services
         return Recorder(
@@ -186,6 +199,7 @@ class _Run:
                 "metadata": self._services.tracer.masked(plan.metadata) or None,
             },
             base_context=self._context,
+            elsewhere=self._groups,
             stop=self.driver.stop,
         )
 
@@ -278,6 +292,7 @@ class _Run:
             completed=complete,
             resume_token=None if complete else self._resume_token(),
             tally=collector.tally,
+            shard=self._plan.shard,
         )
 
     def _queue_run_scores(self, dataset_run_id: str | None, evaluations: list[Evaluation]) -> None:

@@ -451,7 +451,8 @@ class ExperimentRecord(Value):
 
     `item_results` are the successes and `item_failures` everything else, both in input order; together they are the
     items taken from `data`, times repetitions. `completed` is False when the run stopped before `data` was used up.
-    `tally` stands in for both lists where the caller asked not to keep them, else it is None.
+    `tally` stands in for both lists where the caller asked not to keep them, else it is None. `shard` is (k, n) when
+    only the k-th of n parts of `data` was run, and `item_results` are that part.
     """
 
     __slots__ = (
@@ -472,6 +473,7 @@ class ExperimentRecord(Value):
         "delivery",
         "resume_token",
         "tally",
+        "shard",
     )
 
     name: str
@@ -491,6 +493,7 @@ class ExperimentRecord(Value):
     delivery: DeliveryReport
     resume_token: dict[str, Any] | None
     tally: RunTally | None
+    shard: tuple[int, int] | None
 
     def __init__(
         self,
@@ -512,6 +515,7 @@ class ExperimentRecord(Value):
         completed: bool = True,
         resume_token: dict[str, Any] | None = None,
         tally: RunTally | None = None,
+        shard: tuple[int, int] | None = None,
     ) -> None:
         self._fill(
             {
@@ -532,5 +536,6 @@ class ExperimentRecord(Value):
                 "completed": completed,
                 "resume_token": resume_token,
                 "tally": tally,
+                "shard": shard,
             }
         )

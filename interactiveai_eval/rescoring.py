@@ -5,6 +5,7 @@ from ._clock import Clock
 from ._contexts import copy_context
 from ._ids import derived_id
 from .errors import ArgumentError, error_text
+from .merging import added_deliveries
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailure
 from .result import ExperimentResult
 from .running.arguments import executor as checked_executor
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 def rescore(
     saved_result: ExperimentResult | str | PathLike[str],
-    evaluators: Sequence[Any],
+    evaluators: Sequence[Any] | None,
     *,
     composite_evaluator: Any = None,
     run_evaluators: Sequence[Any] = (),
@@ -56,6 +57,9 @@ def rescore(
     of them. Evaluations, evaluator failures, statistics and run evaluations are those of this call; items, outputs,
     trace ids, times and names stay, and so do failed items, which have no output to judge. The functions are called
     as in `run_experiment`, with the `trace_id` and `duration_seconds` that were recorded.
+
+    `evaluators=None` keeps what is said of the items, and only the run is judged, if it is completed: for a run in
+    shards, whose results `ExperimentResult.merge` has put together. Its scores then have the ids of those of a run.
 
     With a `client`, scores go to the recorded traces, beside those of the experiment, and those of run evaluators to
     its run; calling again with evaluators of the same names and order replaces them. Without one nothing is sent.
@@ -96,8 +100,11 @@ class _Plan:
         timeout: Any,
         executor: Any,
     ) -> None:
+        self.items = evaluators is not None  # or only the run is judged
+        if not self.items and composite is not None:
+            raise ArgumentError("composite_evaluator", composite, "judges items: name evaluators, too")
         self.evaluators = bind_all(
-            "evaluators", evaluators, offered=EVALUATOR_VALUES, only_if_named=EVALUATOR_MORE
+            "evaluators", evaluators if self.items else (), offered=EVALUATOR_VALUES, only_if_named=EVALUATOR_MORE
         )
         self.composite = bind_composite(
             composite, self.evaluators, offered=(*EVALUATOR_VALUES, "evaluations", "item")
@@ -155,7 +162,9 @@ class _Rescoring:
             hook, name=f"rescoring {plan.recorded.name}", total=len(plan.recorded.item_results), clock=clock
         )
         # By place, since several threads come to their end at once; what is None at the end was not judged.
-        self._judged: list[ExperimentItemResult | None] = [None] * len(plan.recorded.item_results)
+        self._judged: list[ExperimentItemResult | None] = (
+            [None] * len(plan.recorded.item_results) if plan.items else [*plan.recorded.item_results]
+        )
 
     async def go(self) -> ExperimentResult:
         plan, driver = self._plan, self.driver
@@ -164,10 +173,11 @@ class _Rescoring:
             await driver.in_thread(lambda: remote.check(plan.functions))
         if self._services is not None and not self._services.tracing_enabled:
             self._services.warn_of_silence()
-        schedule = Schedule(
-            driver.engine, _Results(plan.recorded.item_results), self._judge, limit=plan.max_concurrency
-        )
-        await driver.let_through(schedule)
+        if plan.items:
+            schedule = Schedule(
+                driver.engine, _Results(plan.recorded.item_results), self._judge, limit=plan.max_concurrency
+            )
+            await driver.let_through(schedule)
         self._progress.end()
         results = [result for result in self._judged if result is not None]
         failures = [*plan.recorded.item_failures]
@@ -177,10 +187,17 @@ class _Rescoring:
         failures.sort(key=lambda failure: (failure.index, failure.repetition))
         said: list[Evaluation] = []
         problems: list[EvaluatorFailure] = []
-        whole = len(results) == len(self._judged)
+        whole = len(results) == len(self._judged) and (plan.items or plan.recorded.completed)
         if plan.run_evaluators and whole and driver.stopped is None:
             await driver.flow(self._judge_run(results, failures, said, problems))
         delivery = await driver.deliver()
+        if not plan.items:
+            known: ExperimentResult = plan.recorded.replaced(
+                run_evaluations=said,
+                run_evaluator_failures=problems,
+                delivery=added_deliveries([plan.recorded.delivery, delivery]),
+            )
+            return known
         result: ExperimentResult = plan.recorded.replaced(
             item_results=results,
             item_failures=failures,
@@ -251,16 +268,19 @@ class _Rescoring:
         except Failed:
             return  # the run was stopped
         for run, found, failure in judgements:
+            bodies = self._bodies(f"run:{functions[run.position].name}", found, None, first=len(said))
             said += found
             problems += [] if failure is None else [failure]
-            bodies = self._bodies(f"run:{functions[run.position].name}", found, None)
             if bodies:
                 self._outbox.put(Parcel(scores=bodies))
 
     def _bodies(
-        self, judge: str, evaluations: list[Evaluation], of: ExperimentItemResult | None
+        self, judge: str, evaluations: list[Evaluation], of: ExperimentItemResult | None, *, first: int = 0
     ) -> list[dict[str, Any]]:
-        """The scores to send of what one evaluator said of one result, or of the run; counts those that are not."""
+        """The scores to send of what one evaluator said of one result, or of the run; counts those that are not.
+
+        `first` counts what the evaluators before it said.
+        """
         services, recorded = self._services, self._plan.recorded
         if services is None:
             return []
@@ -268,11 +288,13 @@ class _Rescoring:
         trace_id, item_id = (None, None) if of is None else (of.trace_id, of.item_id)
         target = trace_id or recorded.dataset_run_id or recorded.experiment_id or recorded.run_name
         numbers: dict[str, int] = {}
-        for evaluation in evaluations:
+        for place, evaluation in enumerate(evaluations, first):
             if evaluation.value is None:
                 continue
             number = numbers[evaluation.name] = numbers.get(evaluation.name, -1) + 1
             score_id = derived_id("rescore", target, judge, evaluation.name, str(number))[:32]
+            if not self._plan.items:
+                score_id = derived_id(recorded.experiment_id or target, "run", str(place), evaluation.name)[:32]
             reason = ""
             if not services.tracing_enabled:
                 reason = "tracing is off"

@@ -9,7 +9,7 @@ from .model import ExperimentRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from os import PathLike
     from typing import Any
 
@@ -33,6 +33,22 @@ class ExperimentResult(Judged, ExperimentRecord):
         from .reporting.text import format_result
 
         return format_result(self, include_item_results=include_item_results)
+
+    @classmethod
+    def merge(cls, results: Iterable[ExperimentResult]) -> ExperimentResult:
+        """What one run would have given, out of the results of its shards (`run_experiment(shard=(k, n))`).
+
+        Items in the order of the data; counts, statistics and deliveries added up; the duration is the longest, as
+        shards run side by side. A shard given twice counts once: the last one that is completed, else the last.
+        `completed` only if all n are there and completed; `resume_token` is None: each shard goes on with its own
+        checkpoint. Run evaluators judge the merge: `rescore(merged, None, run_evaluators=[...], client=client)`.
+
+        Raises ArgumentError for no results, for results that are of no shard, and for those that are not of one run,
+        which names the field.
+        """
+        from .merging import merge_experiments
+
+        return merge_experiments(cls, results)
 
     def to_dict(self) -> dict[str, Any]:
         """The result as a document of plain values (what JSON can say), with a schema version."""

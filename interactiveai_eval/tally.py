@@ -59,6 +59,23 @@ class MetricTally:
             else:
                 self.missing += 1
 
+    def add_tally(self, other: MetricTally) -> None:
+        """Count all that `other` has counted."""
+        for field in ("true", "false", "missing"):
+            setattr(self, field, getattr(self, field) + getattr(other, field))
+        for label, count in other.labels.items():
+            self.labels[label] = self.labels.get(label, 0) + count
+        if other.first is None or other.least is None or other.most is None:
+            return
+        if self.first is None or self.least is None or self.most is None:
+            self.first, self.least, self.most = other.first, other.least, other.most
+        shift = other.first - self.first
+        self.squares += other.squares + 2 * shift * (other.total - other.numbers * other.first)
+        self.squares += other.numbers * shift * shift
+        self.numbers += other.numbers
+        self.total += other.total
+        self.least, self.most = min(self.least, other.least), max(self.most, other.most)
+
     @property
     def n(self) -> int:
         """How many values there are (missing ones left out)."""
@@ -132,6 +149,13 @@ class RunTally:
     def add_failure(self) -> None:
         """Count one item that failed."""
         self.failed += 1
+
+    def add_tally(self, other: RunTally) -> None:
+        """Count all that `other` has counted."""
+        self.succeeded += other.succeeded
+        self.failed += other.failed
+        for name, metric in other.metrics.items():
+            self.metrics.setdefault(name, MetricTally(name)).add_tally(metric)
 
 
 def tally_of(record: Any) -> RunTally:

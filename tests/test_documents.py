@@ -134,6 +134,7 @@ def test_the_document_of_a_small_result_reads_like_this():
         "delivery": {"acknowledged": 0, "pending": 0, "rejected": 0, "skipped": 0, "by_kind": {}, "problems": []},
         "resume_token": None,
         "tally": None,
+        "shard": None,
         "item_failures": [],
         "item_results": [
             {

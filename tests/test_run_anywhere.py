@@ -273,14 +273,16 @@ def test_an_executor_of_threads_keeps_context_and_spans(client):
     assert all(item.evaluations[0].value.startswith("mine") for item in result.item_results)
 
 
-def test_coroutines_stay_on_the_loop_beside_an_executor(client, processes):
-    async def task(*, item):
-        await asyncio.sleep(0)
-        return item["input"]
+async def number_of(*, item):
+    await asyncio.sleep(0)
+    return item["input"]
 
-    result = client.run_experiment(
-        name="both", data=numbers(3), task=task, evaluators=[is_even], executor=processes
-    )
+
+def test_coroutines_stay_on_the_loop_beside_an_executor_of_threads(client):
+    with ThreadPoolExecutor(1, thread_name_prefix="mine") as pool:
+        result = client.run_experiment(
+            name="both", data=numbers(3), task=number_of, evaluators=[is_even], executor=pool
+        )
 
     assert [item.evaluations[0].value for item in result.item_results] == [True, False, True]
 

@@ -8,7 +8,7 @@ from ..errors import ArgumentError, DataError
 from .console import check_place, print_json, print_text, say
 from .endings import NOT_COMPLETED, PASSED, as_far_as_it_comes
 from .judging import declare_output
-from .options import metadata_from, shard_from
+from .options import declare_shard, metadata_from, shard_from
 from .places import client_for
 from .targets import load_target, look_here_too
 
@@ -40,7 +40,7 @@ def _declare_batch(parser: argparse.ArgumentParser) -> None:
         "--dataset-run", metavar=("DATASET", "RUN"), nargs=2, help="the traces of this run of a data set"
     )
     parser.add_argument("--full-traces", action="store_true", help="each trace with its observations and scores")
-    parser.add_argument("--shard", metavar="K/N", type=shard_from, help="only part K (from 0) of N disjoint parts")
+    declare_shard(parser)
     parser.add_argument("--metadata", metavar="JSON", help="an object that all scores carry")
     parser.add_argument("--max-items", metavar="N", type=int, help="attempt no more than so many items")
     parser.add_argument("--max-concurrency", metavar="N", type=int, default=50, help="items at a time (default: 50)")
@@ -67,7 +67,7 @@ def _batch(options: argparse.Namespace) -> int:
             "filter": options.filter,
             "dataset_run": options.dataset_run,
             "full_traces": options.full_traces,
-            "shard": options.shard,
+            "shard": options.shard if options.resume else shard_from(options),
             "metadata": metadata_from(options.metadata),
             "max_items": options.max_items,
             "max_concurrency": options.max_concurrency,

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from ..errors import ArgumentError
 
@@ -10,15 +11,36 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def shard_from(text: str) -> tuple[int, int]:
+def declare_shard(parser: argparse.ArgumentParser) -> None:
+    """The option that takes one part of the items."""
+    what = "only part K (from 0) of N disjoint parts; K may name an environment variable (default: INTERACTIVEAI_SHARD)"
+    parser.add_argument("--shard", metavar="K/N", type=_shard, help=what)
+
+
+def shard_from(options: argparse.Namespace) -> tuple[int, int] | None:
+    """The shard that the option says, or else INTERACTIVEAI_SHARD. Raises ArgumentError."""
+    text = os.environ.get("INTERACTIVEAI_SHARD")
+    if options.shard is not None or not text:
+        found: tuple[int, int] | None = options.shard
+        return found
+    try:
+        return _shard(text)
+    except argparse.ArgumentTypeError as error:
+        raise ArgumentError("INTERACTIVEAI_SHARD", text, str(error)) from None
+
+
+def _shard(text: str) -> tuple[int, int]:
     """The part and the number of parts; argparse reports what is no shard."""
     part, _, parts = text.partition("/")
     try:
-        shard = int(part), int(parts)
+        # A name stands for the index that the engine of a job tells each of its processes, JOB_COMPLETION_INDEX say.
+        shard = int(os.environ.get(part, part)), int(parts)
     except ValueError:
         shard = 0, 0
     if not 0 <= shard[0] < shard[1]:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be K/N, the part K (from 0) of N parts, such as 0/3")
+        told = f" ({part} is {os.environ[part]!r})" if part in os.environ else ""
+        fix = "must be K/N, the part K (from 0, or the variable that has it) of N parts, such as 0/3"
+        raise argparse.ArgumentTypeError(f"{text!r}: {fix}{told}")
     return shard
 
 

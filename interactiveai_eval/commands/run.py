@@ -9,7 +9,7 @@ from ..errors import ArgumentError, RegressionError
 from .console import check_output, say
 from .endings import CHECK_FAILED, PASSED, as_far_as_it_comes
 from .judging import Judge, declare_judging, declare_output
-from .options import metadata_from
+from .options import declare_shard, metadata_from, shard_from
 from .places import client_for
 from .targets import load_target, look_here_too, wants_context
 
@@ -57,6 +57,8 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
     for name, metavar, kind, default, what in _RUN_SETTINGS:
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, metavar=metavar, type=kind, default=default, help=what)
+    declare_shard(parser)
+    parser.add_argument("--experiment-id", metavar="ID", help="the id that all shards of a run share")
     parser.add_argument("--metadata", metavar="JSON", help="an object to note with the run")
     parser.add_argument("--store", metavar="PATH", help="keep the run in this SQLite file")
     parser.add_argument("--checkpoint", metavar="PATH", help="note finished items here; the same command continues")
@@ -116,6 +118,8 @@ def _settings(task: Callable[..., Any], options: argparse.Namespace) -> dict[str
         "max_concurrency": options.max_concurrency,
         "metadata": metadata_from(options.metadata),
         "checkpoint": options.checkpoint,
+        "experiment_id": options.experiment_id,
+        "shard": shard_from(options),
         "progress": not options.json and sys.stderr is not None and sys.stderr.isatty(),
         **{name: getattr(options, name) for name, *_ in _RUN_SETTINGS},
     }
@@ -125,7 +129,8 @@ def _context_settings(options: argparse.Namespace) -> dict[str, Any]:
     """What the context of an `experiment(context)` is made of; evaluators and the like it names itself."""
     from ..data_files import read_items
 
-    defaults: dict[str, Any] = {"evaluator": [], "run_evaluator": [], "composite": None, "checkpoint": None}
+    defaults: dict[str, Any] = {"evaluator": [], "run_evaluator": []}
+    defaults.update(dict.fromkeys(("composite", "checkpoint", "experiment_id", "shard")))
     defaults.update({name: default for name, _, _, default, _ in _RUN_SETTINGS})
     for name, default in defaults.items():
         if getattr(options, name) != default:

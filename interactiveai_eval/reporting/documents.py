@@ -22,6 +22,7 @@ from ..model import (
     ExperimentRecord,
     ItemFailure,
 )
+from ..running.arguments import shard as checked_shard
 from ..tally import MetricTally, RunTally
 
 TYPE_CHECKING = False
@@ -341,6 +342,21 @@ class _Tally(_Any):
         return tally
 
 
+class _Shard(_Any):
+    """Which part of how many: two whole numbers."""
+
+    def to_plain(self, value: tuple[int, int]) -> list[int]:
+        return list(value)
+
+    def read(self, value: Any, where: str) -> tuple[int, int]:
+        try:
+            shard = checked_shard(value)
+        except ArgumentError as error:
+            raise DataError(f"{where}: {error}") from None
+        assert shard is not None
+        return shard
+
+
 _ANY = _Any()
 _TEXT = _Plain("a text", str)
 _COUNT = _Plain("a whole number", int)
@@ -417,7 +433,7 @@ _TALLY = _Noun(RunTally, "", succeeded=_COUNT, failed=_COUNT, metrics=_List(_MET
 _RECORD = _Noun(
     ExperimentRecord,
     "description experiment_id dataset_run_id dataset_run_url metadata completed duration_seconds "
-    "run_evaluator_failures evaluator_stats delivery resume_token tally item_failures",
+    "run_evaluator_failures evaluator_stats delivery resume_token tally shard item_failures",
     name=_TEXT,
     run_name=_TEXT,
     **dict.fromkeys(("description", "experiment_id", "dataset_run_id", "dataset_run_url"), _TEXT_OR_NULL),
@@ -430,6 +446,7 @@ _RECORD = _Noun(
     delivery=_DELIVERY,
     resume_token=_OrNull(_OBJECT),
     tally=_OrNull(_Tally()),
+    shard=_OrNull(_Shard()),
     item_failures=_List(_ITEM_FAILURE),
     item_results=_List(_ITEM_RESULT),
 )

@@ -101,6 +101,16 @@ def executor(value: Any) -> Any:
     return value
 
 
+def shard(value: Any) -> tuple[int, int] | None:
+    """(k, n) with 0 <= k < n, or None."""
+    if value is None:
+        return None
+    whole = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(part) is int for part in value)
+    if not whole or not 0 <= value[0] < value[1]:
+        raise ArgumentError("shard", value, "must be (k, n): the k-th (from 0) of n parts")
+    return value[0], value[1]
+
+
 def flag(argument: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, bool):

@@ -15,6 +15,7 @@ from .arguments import (
     path,
     positive_number,
     progress_hook,
+    shard,
     time_budget,
     whole_number,
 )
@@ -119,7 +120,7 @@ class BatchPlan:
         self.evaluator_timeout_seconds: float | None = positive_number("evaluator_timeout", given["evaluator_timeout"])
         self.progress: Any = progress_hook("progress", given["progress"]) or flag("verbose", given["verbose"])
         self.run_id: str | None = optional_text("run_id", given["run_id"])
-        self.shard: tuple[int, int] | None = _shard(given["shard"])
+        self.shard: tuple[int, int] | None = shard(given["shard"])
         self.full_traces: bool = flag("full_traces", given["full_traces"])
         if self.full_traces and self.scope != "traces":
             raise ArgumentError("full_traces", True, "is for scope='traces'")
@@ -137,16 +138,6 @@ class BatchPlan:
     def scoring_functions(self) -> list[UserFunction]:
         """The evaluators by position, then the composite."""
         return [*self.evaluators, *([self.composite] if self.composite else [])]
-
-
-def _shard(value: Any) -> tuple[int, int] | None:
-    """(k, n) with 0 <= k < n, or None."""
-    if value is None:
-        return None
-    whole = isinstance(value, (tuple, list)) and len(value) == 2 and all(type(part) is int for part in value)
-    if not whole or not 0 <= value[0] < value[1]:
-        raise ArgumentError("shard", value, "must be (k, n): the k-th (from 0) of n parts")
-    return value[0], value[1]
 
 
 def _dataset_run(value: Any) -> tuple[str, str] | None:

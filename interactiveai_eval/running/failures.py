@@ -1,16 +1,15 @@
 """Errors of user code as texts: type, message, traceback. Bounded, and total on exceptions that fail themselves."""
 from __future__ import annotations
 
-from ..errors import error_text, traceback_text
+from ..errors import error_text
 from .engine import RETURNED, TIMED_OUT
-from .remote import RemoteError
+from .remote import RemoteError, users_traceback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .engine import Call
 
 MESSAGE_LIMIT = 10_000
-_OURS = __name__.rpartition(".")[0].rpartition(".")[0]
 
 
 class Failure:
@@ -29,10 +28,7 @@ def failure_of(error: BaseException) -> Failure:
     message = error_text(error)[:MESSAGE_LIMIT]
     if type(error) is RemoteError:
         return Failure(error.error_type, message, error.traceback)
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_OURS + "."):
-        trace = trace.tb_next
-    return Failure(type(error).__name__, message, traceback_text(BaseException.with_traceback(error, trace)))
+    return Failure(type(error).__name__, message, users_traceback(error))
 
 
 def timeout_failure(what: str, call: Call) -> Failure:

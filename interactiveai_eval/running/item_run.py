@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .checkpoint import Checkpoint
     from .collector import Collector
     from .engine import Engine
+    from .groups import GroupLane, ItemCall
     from .items import Item, Work
     from .outbox import Outbox
     from .plan import Plan
@@ -64,11 +65,13 @@ class ItemRuns:
         link_body: Mapping[str, Any],
         base_context: Context,
         stop: Callable[[BaseException], None],
+        elsewhere: GroupLane | None = None,
     ) -> None:
         """`link(body)` links a data set item to its trace and returns the data set run's id.
 
         `link_body` is what all links say of the run. User code runs in copies of `base_context`. The first attempt of
-        an item has the turn of `rhythm` that its start took; others take one.
+        an item has the turn of `rhythm` that its start took; others take one. What leaves this process runs
+        `elsewhere`.
         """
         self._plan = plan
         self._engine = engine
@@ -82,6 +85,7 @@ class ItemRuns:
         self._link_body = link_body
         self._context = base_context
         self._stop = stop
+        self._elsewhere = elsewhere
         self._lock = allocate_lock()
         self._under_way: set[_OneRun] = set()
         self.dataset_run_id: str | None = None
@@ -206,8 +210,7 @@ class ItemRuns:
         plan, span = self._plan, run.trace.span
         while True:
             run.attempts += 1
-            arguments = own_arguments(plan.task, {"item": run.work.item.given})
-            call = self._call(run, plan.task, arguments, span, plan.task_timeout_seconds)
+            call = self._task_call(run)
             await Calls(call)
             if run.attempts == 1 and call.start_ns:
                 span.start_ns = call.start_ns
@@ -225,6 +228,14 @@ class ItemRuns:
             await Pause(wait_seconds(run.attempts))
             if self._rhythm is not None:
                 await Pause(self._rhythm.take_turn())
+
+    def _task_call(self, run: _OneRun) -> Call:
+        plan, item = self._plan, run.work.item
+        if self._elsewhere is not None:
+            run.elsewhere = self._elsewhere.call(item, run.trace)
+            return run.elsewhere
+        arguments = own_arguments(plan.task, {"item": item.given})
+        return self._call(run, plan.task, arguments, run.trace.span, plan.task_timeout_seconds)
 
     def _failed_call(self, call: Call) -> Failed:
         if overran(call):
@@ -266,7 +277,10 @@ class ItemRuns:
         functions, first = plan.evaluators, 0
         while functions:
             calls, spans = self._scoring(run, functions, first, values)
-            await Calls(*calls)
+            if run.elsewhere is None:
+                await Calls(*calls)
+            else:
+                run.elsewhere.answer(calls, spans)
             self._judge(run, functions, first, calls, spans)
             if plan.composite is None or first or not run.evaluations:
                 return
@@ -279,10 +293,11 @@ class ItemRuns:
         """The calls of some evaluators, the first of which is at position `first`, and their spans."""
         timeout = self._plan.evaluator_timeout_seconds
         spans = [self._recorder.open_evaluator(run.trace, f, position) for position, f in enumerate(functions, first)]
-        calls = [
-            self._call(run, function, own_arguments(function, values), span, timeout)
-            for function, span in zip(functions, spans)
-        ]
+        calls = []
+        for function, span in zip(functions, spans):
+            # Who has called it elsewhere has made its arguments there.
+            arguments = own_arguments(function, values) if run.elsewhere is None else ([], {})
+            calls.append(self._call(run, function, arguments, span, timeout))
         return calls, spans
 
     def _judge(
@@ -420,6 +435,7 @@ class _OneRun:
         "attempts",
         "context",
         "dataset_run_id",
+        "elsewhere",
         "evaluations",
         "evaluator_runs",
         "failures",
@@ -438,6 +454,7 @@ class _OneRun:
         self.key, self.number = "", work.index  # with a checkpoint: what it knows the item by
         self.context: Context | None = None  # of the user's code: the base context with the item span as current
         self.dataset_run_id: str | None = None
+        self.elsewhere: ItemCall | None = None  # the last call of its task, if that leaves this process
         self.is_over = False  # its result or failure is with the collector
         self.attempts = 0
         self.seconds = 0.0

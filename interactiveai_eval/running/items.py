@@ -1,7 +1,7 @@
 """Items as the run sees them: pulled lazily from any kind of data, read the same way whatever they are."""
 from __future__ import annotations
 
-from .._ids import derived_id, sha256_hex
+from .._ids import derived_id, is_in_shard, sha256_hex
 from .._strict_json import to_attribute_text
 from ..errors import ArgumentError, error_text, short_repr
 from ..model import Value
@@ -88,75 +88,81 @@ class Work:
 
 
 class ItemSource(Source):
-    """Work out of an iterable: every item `repetitions` times in a row."""
+    """Work out of an iterable: every item (of the shard, if there is one) `repetitions` times in a row."""
 
-    def __init__(self, data: Any, repetitions: int, context: Context) -> None:
+    def __init__(self, data: Any, repetitions: int, context: Context, shard: tuple[int, int] | None) -> None:
         self._data = data
         self._items: Iterator[Any] | None = None
         self._context = context
-        self._steps = _Steps(repetitions)
+        self._steps = _Steps(repetitions, shard)
 
     def take(self) -> Any:
         if self._items is None:  # only now: what `iter` does may take its time, too
             self._items = self._context.run(iter, self._data)
-        if self._steps.wants_item:
+        while self._steps.wants_item:
             given = self._context.run(next, self._items, END)
             if given is END:
                 return END
-            self._steps.item = Item(given)
+            self._steps.take(given)
         return self._steps.next()
 
 
 class AsyncItemSource(AsyncSource):
     """The same out of an async iterable."""
 
-    def __init__(self, data: Any, repetitions: int, context: Context) -> None:
+    def __init__(self, data: Any, repetitions: int, context: Context, shard: tuple[int, int] | None) -> None:
         self._data = data
         self._items: Any = None
         self.context = context
-        self._steps = _Steps(repetitions)
+        self._steps = _Steps(repetitions, shard)
 
     async def take(self) -> Any:
         if self._items is None:
             self._items = self._data.__aiter__()
-        if self._steps.wants_item:
+        while self._steps.wants_item:
             try:
                 given = await self._items.__anext__()
             except StopAsyncIteration:
                 return END
-            self._steps.item = Item(given)
+            self._steps.take(given)
         return self._steps.next()
 
 
 class _Steps:
-    """Counts items and repetitions."""
+    """Counts items, those of other shards too, and repetitions."""
 
-    def __init__(self, repetitions: int) -> None:
+    def __init__(self, repetitions: int, shard: tuple[int, int] | None) -> None:
         self._repetitions = repetitions
+        self._shard = shard
         self._index = -1
-        self._repetition = repetitions - 1
-        self.item: Item | None = None
+        self._left = 0  # repetitions of `_item` that are still to come
+        self._item: Item | None = None
 
     @property
     def wants_item(self) -> bool:
-        return self._repetition + 1 >= self._repetitions
+        return not self._left
+
+    def take(self, given: Any) -> None:
+        self._index += 1
+        self._item = Item(given)
+        # What cannot be read may have another id in another process, but not another place.
+        if is_in_shard(str(self._index) if self._item.missing else self._item.id, self._shard):
+            self._left = self._repetitions
 
     def next(self) -> Work:
-        assert self.item is not None
-        if self.wants_item:
-            self._index += 1
-            self._repetition = 0
-        else:
-            self._repetition += 1
-        return Work(self._index, self._repetition, self.item)
+        assert self._item is not None
+        self._left -= 1
+        return Work(self._index, self._repetitions - self._left - 1, self._item)
 
 
-def item_source(data: Any, repetitions: int, context: Context) -> ItemSource | AsyncItemSource:
+def item_source(
+    data: Any, repetitions: int, context: Context, shard: tuple[int, int] | None = None
+) -> ItemSource | AsyncItemSource:
     """The source for `data` that was checked; the data's own code runs in a copy of `context`."""
     context = context.copy()
     if hasattr(type(data), "__aiter__"):
-        return AsyncItemSource(data, repetitions, context)
-    return ItemSource(data, repetitions, context)
+        return AsyncItemSource(data, repetitions, context, shard)
+    return ItemSource(data, repetitions, context, shard)
 
 
 def check_data(data: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 from collections import deque
 
-from .._ids import sha256_hex
+from .._ids import is_in_shard
 from ..errors import ApiError, TransportError
 from .book import BatchWork
 from .engine import Pause
@@ -147,7 +147,7 @@ class PageSource(Source):
         for place, row in enumerate(page.rows):
             id = row.get("id") if isinstance(row, dict) else None
             id = id if isinstance(id, str) and id else None
-            if self._is_ours(id or repr(row)):
+            if is_in_shard(id or repr(row), self._shard):
                 problem = page.problems.get(place, "")
                 work.append(BatchWork(id, row=row, problem=problem, stretch=stretch, place=place))
             else:
@@ -156,12 +156,6 @@ class PageSource(Source):
             self._waiting += work
             self._ended = page.last
         return len(work)
-
-    def _is_ours(self, id: str) -> bool:
-        if self._shard is None:
-            return True
-        part, parts = self._shard
-        return int(sha256_hex(id.encode("utf-8", "surrogatepass"))[:15], 16) % parts == part
 
     def _fetched(self, error: BaseException | None) -> None:
         with self._lock:

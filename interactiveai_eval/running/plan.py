@@ -13,6 +13,7 @@ from .arguments import (
     path,
     positive_number,
     progress_hook,
+    shard,
     text,
     time_budget,
     whole_number,
@@ -48,10 +49,12 @@ DEFAULTS: dict[str, Any] = {
     "checkpoint": None,
     "time_budget": None,
     "executor": None,
+    "executor_group": None,
     "progress": False,
     "experiment_id": None,
     "keep_results": True,
     "on_result": None,
+    "shard": None,
 }
 
 
@@ -66,6 +69,7 @@ class Plan:
         "evaluator_timeout_seconds",
         "evaluators",
         "executor",
+        "executor_group",
         "experiment_id",
         "fail_on_error",
         "keep_results",
@@ -79,6 +83,7 @@ class Plan:
         "retry_on",
         "run_evaluators",
         "run_name",
+        "shard",
         "task",
         "task_retries",
         "task_timeout_seconds",
@@ -98,7 +103,9 @@ class Plan:
         self.data: Any = given["data"]
         self.repetitions: int = whole_number("repetitions", given["repetitions"], least=1)
         length = length_of(self.data)
-        self.total: int | None = None if length is None else length * self.repetitions
+        self.shard: tuple[int, int] | None = shard(given["shard"])
+        # How much of the data is a shard's is seen when it has been read.
+        self.total: int | None = None if length is None or self.shard else length * self.repetitions
         self.max_concurrency: int = whole_number("max_concurrency", given["max_concurrency"], least=1)
         self.task: UserFunction = bind("task", given["task"], offered=("item",), sole_positional="item")
         self.evaluators: list[UserFunction] = bind_all(
@@ -119,6 +126,8 @@ class Plan:
         self.checkpoint: str | None = path("checkpoint", given["checkpoint"])
         self.time_budget_seconds: float | None = time_budget(given["time_budget"])
         self.executor: Any = executor(given["executor"])
+        size = given["executor_group"]
+        self.executor_group: int | None = None if size is None else whole_number("executor_group", size, least=1)
         self.progress: Any = progress_hook("progress", given["progress"])
         self.experiment_id: str | None = optional_text("experiment_id", given["experiment_id"])
         self.keep_results: bool = flag("keep_results", given["keep_results"])
@@ -127,6 +136,19 @@ class Plan:
         )
         if not self.keep_results and self.run_evaluators:
             raise ArgumentError("keep_results", False, "run evaluators need kept results; use one or the other")
+        if self.shard is not None:
+            self._check_shard()
+
+    def _check_shard(self) -> None:
+        """What all shards of a run share must be known before any of them runs."""
+        if self.experiment_id is None:
+            fix = "is what the shards of a run have in common: give each shard the same text, a new one for a new run"
+            raise ArgumentError("experiment_id", None, fix)
+        if self.run_evaluators:
+            fix = "judge whole runs, not shards: rescore(ExperimentResult.merge(results), None, run_evaluators=[...])"
+            raise ArgumentError("run_evaluators", [each.name for each in self.run_evaluators], fix)
+        if self.run_name is None:  # a time would be another for each of them
+            self.run_name = f"{self.name} - {self.experiment_id}"
 
     @property
     def scoring_names(self) -> list[str]:

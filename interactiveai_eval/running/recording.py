@@ -43,6 +43,7 @@ class ItemTrace:
         "_closed",
         "_late",
         "_seed",
+        "carried",
         "scores",
         "sent",
         "skipped",
@@ -65,6 +66,7 @@ class ItemTrace:
         self.spans: list[Span] = []
         self.scores: list[dict[str, Any]] = []
         self.skipped: list[tuple[str, str]] = []
+        self.carried: list[tuple[str, bytes]] = []  # spans that came encoded from elsewhere, by id
         self.unsent_spans = 1  # the root's; evaluators add theirs
         self.unsent_scores = 0
         self._late = late
@@ -246,9 +248,11 @@ class Recorder:
         for score_id, reason in trace.skipped:
             counts.problem("scores", "skipped", score_id, reason, item_id)
         if not trace.sent:
-            counts.skip(spans=len(spans) + trace.unsent_spans, scores=len(scores) + trace.unsent_scores)
+            unsent = len(spans) + len(trace.carried) + trace.unsent_spans
+            counts.skip(spans=unsent, scores=len(scores) + trace.unsent_scores)
             return Parcel(item_id=item_id)
-        return Parcel(spans=[(span.id, encode_span(span)) for span in spans], scores=scores, item_id=item_id)
+        encoded = [(span.id, encode_span(span)) for span in spans]
+        return Parcel(spans=encoded + trace.carried, scores=scores, item_id=item_id)
 
     def _deliver_late(self, spans: list[Span], scores: list[dict[str, Any]]) -> None:
         """Deliver what was ended or made after its item was done; never blocks."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # How long an executor has to show that a function arrives at its workers. A made-up figure: longer than processes need
 # to start, and short for a pool whose workers all hang since an earlier run.
 CHECK_SECONDS = 30.0
+_OURS = __name__.rpartition(".")[0].rpartition(".")[0]
 
 
 class RemoteError(Exception):
@@ -41,6 +42,11 @@ class RemoteError(Exception):
         return RemoteError, (self.error_type, str(self), self.traceback, self.type_names)
 
 
+def shares_memory(executor: Any) -> bool:
+    """Whether calls on `executor` run in this process, as far as its class tells."""
+    return any(kind.__name__ == "ThreadPoolExecutor" for kind in type(executor).__mro__)
+
+
 class RemoteLane:
     """Calls on `executor`, a `concurrent.futures.Executor`.
 
@@ -52,8 +58,10 @@ class RemoteLane:
 
     def __init__(self, executor: Any) -> None:
         self._executor = executor
-        self._shares_memory = any(kind.__name__ == "ThreadPoolExecutor" for kind in type(executor).__mro__)
+        self._shares_memory = shares_memory(executor)
         workers = getattr(executor, "_max_workers", None)
+        if workers is None:
+            workers = getattr(executor, "num_workers", None)  # as mpi4py calls it
         self._workers: int | None = workers if isinstance(workers, int) and workers > 0 else None  # None: unknown
         self._lock = allocate_lock()
         self._in_order = allocate_lock()  # the executor gets calls in the order in which workers are counted for them
@@ -63,12 +71,20 @@ class RemoteLane:
         self._waiting: dict[Call, None] = {}
         self._overrun: set[Call] = set()  # those under way that timed out: how long they keep their workers is unknown
 
-    def check(self, functions: Sequence[UserFunction]) -> None:
-        """Raise ArgumentError unless the executor can carry these functions to where it runs them."""
+    @property
+    def workers(self) -> int | None:
+        """How many calls the executor runs at once; None if it does not tell."""
+        return self._workers
+
+    def check(self, functions: Sequence[UserFunction], *, coroutines: bool = False) -> None:
+        """Raise ArgumentError unless the executor can carry these functions to where it runs them.
+
+        `coroutines` tells whether coroutine functions go there too.
+        """
         if self._shares_memory:
             return
         for function in functions:
-            if function.is_coroutine:
+            if function.is_coroutine and not coroutines:
                 continue
             asked = None
             try:
@@ -82,7 +98,7 @@ class RemoteLane:
                     "executor",
                     self._executor,
                     f"cannot carry {function.name} to its workers ({type(error).__name__}: {short_repr(str(error))}); "
-                    "define it at the top level of an importable module",
+                    "define it at the top level of an importable module, or use loky or dask, which carry it",
                 ) from error
 
     def begin(
@@ -214,7 +230,19 @@ def call_elsewhere(
         if hasattr(type(value), "gi_code"):
             value = list(value)
     except BaseException as error:
-        names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
-        remote = RemoteError(type(error).__name__, error_text(error), traceback_text(error), names)
-        return None, remote, time.perf_counter() - started
+        return None, remote_error(error), time.perf_counter() - started
     return value, None, time.perf_counter() - started
+
+
+def remote_error(error: BaseException) -> RemoteError:
+    """What travels of an error."""
+    names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
+    return RemoteError(type(error).__name__, error_text(error), users_traceback(error), names)
+
+
+def users_traceback(error: BaseException) -> str:
+    """The traceback of an error as text, without our own frames before the first of the user's."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_OURS + "."):
+        trace = trace.tb_next
+    return traceback_text(BaseException.with_traceback(error, trace))

@@ -71,7 +71,12 @@ ID_MOST = 800  # characters of an id that servers take (WIRE.md section 9.2)
 
 
 class Tracer:
-    """Opens spans for one client; `sink` takes those that belong to no run."""
+    """Opens spans for one client; `sink` takes those that belong to no run.
+
+    One that `adopts` takes over the spans that tracers of other clients start inside of its own.
+    """
+
+    adopts = False
 
     def __init__(
         self, *, clock: Clock, ids: Ids, sink: Sink, mask: Callable[..., Any] | None, environment: str | None
@@ -81,7 +86,7 @@ class Tracer:
         self.sink = sink
         self.environment = environment
         self.closed = False
-        self._mask = mask
+        self.mask = mask
         self._warned = False  # that the mask returned None
 
     def start(
@@ -98,12 +103,17 @@ class Tracer:
         It nests below `parent`, else joins `trace_context` ({"trace_id", "parent_span_id"}), else nests below the
         current span if that is of this client, else begins a trace. `fields` are those of `Span.update`.
         """
+        around = current.get()
+        if around is not None and around.tracer.adopts and around.tracer is not self:
+            taken: Span = around.tracer.start(
+                name, as_type=as_type, parent=parent, trace_context=trace_context, **fields
+            )
+            return taken
         if self.closed:
             raise ClosedError("this client is closed: no span can be started")
         if as_type not in OBSERVATION_TYPES:
             raise ArgumentError("as_type", as_type, "must be one of " + ", ".join(OBSERVATION_TYPES))
         if parent is None and trace_context is None:
-            around = current.get()
             parent = around if around is not None and around.tracer is self else None
         parent_id: str | None
         if parent is not None:
@@ -125,7 +135,7 @@ class Tracer:
     @property
     def masks(self) -> bool:
         """Whether there is a mask."""
-        return self._mask is not None
+        return self.mask is not None
 
     def text(self, value: Any) -> str:
         """What is recorded of a value: masked, and as the text of an attribute."""
@@ -136,10 +146,10 @@ class Tracer:
 
         The mask gets a copy: many write the stars into what they are given, and that is still in use here.
         """
-        if self._mask is None or value is None:
+        if self.mask is None or value is None:
             return value
         try:
-            masked = self._mask(data=private_copy(value))
+            masked = self.mask(data=private_copy(value))
             if masked is None and not self._warned:
                 self._warned = True
                 warn(f"the mask returned None for {type(value).__name__}, which is sent as null; is a return missing?")
