@@ -12,6 +12,7 @@ import subprocess
 import threading
 import tracemalloc
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from interactiveai_eval import (
     CheckpointError,
     EvaluatorInputs,
     Interactive,
+    LocalServer,
     NotFoundError,
     Response,
     TransportError,
@@ -644,6 +646,29 @@ def test_the_traces_of_a_data_set_run_are_evaluated(client):
     evaluated = [each for part in parts for each in part.item_evaluations]
     assert sorted(evaluated) == sorted(each.trace_id for each in experiment.item_results)
     assert [part.has_more_items for part in parts] == [True, True, False] and token is None
+
+
+@pytest.mark.parametrize("dialect", ["platform", "public"])
+@pytest.mark.parametrize("over_http", [False, True])
+def test_a_data_set_run_is_evaluated_in_both_dialects_also_over_http(over_http, dialect):
+    with ExitStack() as opened:
+        if over_http:
+            url = opened.enter_context(LocalServer()).url
+            reached = {"public_key": "pk-local", "secret_key": "sk-local", "base_url": url}
+        else:
+            reached = {"transport": LocalTransport()}
+        client = opened.enter_context(Interactive(dialect=dialect, **reached))
+        client.create_dataset(name="d")
+        for number in range(3):
+            client.create_dataset_item(dataset_name="d", input=number)
+        experiment = client.run_experiment(
+            name="e", run_name="r", data=client.get_dataset("d"), task=lambda *, item: str(item.input)
+        )
+
+        result = run(client, dataset_run=("d", "r"))
+
+    assert sorted(result.item_evaluations) == sorted(each.trace_id for each in experiment.item_results)
+    assert (result.total_items_fetched, result.total_items_failed, result.completed) == (3, 0, True)
 
 
 def test_a_data_set_run_that_is_not_there_is_an_error(client):

@@ -278,7 +278,7 @@ def all_pages(fetch: Callable[[int], dict[str, Any]]) -> Iterator[dict[str, Any]
 
 def run_item_rows(api: Api, run: Mapping[str, Any], dataset_name: str, run_name: str) -> Iterable[dict[str, Any]]:
     """The items of a data set run: some servers send them with the run, others list them apart."""
-    rows = run.get("datasetRunItems")
+    rows = run.get("datasetRunItems", run.get("dataset_run_items"))
     if rows is not None:
         return list(rows)
     dataset_id = run.get("datasetId") or run.get("dataset_id") or ""

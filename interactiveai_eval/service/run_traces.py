@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from .datasets import run_item_rows
+from .dialects import snake_case
 from .lists import Row, time_to_ms
 from .reading import ASCENDING, Page, Position, Trail
 
@@ -42,7 +43,8 @@ class RunTraces:
         items = run_item_rows(self._api, run, dataset_name, run_name)
         rows: dict[str, Row] = {}
         for item in items:
-            row = Row.of({"id": item.get("traceId")}, ms=time_to_ms(item.get("createdAt")) or 0)
+            fields = {snake_case(name): value for name, value in item.items()}  # the dialects name them differently
+            row = Row.of({"id": fields.get("trace_id")}, ms=time_to_ms(fields.get("created_at")) or 0)
             rows.setdefault(row.key, row)
         after = time_to_ms(self.position.time)
         left = [row for row in rows.values() if after is None or (row.ms or 0) >= after]
