@@ -100,6 +100,7 @@ class Interactive(StartsSpans):
             where=self.config.base_url,
             log_requests=self.config.debug,
             spans_path=self.config.spans_path,
+            clock=self.clock,
         )
         if self.config.debug:
             show_debug()

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from interactiveai_eval import (
+    ApiError,
     ArgumentError,
     ClosedError,
     FakeTransport,
@@ -17,7 +18,7 @@ from interactiveai_eval import (
     TransportError,
 )
 from interactiveai_eval.testing import ManualClock
-from interactiveai_eval.transports.retry import retry_after_seconds
+from interactiveai_eval.transports.retry_after import retry_after_seconds
 
 SCORE = ("POST", "/api/public/scores")
 SPANS = ("POST", "/api/public/otel/v1/traces")
@@ -305,6 +306,15 @@ NOW_NS = 1_795_168_800 * 10**9
 def test_all_forms_of_retry_after(headers, seconds):
     """A08, A09, D48: counted from the answer's own date; nonsense is as good as nothing, and never raises."""
     assert retry_after_seconds(headers, NOW_NS) == seconds
+
+
+def test_an_error_says_how_long_the_server_wants_to_be_left_alone_whatever_the_form():
+    """By the one reading there is: the same that the waits go by."""
+    for asked, seconds in (({"retry-after-ms": "1500"}, 1.5), ({"retry-after": "Fri, 20 Nov 2026 10:00:30 GMT"}, 30.0)):
+        server = FakeTransport(lambda request, asked=asked: Response(400, headers=asked))
+        with Interactive(transport=server, clock=ManualClock("2026-11-20T10:00:00Z")) as client, pytest.raises(ApiError) as caught:
+            client.api.projects()
+        assert caught.value.retry_after_seconds == seconds
 
 
 # -- through a client ------------------------------------------------------------------------------------------------------

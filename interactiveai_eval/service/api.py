@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 
+from .._clock import Clock
 from .._forks import renew_locks_in_children
 from .._log import debug, warn
 from .._strict_json import JSONError, from_json, text_to_value, to_json
@@ -21,6 +22,7 @@ from ..errors import (
     short_repr,
 )
 from ..transports.base import Request, Response
+from ..transports.retry_after import retry_after_seconds
 from .dialects import PlatformDialect, PublicDialect, Routed
 from .export_answers import read_export_answer
 from .whole_traces import ALL_FIELDS, trace_of
@@ -75,12 +77,14 @@ class Api:
         where: str = "the server",
         spans_path: str | None = None,
         log_requests: bool = False,
+        clock: Clock | None = None,
     ) -> None:
         """`headers` go with every request, and are shown nowhere else; `prefix` is the path of the base URL; `where`
         names the server in errors; `project` skips discovery; `spans_path` takes the place of the OTLP endpoint's;
         `log_requests` logs each request's method, path and status (never headers or bodies) for debugging.
         """
         self._log_requests = log_requests
+        self._clock = clock or Clock()
         self._transport = transport
         self._headers = dict(headers or {})
         self._prefix = prefix
@@ -433,7 +437,7 @@ class Api:
             f"{method} {operation} on {self._where} was answered {response.status}: {short_repr(told, 300)}",
             status_code=response.status,
             body=body,
-            retry_after_seconds=_retry_after_seconds(response.headers),
+            retry_after_seconds=retry_after_seconds(response.headers, self._clock.time_ns()),
         )
         if _is_without(error):
             error.args = (f"{error}; what this server has instead are observations (by cursor) and scores",)
@@ -490,23 +494,6 @@ def told_in(body: Any) -> str:
             detail = f"{path}: {detail.get('message')}" if path else detail.get("message")
         told.append(detail)
     return ": ".join([part for part in told if isinstance(part, str) and part]) or "refused"
-
-
-def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """The wait that `Retry-After` asks for: seconds, or a date, measured against that of the answer."""
-    named = {name.lower(): value for name, value in headers.items()}
-    asked = named.get("retry-after", "").strip()
-    if asked.replace(".", "", 1).isdigit():
-        return float(asked)
-    if not asked or "date" not in named:
-        return None
-    from email.utils import parsedate_to_datetime
-
-    try:
-        until, now = parsedate_to_datetime(asked), parsedate_to_datetime(named["date"])
-        return max(0.0, (until - now).total_seconds())
-    except (TypeError, ValueError):
-        return None
 
 
 def _known(kind: str, query: Mapping[str, Any]) -> Mapping[str, Any]:
