@@ -91,9 +91,19 @@ class Api:
         self._where = where
         self._project = project
         self._discovering = allocate_lock()
+        self._original: Api | None = None
+        self._is_repeated = False
+        self._deadline: Callable[[], float | None] = _none
         self._renews_lock = False
         self._spans_path = spans_path or PublicDialect().route("POST", _SPANS).path
         self._dialect = PublicDialect() if dialect == "public" else PlatformDialect(self._discover)
+
+    def used_by(self, deadline: Callable[[], float | None], *, repeats: bool = False) -> Api:
+        """The same server, for a user who wants no answer after `deadline()`, and who `repeats` requests if need be."""
+        view = Api.__new__(Api)
+        view.__dict__.update(self.__dict__)
+        view._original, view._deadline, view._is_repeated = self, deadline, repeats
+        return view
 
     # -- projects --------------------------------------------------------------------------------------------------
 
@@ -104,7 +114,7 @@ class Api:
 
     def project_id(self) -> str:
         """The id of the project, from the settings or from the server."""
-        return self._discover()[1]
+        return (self._original or self)._discover()[1]
 
     def _discover(self) -> tuple[str, str]:
         """(organisation id, project id), asked for once however many threads need it."""
@@ -329,7 +339,7 @@ class Api:
         def requests() -> Iterator[Request]:
             for body in bodies:
                 payload = to_json(self._dialect.body_of(body)).encode("ascii")
-                request = Request("POST", path, headers=headers, body=payload)
+                request = Request("POST", path, headers=headers, body=payload, deadline=self._deadline())
                 asked[id(request)] = body
                 yield request
 
@@ -354,7 +364,8 @@ class Api:
     def send_spans(self, export: bytes, content_type: str) -> list[Rejection]:
         """Deliver an encoded OTLP export; what was refused, without ids: the server says how many, not which."""
         headers = {**self._revealed_headers(), "content-type": content_type}
-        request = Request("POST", self._prefix + self._spans_path, headers=headers, body=export)
+        path = self._prefix + self._spans_path
+        request = Request("POST", path, headers=headers, body=export, deadline=self._deadline())
         response = self._exchange(request)
         if not 200 <= response.status < 300:
             raise self._error(response, "POST", "/".join(_SPANS))
@@ -412,7 +423,15 @@ class Api:
         if routed.body is not None:
             payload = to_json(routed.body).encode("ascii")
             headers["content-type"] = JSON
-        return Request(method, self._prefix + routed.path, query=tuple(routed.query), headers=headers, body=payload)
+        return Request(
+            method,
+            self._prefix + routed.path,
+            query=tuple(routed.query),
+            headers=headers,
+            body=payload,
+            deadline=self._deadline(),
+            is_repeated=self._is_repeated,
+        )
 
     def _exchange(self, request: Request) -> Response:
         response = self._transport.send(request)
@@ -439,9 +458,16 @@ class Api:
             body=body,
             retry_after_seconds=retry_after_seconds(response.headers, self._clock.time_ns()),
         )
+        if response.status == 401:
+            key = self._headers.get("x-interactiveai-public-key")
+            error.args = (f"{error}; are these its keys? The public key is {key.reveal() if key else 'not given'}",)
         if _is_without(error):
             error.args = (f"{error}; what this server has instead are observations (by cursor) and scores",)
         return error
+
+
+def _none() -> None:
+    """No deadline."""
 
 
 def _all(page_at: Callable[[str | None], dict[str, Any]]) -> list[dict[str, Any]]:

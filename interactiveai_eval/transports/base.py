@@ -18,10 +18,11 @@ class Request:
 
     `path` is absolute and percent-encoded, without query; `query` holds decoded (name, value) pairs in order;
     header names are lower case. `deadline` is when the answer is of no more use, on the clock that the transport was
-    given (`Clock.monotonic`); None leaves it to the transport how long it takes.
+    given (`Clock.monotonic`); None leaves it to the transport how long it takes. `is_repeated` tells that whoever sends
+    it repeats it if need be, so that no transport does.
     """
 
-    __slots__ = ("body", "deadline", "headers", "method", "path", "query")
+    __slots__ = ("body", "deadline", "headers", "is_repeated", "method", "path", "query")
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Request:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         deadline: float | None = None,
+        is_repeated: bool = False,
     ) -> None:
         self.method = method
         self.path = path
@@ -39,6 +41,7 @@ class Request:
         self.headers = {} if headers is None else headers
         self.body = body
         self.deadline = deadline
+        self.is_repeated = is_repeated
 
     def __repr__(self) -> str:
         # Headers carry credentials and bodies carry user data: neither belongs in a log.

@@ -18,8 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-# How long a request may take with all its repetitions (a made-up figure).
+# How long a request may take with all its repetitions, and how long while nobody answers any: a server that is busy is
+# waited for, one that is not there is found out (made-up figures).
 PATIENCE_SECONDS = 60.0
+SILENCE_SECONDS = 10.0
 # Waits are drawn from 0 to these, doubled each time: shorter for trouble that passes, longer for "not so fast".
 TRANSIENT_SECONDS = 0.05
 THROTTLED_SECONDS = 1.0
@@ -46,7 +48,7 @@ class _Tries:
     def __init__(self, request: Request, deadline: float) -> None:
         self.request = request
         self.deadline = deadline
-        self.repeats = not _is_repeated_above(request)
+        self.repeats = not request.is_repeated
         self.failed = 0
         self.spent = 0.0
         self.wakes = 0.0
@@ -56,8 +58,9 @@ class RetryTransport(Transport):
     """Sends through `inner`, and again when there was no answer or a busy server's, after growing random waits.
 
     Statuses: 408, 425, 429 and 5xx save 501 and 505; for spans only what OTLP allows, 429, 502, 503 and 504. What the
-    server asks for by `Retry-After` is waited out, by all requests to come. Lists of traces and observations and the
-    links of items are left to the runs, which repeat them themselves.
+    server asks for by `Retry-After` is waited out, by all requests to come. Once nothing at all has been answered for
+    `SILENCE_SECONDS`, each request gets one try, until there is an answer. What `is_repeated` by its sender, as runs do
+    with what they read and with links, is not repeated here.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class RetryTransport(Transport):
         self._pid = os.getpid()
         self._purse = PURSE
         self._not_before = float("-inf")  # until when the server wants to be left alone
+        self._silent_since = self._silent_at = float("-inf")  # the first and the last request that nobody answered
         self._lock = allocate_lock()
         self._pauses = Pauses(self._clock, "RetryTransport")
 
@@ -182,6 +186,11 @@ class RetryTransport(Transport):
         """Whether there is another try, when it `wakes`; if not, `answer` is the last word."""
         cost, longest, asked = self._judged(tries.request, answer)
         now = self._clock.monotonic()
+        deadline = tries.deadline
+        if not isinstance(answer, TransportError):
+            self._silent_at = float("-inf")
+        elif asked is None:
+            deadline = min(deadline, self._silence_ends(now))
         if asked is not None:
             self._not_before = max(self._not_before, now + asked)
         if not cost:
@@ -190,7 +199,7 @@ class RetryTransport(Transport):
         wait = self._draw() * min(longest * 2.0 ** min(tries.failed, 30), LONGEST_SECONDS)
         if asked is not None:
             wait = asked + self._draw() * AFTER_ASKED_SECONDS
-        if not tries.repeats or now + wait >= tries.deadline or not self._pay(cost):
+        if not tries.repeats or now + wait >= deadline or not self._pay(cost):
             return False
         tries.spent += cost
         tries.failed += 1
@@ -211,6 +220,13 @@ class RetryTransport(Transport):
             )
         self._pauses.until(self._not_before + self._draw() * AFTER_ASKED_SECONDS)
 
+    def _silence_ends(self, now: float) -> float:
+        """Until when no answer, as just now, is a reason to ask again; one that was missing long ago says nothing."""
+        if now - self._silent_at > SILENCE_SECONDS:
+            self._silent_since = now
+        self._silent_at = now
+        return self._silent_since + SILENCE_SECONDS
+
     def _pay(self, cost: float) -> bool:
         with self._lock:
             if self._purse < cost:
@@ -222,10 +238,3 @@ class RetryTransport(Transport):
         if self._purse < PURSE:
             with self._lock:
                 self._purse = min(PURSE, self._purse + amount)
-
-
-def _is_repeated_above(request: Request) -> bool:
-    """Whether whoever asks repeats it: batch evaluations what they read, by `max_retries`, and runs their links."""
-    if request.method == "GET":
-        return request.path.rpartition("/api/public/")[2].startswith(("traces", "observations", "v2/observations"))
-    return request.path.endswith("/dataset-run-items")
