@@ -466,6 +466,32 @@ def test_a_secret_given_as_argument_is_in_no_local_of_our_frames():
         assert SECRET not in repr(dict(frame.locals))
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda api: api.send_spans(b"export", "application/x-protobuf"),
+        lambda api: api.send_scores([{"id": "s", "name": "n", "value": 1}]),
+        lambda api: list(api.send_each_score([{"id": "s", "name": "n", "value": 1}])),
+        lambda api: api.projects(),
+    ],
+)
+def test_no_secret_is_in_a_local_of_a_frame_that_a_request_goes_through(act):
+    """S02: also for tools that walk through the values of locals instead of printing them."""
+
+    def breaks(request):
+        raise KeyError("broken")
+
+    settings = {"public_key": "pk", "secret_key": SECRET, "dialect": "public", "transport": FakeTransport(breaks)}
+    with Interactive(**settings, additional_headers={"x": "token-4711"}) as client, pytest.raises(KeyError) as broken:
+        act(client.api)
+
+    ours = [frame for frame in broken.traceback if "interactiveai_eval" in str(frame.path)]
+    assert len(ours) >= 2
+    for frame in ours:
+        told = [text for name, value in frame.locals.items() for text in walked(value)]
+        assert not [form for form in FORMS for text in told if form in text]
+
+
 def test_debug_logs_requests_without_what_they_carry(caplog):
     with Interactive.local(debug=True) as client:
         client.create_dataset(name="secret name", description="secret text")

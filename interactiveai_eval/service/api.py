@@ -21,7 +21,7 @@ from ..errors import (
     UnauthorizedError,
     short_repr,
 )
-from ..transports.base import Request, Response
+from ..transports.base import Request, Response, SealedHeaders
 from ..transports.retry_after import retry_after_seconds
 from .dialects import PlatformDialect, PublicDialect, Routed
 from .export_answers import read_export_answer
@@ -87,6 +87,7 @@ class Api:
         self._clock = clock or Clock()
         self._transport = transport
         self._headers = dict(headers or {})
+        self._sealed: dict[str | None, SealedHeaders] = {}  # by content type
         self._prefix = prefix
         self._where = where
         self._project = project
@@ -333,7 +334,7 @@ class Api:
         """
         # What all of them have in common; before anything is under way, as the project may have to be asked for.
         routed = self._dialect.route("POST", _SCORES)
-        path, headers = self._prefix + routed.path, {**self._revealed_headers(), "content-type": JSON}
+        path, headers = self._prefix + routed.path, self._headers_of(JSON)
         asked: dict[int, Mapping[str, Any]] = {}
 
         def requests() -> Iterator[Request]:
@@ -363,9 +364,10 @@ class Api:
 
     def send_spans(self, export: bytes, content_type: str) -> list[Rejection]:
         """Deliver an encoded OTLP export; what was refused, without ids: the server says how many, not which."""
-        headers = {**self._revealed_headers(), "content-type": content_type}
         path = self._prefix + self._spans_path
-        request = Request("POST", path, headers=headers, body=export, deadline=self._deadline())
+        request = Request(
+            "POST", path, headers=self._headers_of(content_type), body=export, deadline=self._deadline()
+        )
         response = self._exchange(request)
         if not 200 <= response.status < 300:
             raise self._error(response, "POST", "/".join(_SPANS))
@@ -418,17 +420,13 @@ class Api:
             ) from None
 
     def _request(self, method: str, routed: Routed) -> Request:
-        headers = self._revealed_headers()
-        payload = b""
-        if routed.body is not None:
-            payload = to_json(routed.body).encode("ascii")
-            headers["content-type"] = JSON
+        has_body = routed.body is not None
         return Request(
             method,
             self._prefix + routed.path,
             query=tuple(routed.query),
-            headers=headers,
-            body=payload,
+            headers=self._headers_of(JSON if has_body else None),
+            body=to_json(routed.body).encode("ascii") if has_body else b"",
             deadline=self._deadline(),
             is_repeated=self._is_repeated,
         )
@@ -442,8 +440,12 @@ class Api:
         if self._log_requests:
             debug(f"{request.method} {request.path} on {self._where}: {response.status}, {len(response.body)} bytes")
 
-    def _revealed_headers(self) -> dict[str, str]:
-        return {name: secret.reveal() for name, secret in self._headers.items()}
+    def _headers_of(self, content_type: str | None) -> SealedHeaders:
+        found = self._sealed.get(content_type)
+        if found is None:
+            own = {} if content_type is None else {"content-type": content_type}
+            found = self._sealed[content_type] = SealedHeaders({**self._headers, **own})
+        return found
 
     def _error(self, response: Response, method: str, operation: str) -> ApiError:
         try:

@@ -12,6 +12,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
+    from ..config import Secret
+
+
+class SealedHeaders:
+    """Headers of which some are secrets, which only `reveal` shows; never changed, so one serves many requests."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, headers: Mapping[str, str | Secret]) -> None:
+        self._pairs = tuple(headers.items())
+
+    def __repr__(self) -> str:
+        return f"SealedHeaders({', '.join(name for name, _ in self._pairs)})"
+
+    def reveal(self) -> dict[str, str]:
+        """The headers as they are sent."""
+        return {name: value if isinstance(value, str) else value.reveal() for name, value in self._pairs}
+
 
 class Request:
     """One HTTP request as a plain value.
@@ -22,7 +40,7 @@ class Request:
     it repeats it if need be, so that no transport does.
     """
 
-    __slots__ = ("body", "deadline", "headers", "is_repeated", "method", "path", "query")
+    __slots__ = ("body", "deadline", "is_repeated", "method", "path", "query", "sealed_headers")
 
     def __init__(
         self,
@@ -30,7 +48,7 @@ class Request:
         path: str,
         *,
         query: tuple[tuple[str, str], ...] = (),
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | SealedHeaders | None = None,
         body: bytes = b"",
         deadline: float | None = None,
         is_repeated: bool = False,
@@ -38,10 +56,16 @@ class Request:
         self.method = method
         self.path = path
         self.query = query
-        self.headers = {} if headers is None else headers
+        self.sealed_headers = {} if headers is None else headers
         self.body = body
         self.deadline = deadline
         self.is_repeated = is_repeated
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, secrets included: not for a local variable, which tools show beside a traceback."""
+        sealed = self.sealed_headers
+        return sealed.reveal() if isinstance(sealed, SealedHeaders) else sealed
 
     def __repr__(self) -> str:
         # Headers carry credentials and bodies carry user data: neither belongs in a log.

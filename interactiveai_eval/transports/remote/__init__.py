@@ -231,7 +231,7 @@ class HTTPTransport(Transport):
         from urllib.parse import parse_qsl
 
         pairs = tuple(parse_qsl(query, keep_blank_values=True))
-        return Request("GET", path or "/", query=pairs, headers=request.headers)
+        return Request("GET", path or "/", query=pairs, headers=request.sealed_headers)
 
     def _error(self, request: Request, reason: str, *, retryable: bool) -> TransportError:
         return TransportError(
