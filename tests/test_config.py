@@ -36,6 +36,7 @@ DEFAULTS = {
     "public_key": None,
     "secret_key": None,
     "timeout_seconds": 5.0,
+    "plain_http": False,
     "environment": None,
     "release": None,
     "additional_headers": {},
@@ -349,6 +350,22 @@ def test_spans_can_be_sent_to_another_place(monkeypatch):
         client.start_span(name="one").end()
 
     assert [(request.method, request.path) for request in transport.requests] == [("POST", "/team/collector/v1/traces")]
+
+
+@pytest.mark.parametrize("host", ["192.168.1.5:3000", "10.0.0.1", "web:3000", "localhost.example.com", "127.0.0.1.example.com", "[fd00::1]"])
+def test_keys_go_to_another_machine_unencrypted_only_if_that_is_allowed(host, monkeypatch):
+    """S14."""
+    settings = {"public_key": "pk", "secret_key": "sk", "base_url": f"http://{host}/x"}
+    with pytest.raises(ConfigError, match=r"is not https.*plain_http=True or the variable INTERACTIVEAI_PLAIN_HTTP"):
+        Interactive(**settings)
+    Interactive(**settings, plain_http=True).close()
+    monkeypatch.setenv("INTERACTIVEAI_PLAIN_HTTP", "true")
+    Interactive(**settings).close()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:3000", "http://localhost", "http://[::1]:3000", "http://a.localhost", "https://eval.example"])
+def test_this_machine_and_https_need_no_leave(url):
+    Interactive(public_key="pk", secret_key="sk", base_url=url).close()
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------

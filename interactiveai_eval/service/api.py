@@ -21,8 +21,9 @@ from ..errors import (
     UnauthorizedError,
     short_repr,
 )
-from ..transports.base import Request, Response, SealedHeaders
+from ..transports.base import Request, Response
 from ..transports.retry_after import retry_after_seconds
+from ..transports.sealed_headers import SealedHeaders
 from .dialects import PlatformDialect, PublicDialect, Routed
 from .export_answers import read_export_answer
 from .whole_traces import ALL_FIELDS, trace_of

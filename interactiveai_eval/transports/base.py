@@ -6,29 +6,12 @@ nothing at all is a `Transport`. Behaviour is added by wrapping one transport in
 from __future__ import annotations
 
 from ..errors import TransportError
+from .sealed_headers import SealedHeaders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
-
-    from ..config import Secret
-
-
-class SealedHeaders:
-    """Headers of which some are secrets, which only `reveal` shows; never changed, so one serves many requests."""
-
-    __slots__ = ("_pairs",)
-
-    def __init__(self, headers: Mapping[str, str | Secret]) -> None:
-        self._pairs = tuple(headers.items())
-
-    def __repr__(self) -> str:
-        return f"SealedHeaders({', '.join(name for name, _ in self._pairs)})"
-
-    def reveal(self) -> dict[str, str]:
-        """The headers as they are sent."""
-        return {name: value if isinstance(value, str) else value.reveal() for name, value in self._pairs}
 
 
 class Request:

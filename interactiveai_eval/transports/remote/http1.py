@@ -15,7 +15,8 @@ except ImportError:  # then nothing is asked for compressed
 
 from ..._version import __version__
 from ...errors import ArgumentError
-from ..base import Response, SealedHeaders
+from ..base import Response
+from ..sealed_headers import SealedHeaders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
