@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         DeletedRun,
     )
 
+# 32 that deliver scores, and as many for the items' own requests, which would have to wait for these.
+CLIENT_CONNECTIONS = 64
 CLOSE_SECONDS = 30.0  # how long `close` waits for what is still to be delivered
 
 
@@ -670,7 +672,9 @@ def _transport_for(config: Config, clock: Clock) -> Transport:
     from .transports.remote import HTTPTransport
     from .transports.retry import RetryTransport
 
-    http = HTTPTransport(config.base_url, timeout_seconds=config.timeout_seconds, clock=clock)
+    http = HTTPTransport(
+        config.base_url, timeout_seconds=config.timeout_seconds, max_connections=CLIENT_CONNECTIONS, clock=clock
+    )
     if not (http.origin.scheme == "https" or http.origin.is_loopback or config.plain_http):
         raise ConfigError(
             f"{http.origin} is not https, so that keys and data could be read on the way. Use https://, or allow it "

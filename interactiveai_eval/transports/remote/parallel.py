@@ -107,7 +107,9 @@ class Parallel:
             if flight is None:
                 return
             try:
-                connection = self._pool.take_now(flight.deadline, fresh=flight.fresh, waits=not self._flights)
+                connection = self._pool.take_now(
+                    flight.deadline, fresh=flight.fresh, waits=not self._flights, streamed=True
+                )
             except (Unanswered, BadReply) as problem:
                 self._end(flight, self._failed(flight.request, problem))
                 return  # to be handed out before more is pulled
