@@ -187,9 +187,9 @@ class Outbox:
             if spans:
                 parcel.open += self._spans.add(parcel, spans, sum([len(encoded) for _, encoded in spans]))
             if scores:
-                parcel.open += self._scores.add(parcel, scores, sum(map(size_of, scores)))
+                parcel.open += self._scores.put(parcel, scores)
             if links:
-                parcel.open += self._links.add(parcel, links, sum(map(size_of, links)))
+                parcel.open += self._links.put(parcel, links)
             is_due = self._spans.is_due() or self._scores.is_due() or self._links.is_due()
             if (is_due and not self._is_roused) or not self._senders:
                 self._rouse()

@@ -335,13 +335,12 @@ class Api:
         """
         # What all of them have in common; before anything is under way, as the project may have to be asked for.
         routed = self._dialect.route("POST", _SCORES)
-        path, headers = self._prefix + routed.path, self._headers_of(JSON)
+        path, headers, encoded = self._prefix + routed.path, self._headers_of(JSON), self._dialect.encoded
         asked: dict[int, Mapping[str, Any]] = {}
 
         def requests() -> Iterator[Request]:
             for body in bodies:
-                payload = to_json(self._dialect.body_of(body)).encode("ascii")
-                request = Request("POST", path, headers=headers, body=payload, deadline=self._deadline())
+                request = Request("POST", path, headers=headers, body=encoded(body), deadline=self._deadline())
                 asked[id(request)] = body
                 yield request
 

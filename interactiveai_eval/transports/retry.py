@@ -37,6 +37,7 @@ THROTTLED_COST = 5.0
 # How many of many requests may wait for another try before no new ones are begun (a made-up figure).
 MOST_WAITING = 8
 
+NEVER = float("-inf")
 _SPANS_TYPE = "application/x-protobuf"
 
 
@@ -88,8 +89,8 @@ class RetryTransport(Transport):
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._purse = PURSE
-        self._not_before = float("-inf")  # until when the server wants to be left alone
-        self._silent_since = self._silent_at = float("-inf")  # the first and the last request that nobody answered
+        self._not_before = NEVER  # until when the server wants to be left alone
+        self._silent_since = self._silent_at = NEVER  # the first and the last request that nobody answered
         self._lock = allocate_lock()
         self._pauses = Pauses(self._clock, "RetryTransport")
 
@@ -113,7 +114,7 @@ class RetryTransport(Transport):
     def send_each(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
         """Each request with what became of it in the end. While many wait for another try, no new ones are begun."""
         source = iter(requests)
-        under_way: dict[int, list[_Tries]] = {}  # by the identity of the request, which may be given more than once
+        under_way: dict[int, list[_Tries]] = {}  # those begun again, by the identity of the request
         waiting: list[_Tries] = []
         due: list[_Tries] = []
 
@@ -125,7 +126,6 @@ class RetryTransport(Transport):
                 request = next(source, None)
                 if request is None:
                     return
-                under_way.setdefault(id(request), []).append(self._tries(request))
                 yield request
 
         while True:
@@ -145,10 +145,14 @@ class RetryTransport(Transport):
                     yield request, error
                     continue
             for request, answer in self._inner.send_each(begun()):
-                same = under_way[id(request)]
-                each = same.pop()
-                if not same:
-                    del under_way[id(request)]
+                same = under_way.pop(id(request), None) if under_way else None
+                if same is None and isinstance(answer, Response) and answer.status < 400:
+                    self._heard()
+                    yield request, answer
+                    continue
+                each = self._tries(request) if same is None else same.pop()
+                if same:
+                    under_way[id(request)] = same
                 if self._goes_again(each, answer):
                     waiting.append(each)
                 else:
@@ -187,15 +191,15 @@ class RetryTransport(Transport):
         cost, longest, asked = self._judged(tries.request, answer)
         now = self._clock.monotonic()
         deadline = tries.deadline
-        if not isinstance(answer, TransportError):
-            self._silent_at = float("-inf")
-        elif asked is None:
+        if isinstance(answer, TransportError) and asked is None:
             deadline = min(deadline, self._silence_ends(now))
         if asked is not None:
             self._not_before = max(self._not_before, now + asked)
         if not cost:
-            self._put_back(tries.spent or 1.0)
+            self._heard(tries.spent or 1.0)
             return False
+        if not isinstance(answer, TransportError):
+            self._silent_at = NEVER
         wait = self._draw() * min(longest * 2.0 ** min(tries.failed, 30), LONGEST_SECONDS)
         if asked is not None:
             wait = asked + self._draw() * AFTER_ASKED_SECONDS
@@ -234,7 +238,9 @@ class RetryTransport(Transport):
             self._purse -= cost
             return True
 
-    def _put_back(self, amount: float) -> None:
+    def _heard(self, amount: float = 1.0) -> None:
+        """Take note that asking again has no use: put what it cost back into the purse."""
+        self._silent_at = NEVER
         if self._purse < PURSE:
             with self._lock:
                 self._purse = min(PURSE, self._purse + amount)
