@@ -149,6 +149,15 @@ class Lane:
         self.urgent = max(0, self.urgent - count)
         return batch
 
+    def take_one(self) -> Portion:
+        """The oldest, for a lane in which each goes out by itself."""
+        portion = self.queue.popleft()
+        self.count -= 1
+        self.bytes -= portion[2]
+        if self.urgent:
+            self.urgent -= 1
+        return portion
+
     def take_all(self) -> list[Portion]:
         """Everything that waits."""
         left = list(self.queue)

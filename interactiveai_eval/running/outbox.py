@@ -492,7 +492,7 @@ class Outbox:
                 answers += 1
                 portion = pulled.pop(id(body))
                 if verdict is None:
-                    self._settle(flight, [portion], {})
+                    self._settle_one(flight, portion)
                 elif isinstance(verdict, Exception):
                     self._judge(flight, [portion], verdict)
                 else:
@@ -515,7 +515,7 @@ class Outbox:
             self._pull_no_more(flight)
             return None
         lane.puller = flight
-        portion = lane.take()[0]
+        portion = lane.take_one()
         flight.unanswered[id(portion)] = portion
         if self._held_back and self._has_room():
             self._change.notify_all()
@@ -556,6 +556,17 @@ class Outbox:
         middle = len(portions) // 2
         self._send(flight, portions[:middle])
         self._send(flight, portions[middle:])
+
+    def _settle_one(self, flight: Flight, portion: Portion) -> None:
+        """Count one event that was taken."""
+        parcel = portion[0]
+        with self._lock:
+            flight.lane.silent = 0
+            del flight.unanswered[id(portion)]
+            parcel.open -= 1
+            if not parcel.open and parcel.arrived is not None:
+                flight.arrived.append(parcel.arrived)
+            self.counts.add(flight.lane.kind, "acknowledged")
 
     def _settle(
         self, flight: Flight, portions: list[Portion], refused: dict[str, str], unnamed: Sequence[str] = ()
