@@ -422,6 +422,25 @@ def test_what_is_delivered_last_wants_no_answer_after_the_end():
     assert deadlines == [60.0, 30.0]
 
 
+def test_where_no_thread_can_be_started_a_flush_bounds_what_it_sends_itself(monkeypatch):
+    """Nobody else could give up a request for which the transport would wait a minute."""
+    store, deadlines, clock = LocalTransport(), [], ManualClock()
+
+    def answer(request):
+        deadlines.append(request.deadline)
+        return store.send(request)
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Interactive(transport=FakeTransport(answer), dialect="public", clock=clock) as client:
+        for timeout in (3, None):
+            client.create_score(name="s", value=1, trace_id="a" * 32)
+            client.flush(timeout)
+    assert deadlines == [3.0, None]
+
+
 def test_a_small_run_against_a_port_that_nobody_listens_to_ends_in_time_and_names_what_is_pending():
     """It took a minute, and the whole of it, to find that out."""
     refusing = ScriptedServer(lambda *_: None)

@@ -122,7 +122,9 @@ class RetryTransport(Transport):
             for each in due:
                 under_way.setdefault(id(each.request), []).append(each)
                 yield each.request
-            while len(waiting) < MOST_WAITING and self._not_before <= self._clock.monotonic():
+            while len(waiting) < MOST_WAITING and (
+                self._not_before == NEVER or self._not_before <= self._clock.monotonic()
+            ):
                 request = next(source, None)
                 if request is None:
                     return
