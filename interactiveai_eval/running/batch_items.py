@@ -12,8 +12,8 @@ from ..service.lists import find
 from ..service.records import ObservationRecord, TraceRecord
 from ..service.scores import Unsendable, score_body
 from .book import Outcome
-from .engine import CANCELLED, TIMED_OUT, Calls, Pause
-from .failures import Failure, cancelled_failure, failure_of, timeout_failure
+from .engine import CANCELLED, Calls, Pause
+from .failures import Failure, cancelled_failure, failure_of, overran, timeout_failure
 from .item_run import Failed
 from .judging import Judges
 from .parcels import Parcel
@@ -205,7 +205,7 @@ class BatchItems:
         mapper = self._plan.mapper
         call = self._judges.call(mapper, {"item": self._record(row)})
         await Calls(call)
-        if call.ending == TIMED_OUT:
+        if overran(call):
             raise Failed("mapper", timeout_failure("the mapper", call))
         if call.ending == CANCELLED:
             raise Failed("cancelled", cancelled_failure("the mapper"))
