@@ -340,7 +340,7 @@ class Interactive(StartsSpans):
             tracer=self._tracer,
             tracing_enabled=self.config.tracing_enabled,
             is_sampled=self._delivery.is_sampled,
-            make_outbox=self._delivery.new_outbox,
+            make_outbox=self._delivery.outbox_of_run,
             warn_of_silence=self._delivery.warn_of_silence,
         )
 

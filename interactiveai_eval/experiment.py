@@ -31,6 +31,9 @@ from .running.waits import Rhythm
 from .service.scores import Unsendable, score_body
 from .tracing.context import current, propagated
 
+# How long run-level scores wait for a data set run that no item could be linked to before; a made-up figure.
+LAST_LINKS_SECONDS = 10.0
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -268,6 +271,9 @@ class _Run:
     ) -> ExperimentResult:
         """Deliver what is left, in bounded time, and put the result together."""
         complete = self._is_complete()  # a stop from here on shortens the delivery and takes nothing from the run
+        if run_evaluations and items.has_parked_links and items.dataset_run_id is None:
+            deadline = self._clock.monotonic() + LAST_LINKS_SECONDS
+            await self.driver.in_thread(lambda: self._outbox.flush_links(deadline))
         self._queue_run_scores(items.dataset_run_id, run_evaluations)
         delivery = await self.driver.deliver()
         url = await self.driver.in_thread(lambda: self._run_url(items))

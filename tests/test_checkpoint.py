@@ -15,6 +15,7 @@ import threading
 import pytest
 
 from interactiveai_eval import CheckpointError, Evaluation, Interactive, Response
+from interactiveai_eval.testing import ManualClock
 from interactiveai_eval.transports.base import Transport
 from interactiveai_eval.transports.local import LocalTransport
 
@@ -149,6 +150,39 @@ def test_what_had_not_arrived_is_delivered_by_the_next_call(tmp_path):
         assert task.calls == [] and two.delivery.acknowledged == 12
         assert client.api.scores()["meta"]["totalItems"] == 4
         assert client.api.trace(two.item_results[0].trace_id)["output"] == 0
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "deleted", "begun anew", "torn"])
+def test_what_arrives_after_the_run_is_marked_in_its_journal_if_that_is_still_there(tmp_path, meanwhile):
+    path = tmp_path / "run.checkpoint"
+    store, up = LocalTransport(), []
+
+    class Away(Transport):
+        def send(self, request):
+            return store.send(request) if up else Response(503, body=b"{}")
+
+    def once(client, name):
+        return client.run_experiment(
+            name=name, data=numbers(2), task=Task(), evaluators=[exact], checkpoint=path, experiment_id=name
+        )
+
+    with Interactive(transport=Away(), dialect="public", clock=ManualClock(jumps=True)) as client:
+        assert once(client, "late").delivery.pending == 6
+        if meanwhile in ("deleted", "begun anew"):
+            path.unlink()
+        if meanwhile == "begun anew":
+            with Interactive.local() as other:
+                once(other, "other")
+        if meanwhile == "torn":
+            path.write_bytes(path.read_bytes()[:-5])
+        before = path.read_bytes() if path.exists() else None
+        up.append(True)
+        assert client.flush().acknowledged == 6
+        if meanwhile == "nothing":
+            assert path.read_bytes().startswith(before) and path.read_bytes().count(b'"delivered"') == 2
+            assert once(client, "late").delivery.acknowledged == 0  # and nothing is sent again
+        else:
+            assert (path.read_bytes() if path.exists() else None) == before
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from interactiveai_eval import FakeTransport, Interactive, Response, TransportError
+from interactiveai_eval.running.parcels import Parcel
 from interactiveai_eval.service.export_answers import read_export_answer
 from interactiveai_eval.testing import ManualClock
 from interactiveai_eval.transports.base import Transport
@@ -548,8 +549,9 @@ def test_links_that_the_keys_may_not_make_are_kept_after_one_refusal(status):
         for i in range(10):
             client.create_dataset_item(dataset_name="d", input=i)
         result = client.get_dataset("d").run_experiment(name="e", task=lambda item: 1, max_concurrency=1)
+        asked_by_run = len(asked)
 
-    assert len(asked) == 1 and result.delivery.by_kind["links"]["pending"] == 10
+    assert asked_by_run == 1 and result.delivery.by_kind["links"]["pending"] == 10
 
 
 def test_spans_that_nobody_takes_do_not_stop_the_scores():
@@ -582,6 +584,91 @@ def test_a_link_that_could_not_be_made_is_made_at_the_end():
 
     assert not failing and result.delivery.by_kind["links"]["acknowledged"] == 2
     assert {item.dataset_item_id for item in run.dataset_run_items} == {"i0", "i1"}
+
+
+def test_a_run_that_is_linked_only_in_the_end_is_named_in_its_result_and_its_scores():
+    store, failing = LocalTransport(), [503] * 6
+
+    class Moody(Transport):
+        def send(self, request):
+            if request.path.endswith("dataset-run-items") and failing:
+                return Response(failing.pop(), body=b"{}")
+            return store.send(request)
+
+    with Interactive(transport=Moody(), dialect="public", clock=ManualClock(jumps=True)) as client:
+        client.create_dataset(name="qa")
+        for i in range(2):
+            client.create_dataset_item(dataset_name="qa", id=f"i{i}", input=i)
+        result = client.get_dataset("qa").run_experiment(
+            name="d", run_name="r", task=lambda item: 1, run_evaluators=[lambda item_results: {"name": "of", "value": 1}]
+        )
+        run = client.get_dataset_runs(dataset_name="qa").data[0]
+        (score,) = client.api.scores()["data"]
+
+    assert not failing and result.delivery.by_kind["links"]["acknowledged"] == 2
+    assert result.dataset_run_id == run.id == score["datasetRunId"]
+    assert result.dataset_run_url.endswith(f"/runs/{run.id}")
+
+
+def run_away(client, **more):
+    """A run that delivers nothing, of two spans and a score."""
+    return client.run_experiment(
+        name="away", data=[{"input": 1}], task=lambda item: 1, evaluators=[lambda *, output: output], **more
+    )
+
+
+@pytest.mark.parametrize("end", ["flush", "close", "at_exit"])
+def test_what_a_run_could_not_deliver_is_tried_again_by_its_client(end):
+    store, up = LocalTransport(), []
+
+    class Away(Transport):
+        def send(self, request):
+            if not up:
+                raise TransportError("connection refused")
+            return store.send(request)
+
+    with Interactive(transport=Away(), dialect="public", clock=ManualClock(jumps=True)) as client:
+        result = run_away(client)
+        assert client.flush().pending == 3  # a server that is still away: nothing is lost
+        up.append(True)
+        if end == "flush":
+            report = client.flush()
+            assert (report.acknowledged, report.pending) == (3, 0)
+        elif end == "at_exit":
+            client._delivery.flush_at_exit()
+        else:
+            client.close()
+
+    assert result.delivery.pending == 3  # as of its end
+    with Interactive(transport=store, dialect="public") as reader:
+        assert [row["name"] for row in reader.api.scores()["data"]] == ["<lambda>"]
+        assert len(reader.api.observations()["data"]) == 2
+
+
+def test_what_is_unanswered_when_a_run_ends_is_sent_again_by_its_client_and_counted_once():
+    """An answer that comes after that changes nothing."""
+    store, stuck, answer = LocalTransport(), threading.Event(), threading.Event()
+
+    class Stuck(Transport):
+        def send(self, request):
+            if request.path.endswith("/ingestion") and not stuck.is_set():
+                stuck.set()
+                answer.wait(20)
+            return store.send(request)
+
+    with Interactive(transport=Stuck(), dialect="public") as client:
+        outbox = client._delivery.outbox_of_run()
+        arrived = []
+        body = {"id": "s1", "name": "s", "value": 1, "traceId": TRACE, "timestamp": "2026-01-01T00:00:00.000Z"}
+        outbox.put(Parcel(scores=[body], arrived=lambda: arrived.append(True)))
+        outbox.send_soon()
+        assert stuck.wait(10)
+        assert outbox.close(client.clock.monotonic()).pending == 1
+        assert client.flush().acknowledged == 1 and arrived == [True]
+        answer.set()
+        wait_until(lambda: not outbox._flights)
+        assert client.flush().acknowledged == 1 and arrived == [True]
+        assert outbox.close().pending == 1  # and the report of the run is what it was
 
 
 def test_a_transport_that_ends_the_thread_loses_nothing_and_hangs_nobody():

@@ -77,6 +77,22 @@ def test_what_could_not_be_delivered_is_in_the_spool_and_pending_in_the_report(t
     assert sorted(kept) == sorted((problem.kind, problem.id) for problem in result.delivery.problems)
 
 
+def test_a_file_with_what_a_run_left_goes_once_a_later_flush_has_delivered_it(tmp_path):
+    server, folder = Server(), tmp_path / "spool"
+    with client_of(server, folder) as client:
+        result = client.run_experiment(
+            name="away", data=[{"input": 1}], task=lambda item: 1, evaluators=[lambda *, output: output]
+        )
+        assert result.delivery.pending == 3 and len(files(folder)) == 1
+        client.flush()
+        assert len(lines(folder)) == 1 + 3  # kept once
+
+        server.up = True
+        report = client.flush()
+
+        assert (report.acknowledged, report.pending, files(folder)) == (3, 0, [])
+
+
 def test_a_spool_file_can_be_read_by_people_and_by_its_owner_alone(tmp_path):
     keep(tmp_path, environment="staging", release="v7", scores=1)
 

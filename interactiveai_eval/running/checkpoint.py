@@ -138,7 +138,8 @@ class Checkpoint:
         text = to_json(line).encode("ascii") + b"\n"
         with self._lock:
             if self._file.closed:
-                return  # a late acknowledgement after the run: it will be sent again on resume, with the same ids
+                self._append_late(text)
+                return
             if self._torn:
                 raise CheckpointError(f"checkpoint {self._path!r} cannot be written: its last line is torn")
             rest = memoryview(text)
@@ -148,6 +149,25 @@ class Checkpoint:
             except OSError as error:
                 self._cut_off(len(text) - len(rest))
                 raise CheckpointError(f"checkpoint {self._path!r} cannot be written: {error.strerror}") from error
+
+    def _append_late(self, text: bytes) -> None:
+        """Write down what arrived after the run, if the journal is still there as it was and nobody has it open.
+
+        If not, no matter: it will be sent again on resume, with the same ids.
+        """
+        try:
+            with open(self._path, "r+b", buffering=0) as file:
+                if not lock(file):
+                    return
+                try:
+                    is_ours = from_json(file.readline()) == self.header
+                    file.seek(-1, os.SEEK_END)
+                    if is_ours and file.read() == b"\n":
+                        file.write(text)
+                finally:
+                    unlock(file)
+        except (OSError, JSONError) as problem:
+            raise CheckpointError(f"checkpoint {self._path!r} cannot be written: {problem}") from problem
 
     def _cut_off(self, written: int) -> None:
         """Take back the part of a line that was written, so that what follows is not appended to it."""

@@ -13,7 +13,7 @@ from ..tracing.otlp import CONTENT_TYPE, encode_export, encode_span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from .._clock import Clock
@@ -83,7 +83,13 @@ class ClientDelivery:
         except ValueError:
             return True  # a score on a trace of somebody else's, which is there or not without our doing
 
-    def new_outbox(self, about: Mapping[str, Any] | None = None) -> Outbox:
+    def outbox_of_run(self) -> Outbox:
+        """An outbox for a run: what is pending at its end passes to the client's own, which tries it again."""
+        return self.new_outbox(heir=self._queue)
+
+    def new_outbox(
+        self, about: Mapping[str, Any] | None = None, *, heir: Callable[[], Outbox] | None = None
+    ) -> Outbox:
         """An outbox that sends to this client's server.
 
         `about` says what comes from a spool, of another process; what of it is left stays where it was.
@@ -93,10 +99,10 @@ class ClientDelivery:
         origin = self._about if about is None else about
         end = End()
         api = self._api.used_by(end.moment)
-        return Outbox(
+        outbox = Outbox(
             lambda spans: self._send_spans(api, spans, origin),
             api.send_scores,
-            api.send_links,
+            lambda bodies: api.send_links(bodies, outbox.note_link),
             self._clock,
             end=end,
             send_each_score=None if api.batches_scores else api.send_each_score,
@@ -105,7 +111,9 @@ class ClientDelivery:
             flush_interval_seconds=self._config.flush_interval_seconds,
             max_bytes=self._config.max_batch_bytes,
             spool=self._spool if about is None else None,
+            heir=heir,
         )
+        return outbox
 
     def flush_at_exit(self) -> None:
         """At the end of the interpreter: deliver what nobody has delivered, in bounded time."""

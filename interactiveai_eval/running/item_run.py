@@ -88,6 +88,7 @@ class ItemRuns:
         self._elsewhere = elsewhere
         self._lock = allocate_lock()
         self._under_way: set[_OneRun] = set()
+        self.has_parked_links = False
         self.dataset_run_id: str | None = None
         self.dataset_id: str | None = None  # of the items that were linked
 
@@ -182,7 +183,7 @@ class ItemRuns:
         }
         barred = self._outbox.barred("links")
         if barred is not None:
-            self._outbox.park_link(body, barred, item_id)
+            self._park_link(run, body, barred)
             return
         for attempt in range(1, LINK_ATTEMPTS + 1):
             try:
@@ -192,19 +193,24 @@ class ItemRuns:
                 final = 400 <= status < 500 and status not in (401, 403, 408, 409, 425, 429)
                 if isinstance(error, ApiError) and status in (401, 403):
                     self._outbox.bar("links", error)
-                    self._outbox.park_link(body, str(error), item_id)
+                    self._park_link(run, body, str(error))
                     return
                 if final or attempt == LINK_ATTEMPTS or self._engine.stopping:
                     if final:
                         counts.problem("links", "rejected", trace_id, str(error), item_id)
                     else:
-                        self._outbox.park_link(body, str(error), item_id)
+                        self._park_link(run, body, str(error))
                     return
                 await Pause(wait_seconds(attempt))
             else:
                 counts.add("links", "acknowledged")
                 self._linked(run.dataset_run_id, run.work.item)
                 return
+
+    def _park_link(self, run: _OneRun, body: dict[str, Any], reason: str) -> None:
+        item = run.work.item
+        self.has_parked_links = True
+        self._outbox.park_link(body, reason, item.id, lambda run_id: self._linked(run_id, item))
 
     def _linked(self, dataset_run_id: str | None, item: Item) -> None:
         with self._lock:

@@ -17,7 +17,7 @@ from .parcels import Parcel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from .._clock import Clock
@@ -130,14 +130,17 @@ class Outbox:
         flush_interval_seconds: float | None = None,
         max_bytes: int | None = None,
         spool: Spool | None = None,
+        heir: Callable[[], Outbox] | None = None,
     ) -> None:
         """A batch goes out with `flush_at` events, `max_bytes` bytes, or after the interval, whatever comes first.
 
-        `end` is set to the deadline of `close` or `hurry`.
+        `end` is set to the deadline of `close` or `hurry`. What is pending when this is closed passes to the `heir`.
         """
         self.counts = Counts()
         self._clock = clock
         self._spool = spool
+        self._heir = heir
+        self._final: DeliveryReport | None = None  # once what is left has passed to the heir
         at = min(flush_at or BATCH_EVENTS, WAITING_EVENTS // 2)
         most_scores = min(at, scores_a_request or SCORES_A_REQUEST)
         most_spans = at if flush_at else SPANS_A_REQUEST
@@ -164,6 +167,7 @@ class Outbox:
         self._spilling: list[tuple[Lane, Portion, str]] = []  # on its way to the spool, for good
         self._spill_at = PARKED_BYTES
         self._spool_failed = False
+        self._awaited_links: dict[str, Callable[[str], None]] = {}  # by trace id
         self._kept_files: list[str] = []  # in the spool, with what was pending at the last flush
         self._flights: set[Flight] = set()  # batches that are on their way right now
         self._senders: set[Thread] = set()
@@ -203,12 +207,32 @@ class Outbox:
         if sends_here:
             self._send_here(None, all_of_it=False)
 
-    def park_link(self, body: dict[str, Any], reason: str, item_id: str | None) -> None:
-        """Keep a link that was tried in vain; it is tried again at the end."""
+    def park_link(
+        self, body: dict[str, Any], reason: str, item_id: str | None, linked: Callable[[str], None] | None = None
+    ) -> None:
+        """Keep a link that was tried in vain; it is tried again at the end. `linked` is told the id of its run then."""
         parcel = Parcel(links=[body], item_id=item_id)
         parcel.open = 1
         with self._lock:
+            if linked is not None:
+                self._awaited_links[body["traceId"]] = linked
             self._park(self._links, [(parcel, parcel.links, size_of(body))], reason)
+
+    def note_link(self, body: Mapping[str, Any], run_id: str) -> None:
+        """Pass on the id of the run that a link went to."""
+        linked = self._awaited_links.pop(body["traceId"], None)
+        if linked is not None:
+            linked(run_id)
+
+    def flush_links(self, deadline: float) -> None:
+        """Try parked links once more, ahead of the final delivery: what follows wants to know the id of their run."""
+        with self._lock:
+            again = [each for each in self._parked if each[0] is self._links]
+            self._parked = [each for each in self._parked if each[0] is not self._links]
+            for lane, (parcel, events, size), _ in again:
+                self._parked_bytes -= size
+                parcel.open += lane.add(parcel, events, size) - 1
+        self._send_all(deadline)
 
     def send_soon(self) -> None:
         """Have what waits sent without waiting for more; does not block where there are threads."""
@@ -252,7 +276,36 @@ class Outbox:
         self._keep()
         for sender in senders:
             sender.join(max(0.0, min(LOOK_SECONDS, self._seconds_left(deadline))))
-        return self.report()
+        return self.report() if self._heir is None else self._bequeath(self._heir)
+
+    def _bequeath(self, heir: Callable[[], Outbox]) -> DeliveryReport:
+        """Pass on what is pending; the report as of then, whatever becomes of it later.
+
+        That takes in what is on its way: an answer that comes yet finds nothing of it here, and it is sent once more.
+        """
+        report = self.report()
+        with self._lock:
+            if self._final is not None:
+                return self._final
+            self._final = report
+            left = [(lane.kind, portion, reason) for lane, portion, reason in self._parked]
+            for flight in self._flights:
+                left += [(flight.lane.kind, portion, "not answered yet") for portion in flight.unanswered.values()]
+                flight.unanswered.clear()
+            self._parked, self._parked_bytes = [], 0
+            files, self._kept_files = self._kept_files, []
+        if left or files:
+            heir()._inherit(left, files)
+        return report
+
+    def _inherit(self, pending: list[Pending], files: list[str]) -> None:
+        """Take over what another could not deliver, and the files of the spool that hold it."""
+        lanes = {lane.kind: lane for lane in self._lanes}
+        with self._lock:
+            for kind, portion, reason in pending:
+                self._park(lanes[kind], (portion,), reason)
+            self._kept_files += files
+        self._spill()
 
     def hold_nobody_back(self) -> None:
         """Let everyone in from now on, room or no room: the run is about to end."""
@@ -548,7 +601,8 @@ class Outbox:
     def _send_halves(self, flight: Flight, portions: list[Portion]) -> None:
         if len(portions) == 1:
             with self._lock:
-                del flight.unanswered[id(portions[0])]
+                if flight.unanswered.pop(id(portions[0]), None) is None:
+                    return  # the heir's by now
                 parcel = portions[0][0]
                 portions = singly(portions[0])
                 flight.unanswered.update({id(portion): portion for portion in portions})
@@ -562,7 +616,8 @@ class Outbox:
         parcel = portion[0]
         with self._lock:
             flight.lane.silent = 0
-            del flight.unanswered[id(portion)]
+            if flight.unanswered.pop(id(portion), None) is None:
+                return  # the heir's by now
             parcel.open -= 1
             if not parcel.open and parcel.arrived is not None:
                 flight.arrived.append(parcel.arrived)
@@ -577,7 +632,8 @@ class Outbox:
         with self._lock:
             flight.lane.silent = 0
             for portion in portions:
-                del flight.unanswered[id(portion)]
+                if flight.unanswered.pop(id(portion), None) is None:
+                    continue  # the heir's by now
                 parcel, events, _ = portion
                 parcel.open -= 1
                 if not parcel.open and parcel.arrived is not None:
@@ -597,8 +653,8 @@ class Outbox:
         """Keep what got no answer for another try."""
         with self._lock:
             for portion in portions:
-                del flight.unanswered[id(portion)]
-                self._park(flight.lane, (portion,), reason)
+                if flight.unanswered.pop(id(portion), None) is not None:
+                    self._park(flight.lane, (portion,), reason)
             if is_silence:
                 flight.lane.silent += 1
                 flight.lane.silence = reason

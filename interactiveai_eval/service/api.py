@@ -356,10 +356,14 @@ class Api:
                 verdict = error
             yield body, verdict
 
-    def send_links(self, bodies: Sequence[Mapping[str, Any]]) -> list[Rejection]:
-        """Link items to traces, one request each; like `send_scores`."""
+    def send_links(
+        self, bodies: Sequence[Mapping[str, Any]], linked: Callable[[Mapping[str, Any], str], None] | None = None
+    ) -> list[Rejection]:
+        """Link items to traces, one request each; like `send_scores`. `linked` is told the run of each."""
         for body in bodies:
-            self.create_dataset_run_item(body)
+            run_id = self.create_dataset_run_item(body)
+            if linked is not None:
+                linked(body, run_id)
         return []
 
     def send_spans(self, export: bytes, content_type: str) -> list[Rejection]:
