@@ -84,6 +84,7 @@ class _Run:
         self._api = services.api.used_by(self.driver.latest, repeats=True)
         self._schedule: Schedule | None = None
         self._context = copy_context()  # the caller's
+        self._goes_on = False  # with a token
 
     async def go(self) -> BatchEvaluationResult:
         """The whole run."""
@@ -136,6 +137,7 @@ class _Run:
         """
         plan = self._plan
         given = plan.resume_from if self._file is None else self._file.open()
+        self._goes_on = given is not None
         fingerprint = derived_id(*plan.scoring_names)[:16]
         if given is not None and given.run_id is not None:
             try:
@@ -286,7 +288,7 @@ class _Run:
             book.close()
         token = book.token()
         has_more = has_more or (not completed and not book.all_done)  # what was cancelled is left, too
-        untouched = plan.max_items == 0 and plan.resume_from is not None  # nothing was asked for: the token still holds
+        untouched = plan.max_items == 0 and self._goes_on  # nothing was asked for: the token still holds
         remains = has_more or not book.all_done or untouched
         if book.counts["failed"]:
             attempted = book.counts["processed"] + book.counts["failed"]

@@ -89,6 +89,8 @@ class Interactive(StartsSpans):
         settings = dict(locals())
         for name in ("self", "transport", "clock", "ids", "__class__"):
             settings.pop(name, None)
+        if transport is not None and not callable(getattr(transport, "send", None)):
+            raise ArgumentError("transport", transport, "must have send(request), as a Transport has; or None for HTTP")
         self.config: Config = load_config(settings, os.getenv, needs_keys=transport is None)
         self._closed = False
         self.clock = clock or Clock()
@@ -260,6 +262,8 @@ class Interactive(StartsSpans):
         self._check_open()
         return await run_experiment_async(Plan(arguments), self._services())
 
+    run_experiment_async.__wrapped__ = run_experiment  # type: ignore[attr-defined]  # shows its parameters
+
     def run_batched_evaluation(
         self,
         *,
@@ -327,6 +331,8 @@ class Interactive(StartsSpans):
 
         self._check_open()
         return await run_batched_evaluation_async(BatchPlan(arguments), self._services())
+
+    run_batched_evaluation_async.__wrapped__ = run_batched_evaluation  # type: ignore[attr-defined]
 
     def _services(self) -> Services:
         from .running.services import Services

@@ -158,7 +158,7 @@ def load_config(
     config.debug = given.flag("debug", False) or given.variable_flag("INTERACTIVEAI_DEBUG", False)
     config.plain_http = given.flag("plain_http", False) or given.variable_flag("INTERACTIVEAI_PLAIN_HTTP", False)
     config.sample_rate = given.number("sample_rate", "INTERACTIVEAI_SAMPLE_RATE", 1.0, least=0.0, most=1.0)
-    flush_at = given.number("flush_at", "INTERACTIVEAI_FLUSH_AT", 0.0, least=1.0)
+    flush_at = given.number("flush_at", "INTERACTIVEAI_FLUSH_AT", 0.0, least=1.0, is_whole=True)
     config.flush_at = int(flush_at) or None
     interval = given.number("flush_interval", "INTERACTIVEAI_FLUSH_INTERVAL", 0.0, above=0.0)
     config.flush_interval_seconds = interval or None
@@ -223,6 +223,7 @@ class _Lookup:
         above: float | None = None,
         least: float | None = None,
         most: float | None = None,
+        is_whole: bool = False,
     ) -> float:
         name, value = argument, self._arguments.get(argument)
         if value is None:
@@ -230,9 +231,13 @@ class _Lookup:
         if value is None:
             return default
         try:
+            if isinstance(value, bool):
+                raise TypeError
             number = float(value)
+            if is_whole and number % 1:
+                raise ValueError
         except (TypeError, ValueError, OverflowError):
-            raise ArgumentError(name, value, "must be a number") from None
+            raise ArgumentError(name, value, "must be a whole number" if is_whole else "must be a number") from None
         if (
             number - number != 0.0
             or (above is not None and number <= above)
@@ -249,7 +254,9 @@ class _Lookup:
 
     def flag(self, argument: str, default: bool) -> bool:
         value = self._arguments.get(argument)
-        return default if value is None else bool(value)
+        if value is not None and not isinstance(value, bool):
+            raise ArgumentError(argument, value, "must be True or False")
+        return default if value is None else value
 
     def variable_flag(self, variable: str, default: bool) -> bool:
         text = (self._variable(variable) or "").strip().lower()

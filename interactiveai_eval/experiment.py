@@ -33,6 +33,7 @@ from .tracing.context import current, propagated
 
 # How long run-level scores wait for a data set run that no item could be linked to before; a made-up figure.
 LAST_LINKS_SECONDS = 10.0
+_ALWAYS_SAMPLED = "0" * 32  # a trace id that every sample has but an empty one, in which runs are not either
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class _Run:
         self._schedule: Schedule | None = None
         self._checkpoint: Checkpoint | None = None
         self._counted = 0, 0  # items given and failed, once all is over
+        # Why items are not sent that are not.
+        self._silence = "the trace is not sampled" if services.tracing_enabled else "tracing is off"
         # The names and ids of the run: given, or drawn now; or taken over from the checkpoint.
         self._run_name: str = plan.run_name or f"{plan.name} - {ns_to_iso(self._clock.time_ns())}"
         self._experiment_id: str = plan.experiment_id or services.tracer.ids.trace_id()
@@ -182,6 +185,7 @@ class _Run:
             experiment_id=self._experiment_id,
             run_name=self._run_name,
             propagated=self._context.run(services.tracer.propagated),
+            silence=self._silence,
             is_sent=lambda trace_id: services.tracing_enabled and services.is_sampled(trace_id),
         )
 
@@ -309,8 +313,8 @@ class _Run:
             score_id = derived_id(self._experiment_id, "run", str(number), evaluation.name)[:32]
             if evaluation.value is None:
                 continue
-            if not self._services.tracing_enabled:
-                counts.problem("scores", "skipped", score_id, "tracing is off")
+            if not self._services.tracing_enabled or not self._services.is_sampled(_ALWAYS_SAMPLED):
+                counts.problem("scores", "skipped", score_id, self._silence)
                 continue
             try:
                 bodies.append(

@@ -75,6 +75,13 @@ class Value:
         """(name, value) of every field."""
         return [(name, getattr(self, name)) for name in self._fields]
 
+    def values(self) -> list[Any]:
+        """The value of every field."""
+        return [getattr(self, name) for name in self._fields]
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), dict(self.items()))
 
@@ -423,7 +430,9 @@ class DeliveryReport(Value):
 
     `acknowledged` (the server took it), `pending` (kept, not yet taken), `rejected` (refused for good) and `skipped`
     (left out on purpose) add up to what was handed in. `by_kind` splits the four by "scores", "spans" and "links" (one
-    a repetition of an item; a data set run keeps the last); `problems` lists everything that is not acknowledged.
+    a repetition of an item; a data set run keeps the last); `problems` lists everything that is not acknowledged, at
+    most 10,000; what items of an experiment leave out because tracing is off or their traces are not sampled is one
+    entry a kind, without an id, as their ids are never made.
     """
 
     __slots__ = ("acknowledged", "pending", "rejected", "skipped", "by_kind", "problems")

@@ -4,15 +4,16 @@ The names are those of the CI action of the Langfuse family, whose scripts work 
 """
 from __future__ import annotations
 
+from .client import Interactive
 from .errors import ArgumentError, DataError
 from .model import ExperimentRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import FunctionType
     from typing import Any
 
-    from .client import Interactive
     from .result import ExperimentResult
 
 
@@ -66,6 +67,18 @@ class RunnerContext:
             metadata.setdefault("dataset_version", moment)
         filled["metadata"] = metadata or None
         return filled
+
+
+def _with_defaults(function: FunctionType, *names: str) -> FunctionType:
+    """What `inspect.signature` shows: the same parameters, with a default for what the context fills in."""
+    shown = type(function)(function.__code__, function.__globals__, function.__name__)
+    shown.__kwdefaults__ = {**(function.__kwdefaults__ or {}), **dict.fromkeys(names)}
+    shown.__annotations__ = function.__annotations__
+    return shown
+
+
+for _method in (RunnerContext.run_experiment, RunnerContext.run_experiment_async):
+    _method.__wrapped__ = _with_defaults(Interactive.run_experiment, "name", "data")  # type: ignore
 
 
 def run_with_context(experiment: Callable[..., Any], client: Interactive, **given: Any) -> Any:

@@ -326,11 +326,15 @@ def test_more_failures_than_a_token_can_name_are_found_again_by_reading_on():
     assert len(every) == 1300 and set(every.values()) == {1}
 
 
-def test_a_call_that_wants_nothing_keeps_the_token():
+def test_a_call_that_wants_nothing_keeps_the_token(tmp_path):
     with filled(6) as client:
         token = run(client, max_items=2).resume_token
 
         assert run(client, max_items=0, resume_from=token).resume_token == token
+        path = tmp_path / "token.json"
+        begun = run(client, max_items=2, checkpoint=path)
+        asked = run(client, max_items=0, checkpoint=path)
+        assert asked.resume_token == begun.resume_token and not asked.has_more_items
 
 
 def test_what_cannot_be_sent_is_counted_nowhere_as_a_score():

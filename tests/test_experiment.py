@@ -1178,3 +1178,68 @@ def test_what_an_evaluator_waits_for_a_free_thread_is_not_its_time(client, concu
     )
 
     assert result.item_results[0].evaluator_failures == [] and len(result.item_results[0].evaluations) == 6
+
+
+# -- what the counts and names say -------------------------------------------------------------------------------------
+
+
+def test_an_item_that_is_cut_off_between_two_attempts_tells_those_it_had_and_their_last_error():
+    calls = []
+
+    def task(item):
+        calls.append(item)
+        raise ValueError("no")
+
+    with Interactive.local() as client:  # by the real clock: one that jumps is past the budget before the first call
+        result = client.run_experiment(name="cut", data=numbers(1), task=task, task_retries=9, time_budget=0.3)
+
+    (failure,) = result.item_failures
+    assert failure.attempts == len(calls) == 1 and (failure.stage, failure.error_type) == ("cancelled", "Cancelled")
+    assert failure.message.endswith("; its last attempt failed with ValueError: no") and "raise ValueError" in failure.traceback
+
+
+def test_scores_that_cannot_be_sent_are_not_counted_as_created(client):
+    evaluators = [lambda *, output: float("nan"), lambda *, output: output, lambda *, output: None]
+    result = client.run_experiment(name="odd", data=numbers(3), task=lambda item: 1, evaluators=evaluators)
+
+    assert [row.total_scores_created for row in result.evaluator_stats] == [0, 3, 0]
+    assert result.delivery.by_kind["scores"] == {"acknowledged": 3, "pending": 0, "rejected": 0, "skipped": 3}
+
+
+@pytest.mark.parametrize(
+    "settings, reason",
+    [({"tracing_enabled": False}, "tracing is off"), ({"sample_rate": 0.0}, "the trace is not sampled")],
+)
+def test_what_is_left_out_on_purpose_is_told_with_the_reason(settings, reason):
+    with Interactive.local(**settings) as client:
+        client.create_dataset(name="d")
+        client.create_dataset_item(dataset_name="d", id="i", input=1)
+        result = client.get_dataset("d").run_experiment(
+            name="silent",
+            task=lambda item: 1,
+            evaluators=[lambda *, output: output],
+            run_evaluators=[lambda *, item_results: Evaluation(name="run", value=1)],
+        )
+        assert client.api.scores()["meta"]["totalItems"] == 0
+
+    assert {kind: row["skipped"] for kind, row in result.delivery.by_kind.items()} == {"links": 1, "spans": 2, "scores": 2}
+    assert result.delivery.acknowledged == 0 and result.evaluator_stats[0].total_scores_created == 0
+    told = [(each.kind, each.item_id, each.state, each.reason) for each in result.delivery.problems]
+    assert len(told) == 4 and set(told) == {
+        ("links", "i", "skipped", reason),
+        ("scores", None, "skipped", reason),  # that of the run
+        ("scores", None, "skipped", f"{reason} (1 scores in all)"),
+        ("spans", None, "skipped", f"{reason} (2 spans in all)"),
+    }
+
+
+def test_evaluators_and_composite_of_one_name_are_numbered(client):
+    result = client.run_experiment(
+        name="n",
+        data=numbers(1),
+        task=lambda item: 1,
+        evaluators=[lambda *, output: 1, lambda *, output: 2],
+        composite_evaluator=lambda *, evaluations: 3,
+    )
+
+    assert [row.name for row in result.evaluator_stats] == ["<lambda>", "<lambda>#2", "<lambda>#3"]

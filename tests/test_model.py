@@ -467,3 +467,13 @@ def test_the_totals_of_a_report_are_the_sums_of_its_kinds():
 
     assert (report.acknowledged, report.pending, report.rejected, report.skipped) == (4, 1, 4, 2)
     assert DeliveryReport() == DeliveryReport(by_kind={}, problems=[]) and DeliveryReport().acknowledged == 0
+
+
+def test_a_value_reads_like_a_mapping():
+    evaluation = Evaluation(name="tone", value=1, comment="c")
+    assert dict(evaluation) == dict(evaluation.items()) == dict(zip(evaluation, evaluation.values()))
+    assert list(evaluation) == list(evaluation.keys()) and len(evaluation) == len(evaluation.values()) == 6
+    assert "name" in evaluation and "nix" not in evaluation and {**evaluation}["comment"] == "c"
+    assert evaluation.get("name") == evaluation["name"] == "tone" and evaluation.get("nix", 5) == 5
+    with pytest.raises(KeyError):
+        evaluation["nix"]

@@ -213,6 +213,18 @@ def test_every_parameter_of_the_reference_is_taken(path):
     assert set(SIGNATURES[path].split()) <= set(inspect.signature(target).parameters)
 
 
+def test_twins_and_contexts_show_the_parameters_of_the_plain_forms(client):
+    def shown(function):
+        return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+
+    plain, context = shown(client.run_experiment), interactiveai_eval.RunnerContext(client=client)
+    assert shown(client.run_experiment_async) == plain and plain["max_concurrency"] == 50
+    assert shown(client.run_batched_evaluation_async) == shown(client.run_batched_evaluation)
+    for function in (context.run_experiment, context.run_experiment_async):
+        assert shown(function) == {**plain, "name": None, "data": None}
+    assert inspect.iscoroutinefunction(client.run_experiment_async)
+
+
 # -- run_experiment ----------------------------------------------------------------------------------------------------
 
 

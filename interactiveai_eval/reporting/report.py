@@ -130,7 +130,7 @@ class Report(Value):
     record: ExperimentRecord
     verdict: Verdict
     summary: Summary
-    values: dict[str, ItemValues]
+    values: dict[str, ItemValues]  # type: ignore[assignment]  # a field of that name, here alone
     histograms: dict[str, list[tuple[float, float, int]]]
     baseline: ExperimentRecord | None
     comparison: Comparison | None

@@ -115,14 +115,8 @@ def bind_all(role: str, functions: Any, **how: Any) -> list[UserFunction]:
     if callable(functions) or isinstance(functions, (str, bytes, dict)) or not hasattr(functions, "__iter__"):
         raise ArgumentError(role, functions, "must be a list of functions")
     bound = [bind(f"{role}[{position}]", function, **how) for position, function in enumerate(functions)]
-    taken: set[str] = set()
-    for function in bound:
-        name, number = function.name, 1
-        while name in taken:
-            number += 1
-            name = f"{function.name}#{number}"
-        taken.add(name)
-        function.name = name
+    for position, function in enumerate(bound):
+        _make_unique(function, bound[:position])
     return bound
 
 
@@ -131,9 +125,17 @@ def bind_composite(function: Any, evaluators: Sequence[UserFunction], **how: Any
     if function is None:
         return None
     composite = bind("composite_evaluator", function, **how)
-    while composite.name in [evaluator.name for evaluator in evaluators]:
-        composite.name += "#2"
+    _make_unique(composite, evaluators)
     return composite
+
+
+def _make_unique(function: UserFunction, others: Sequence[UserFunction]) -> None:
+    taken = {other.name for other in others}
+    name, number = function.name, 1
+    while name in taken:
+        number += 1
+        name = f"{function.name}#{number}"
+    function.name = name
 
 
 def own_arguments(function: UserFunction, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -151,7 +151,8 @@ class ClientDelivery:
 
     def skip_link(self, trace_id: str, item_id: str | None) -> None:
         """Count a link that is left out on purpose."""
-        self._queue().counts.problem("links", "skipped", trace_id, "tracing is off or the trace not sampled", item_id)
+        reason = "the trace is not sampled" if self._config.tracing_enabled else "tracing is off"
+        self._queue().counts.problem("links", "skipped", trace_id, reason, item_id)
 
     def count_link(self, trace_id: str, item_id: str | None, error: Exception | None) -> None:
         """Count a link that was acknowledged, or refused with `error`."""

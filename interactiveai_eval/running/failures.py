@@ -50,6 +50,10 @@ def never_began(call: Call) -> bool:
     return not call.start_ns and not call.is_coroutine
 
 
-def cancelled_failure(what: str) -> Failure:
-    """The failure of a call that was ended because the run stops."""
-    return Failure("Cancelled", f"the run stopped before {what} finished")
+def cancelled_failure(what: str, last: Failure | None = None) -> Failure:
+    """The failure of a call that was ended because the run stops; `last` is that of the attempt before, if any."""
+    message = f"the run stopped before {what} finished"
+    if last is None:
+        return Failure("Cancelled", message)
+    told = f"{message}; its last attempt failed with {last.error_type}: {last.message}"
+    return Failure("Cancelled", told[:MESSAGE_LIMIT], last.traceback)

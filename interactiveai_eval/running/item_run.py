@@ -118,7 +118,7 @@ class ItemRuns:
             left = list(self._under_way)
         for run in left:
             if self._ends(run):
-                failure = self._item_failure(run, Failed("cancelled", cancelled_failure("the item")))
+                failure = self._item_failure(run, Failed("cancelled", cancelled_failure("the item", run.last)))
                 self._collector.add_failure(failure, told=False)
 
     def _ends(self, run: _OneRun) -> bool:
@@ -173,7 +173,7 @@ class ItemRuns:
         """Link the item to its trace, before its task; a link that fails is retried, then counted and gone without."""
         counts, trace_id, item_id = self._outbox.counts, run.trace.trace_id, run.work.item.id
         if not run.trace.sent:
-            counts.problem("links", "skipped", trace_id, "tracing is off", item_id)
+            counts.problem("links", "skipped", trace_id, self._recorder.silence, item_id)
             return
         body = {
             **self._link_body,
@@ -232,16 +232,21 @@ class ItemRuns:
             if call.ending == RETURNED and call.error is None and not overran(call):
                 run.task_end_ns = call.start_ns + int(call.seconds * 1e9)
                 return call.value
-            failed = self._failed_call(call)
+            failed = self._failed_call(call, run.last)
+            if call.ending == CANCELLED and run.last is not None and never_began(call):
+                run.attempts -= 1
             if call.ending == TIMED_OUT and never_began(call):
                 run.attempts, run.seconds = run.attempts - 1, 0.0
                 raise failed
             if failed.stage == "cancelled" or run.attempts > plan.task_retries or not self._may_retry(call):
                 raise failed
             span.note_error(failed.failure.error_type, failed.failure.message, traceback=failed.failure.traceback)
+            run.last = failed.failure
             await Pause(wait_seconds(run.attempts))
-            if self._rhythm is not None:
+            if self._rhythm is not None and not self._engine.stopping:
                 await Pause(self._rhythm.take_turn())
+            if self._engine.stopping:
+                raise Failed("cancelled", cancelled_failure("the task", run.last))
 
     def _task_call(self, run: _OneRun) -> Call:
         plan, item = self._plan, run.work.item
@@ -251,11 +256,11 @@ class ItemRuns:
         arguments = own_arguments(plan.task, {"item": item.given})
         return self._call(run, plan.task, arguments, run.trace.span, plan.task_timeout_seconds)
 
-    def _failed_call(self, call: Call) -> Failed:
+    def _failed_call(self, call: Call, last: Failure | None) -> Failed:
         if overran(call):
             return Failed("task" if never_began(call) else "timeout", timeout_failure("the task", call))
         if call.ending == CANCELLED:
-            return Failed("cancelled", cancelled_failure("the task"))
+            return Failed("cancelled", cancelled_failure("the task", last))
         error = call.error
         assert error is not None
         if isinstance(error, KeyboardInterrupt):
@@ -455,6 +460,7 @@ class _OneRun:
         "failures",
         "is_over",
         "key",
+        "last",
         "number",
         "seconds",
         "task_end_ns",
@@ -471,6 +477,7 @@ class _OneRun:
         self.elsewhere: ItemCall | None = None  # the last call of its task, if that leaves this process
         self.is_over = False  # its result or failure is with the collector
         self.attempts = 0
+        self.last: Failure | None = None  # of an attempt that another one follows
         self.seconds = 0.0
         self.task_end_ns = 0
         self.evaluations: list[Evaluation] = []

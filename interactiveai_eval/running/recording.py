@@ -113,8 +113,12 @@ class Recorder:
         run_name: str,
         propagated: Mapping[str, Any],
         is_sent: Callable[[str], bool],
+        silence: str,
     ) -> None:
-        """`propagated` are the caller's propagated attributes; `is_sent(trace_id)` tells whether a trace leaves."""
+        """`propagated` are the caller's propagated attributes; `is_sent(trace_id)` tells whether a trace leaves.
+
+        `silence` is why others do not.
+        """
         self._plan = plan
         self._tracer = tracer
         self._outbox = outbox
@@ -123,6 +127,7 @@ class Recorder:
         self._seed = f"{len(experiment_id)}:{experiment_id}:"
         self._propagated = dict(propagated)
         self._is_sent = is_sent
+        self.silence = silence
         self._over = False
         self._lock = allocate_lock()
         self._shared_by_id: dict[str, SharedAttributes] = {}
@@ -211,6 +216,7 @@ class Recorder:
         if not trace.sent:
             trace.unsent_spans += 1
             trace.unsent_scores += ran.scores
+            ran.scores = 0
             return
         if failure is not None:
             span.fail(failure.error_type, failure.message, traceback=failure.traceback)
@@ -224,9 +230,10 @@ class Recorder:
             if evaluation.value is not None:
                 evaluator = f"{ran.position}:{function.name}"
                 score_id = derived_id(trace.trace_id, evaluator, evaluation.name, str(number))[:32]
-                self._add_score(trace, evaluation, score_id)
+                ran.scores -= not self._add_score(trace, evaluation, score_id)
 
-    def _add_score(self, trace: ItemTrace, evaluation: Evaluation, score_id: str) -> None:
+    def _add_score(self, trace: ItemTrace, evaluation: Evaluation, score_id: str) -> bool:
+        """Whether it is one that can be sent."""
         try:
             body = score_body(
                 masked_evaluation(self._tracer, evaluation),
@@ -238,8 +245,9 @@ class Recorder:
             )
         except Unsendable as reason:
             trace.skip_score(score_id, f"{evaluation.name}: {reason}")
-        else:
-            trace.add_score(body)
+            return False
+        trace.add_score(body)
+        return True
 
     def finish(self, trace: ItemTrace, item_id: str) -> Parcel:
         """All that the item has to deliver; what is left out on purpose is counted."""
@@ -249,7 +257,7 @@ class Recorder:
             counts.problem("scores", "skipped", score_id, reason, item_id)
         if not trace.sent:
             unsent = len(spans) + len(trace.carried) + trace.unsent_spans
-            counts.skip(spans=unsent, scores=len(scores) + trace.unsent_scores)
+            counts.skip(self.silence, spans=unsent, scores=len(scores) + trace.unsent_scores)
             return Parcel(item_id=item_id)
         encoded = [(span.id, encode_span(span)) for span in spans]
         return Parcel(spans=encoded + trace.carried, scores=scores, item_id=item_id)
