@@ -642,6 +642,35 @@ def test_many_at_once_use_all_connections_and_no_thread():
         assert get(transport).status == 200 and server.connections == 4
 
 
+def test_streams_leave_connections_to_those_who_send_one_request():
+    """Two streams share 32; what an item asks for does not wait behind the scores of others."""
+    goes_on, held = threading.Event(), threading.Semaphore(0)
+
+    def script(server, peer, number):
+        while (request := server.read(peer)) is not None:
+            if b"/slow" in request:
+                held.release()
+                goes_on.wait(5)
+            peer.sendall(answer(b"1"))
+
+    def stream(outcomes):
+        outcomes += [outcome.status for _, outcome in transport.send_each([Request("GET", "/slow")] * 50)]
+
+    with ScriptedServer(script) as server, HTTPTransport(server.url, max_connections=40) as transport:
+        found = [], []
+        threads = [threading.Thread(target=stream, args=(outcomes,)) for outcomes in found]
+        threads[0].start()
+        for _ in range(32):
+            assert held.acquire(timeout=5)
+        threads[1].start()
+        assert get(transport).status == 200 and server.connections == 33
+        goes_on.set()
+        for thread in threads:
+            thread.join(5)
+        assert [len(outcomes) for outcomes in found] == [50, 50] and server.connections <= 34
+        assert get(transport).status == 200
+
+
 def test_many_at_once_do_not_wait_for_each_others_handshakes(monkeypatch):
     """To a far server connections are opened side by side, while the first one is at work already."""
     opening, together = [], threading.Event()
