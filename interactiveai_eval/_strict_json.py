@@ -11,7 +11,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 MAX_DEPTH = 100  # deeper values are cut; the C parsers of some Pythons die at 10,000, users read ten
@@ -42,6 +42,7 @@ def _made_once() -> Callable[[Any], str]:
 
 
 _encode = _made_once()
+_quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
 _encode_utf8: Callable[[Any], str] = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 
 
@@ -56,6 +57,26 @@ def to_json(value: Any) -> str:
         # NaN, an infinity, or another thread changed the value under our hands.
         return _encode(to_plain(value))
     return _encode(to_plain(value))
+
+
+def fields_to_json(fields: Mapping[str, Any], keys: Mapping[str, str]) -> str:
+    """`to_json` of an object of which `keys` has the texts of the names, with colon and space.
+
+    For thousands of small objects with the same few names: it takes a third of the time.
+    """
+    parts = []
+    for name, value in fields.items():
+        kind = type(value)
+        if kind is str:
+            text = _quoted(value)
+            if "\\ud" in text:
+                text = to_json(value)
+        elif kind is float and value - value == 0.0:
+            text = float.__repr__(value)
+        else:
+            text = to_json(value)
+        parts.append(keys[name] + text)
+    return "{" + ", ".join(parts) + "}"
 
 
 def _is_json(value: Any) -> bool:

@@ -85,6 +85,7 @@ class _Run:
         self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 2, remote=self._remote)
         if self._groups is not None:
             self._groups.engine = self.driver.engine
+        self._api = services.api.used_by(self.driver.latest, repeats=True)
         self._schedule: Schedule | None = None
         self._context = copy_context()  # the caller's
 
@@ -241,12 +242,12 @@ class _Run:
         elif begun.last_processed_id:
             position = Position(ids=[item_digest(begun.last_processed_id)])
         if begun.dataset_run is not None:
-            return RunTraces(self._services.api, *begun.dataset_run, page_size=plan.page_size, position=position)
+            return RunTraces(self._api, *begun.dataset_run, page_size=plan.page_size, position=position)
         conditions = _filter_of(begun)
         if begun.lower is not None:
             conditions.append(time_bound(begun.scope, ">=", begun.lower))
         return Reader(
-            self._services.api,
+            self._api,
             begun.scope,
             conditions,
             page_size=plan.page_size,
@@ -276,7 +277,7 @@ class _Run:
             self._plan,
             run_id=begun.run_id,
             engine=self.driver.engine,
-            api=services.api,
+            api=self._api,
             tracer=services.tracer,
             outbox=self._outbox,
             tracing_enabled=services.tracing_enabled,

@@ -9,7 +9,7 @@ from ._clock import Clock
 from ._ids import Ids, sha256_hex
 from ._log import show_debug, warn
 from .config import LOCAL_SCHEME, Secret, load_config
-from .errors import ApiError, ArgumentError, ClosedError, TransportError
+from .errors import ApiError, ArgumentError, ClosedError, ConfigError, TransportError
 from .model import DeliveryReport
 from .running.delivery import ClientDelivery
 from .service.api import Api
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         DeletedRun,
     )
 
+# 32 that deliver scores, and as many for the items' own requests, which would have to wait for these.
+CLIENT_CONNECTIONS = 64
 CLOSE_SECONDS = 30.0  # how long `close` waits for what is still to be delivered
 
 
@@ -71,14 +73,16 @@ class Interactive(StartsSpans):
         dialect: str | None = None,
         project: tuple[str, str] | None = None,
         spool: str | os.PathLike[str] | None = None,
+        plain_http: bool | None = None,
         clock: Clock | None = None,
         ids: Ids | None = None,
     ) -> None:
         """Raises ConfigError without keys and without a transport, ArgumentError for values that cannot be used.
 
         `base_url` may be `local:` or `local:PATH` for the embedded store; `host` is its deprecated name. `timeout` and
-        `flush_interval` are seconds. `spool` is a folder that keeps what could not be delivered. A `transport` that is
-        given stays the caller's to close. `clock` and `ids` are for tests (see `testing`).
+        `flush_interval` are seconds. `spool` is a folder that keeps what could not be delivered. `plain_http` allows
+        keys and data to go to another machine over http://. A `transport` that is given stays the caller's to close.
+        `clock` and `ids` are for tests (see `testing`).
         """
         if isinstance(secret_key, str):
             secret_key = Secret(secret_key)  # type: ignore[assignment]  # from here on no traceback can show it
@@ -100,6 +104,7 @@ class Interactive(StartsSpans):
             where=self.config.base_url,
             log_requests=self.config.debug,
             spans_path=self.config.spans_path,
+            clock=self.clock,
         )
         if self.config.debug:
             show_debug()
@@ -669,9 +674,15 @@ def _transport_for(config: Config, clock: Clock) -> Transport:
     from .transports.remote import HTTPTransport
     from .transports.retry import RetryTransport
 
-    return RetryTransport(
-        HTTPTransport(config.base_url, timeout_seconds=config.timeout_seconds, clock=clock), clock=clock
+    http = HTTPTransport(
+        config.base_url, timeout_seconds=config.timeout_seconds, max_connections=CLIENT_CONNECTIONS, clock=clock
     )
+    if not (http.origin.scheme == "https" or http.origin.is_loopback or config.plain_http):
+        raise ConfigError(
+            f"{http.origin} is not https, so that keys and data could be read on the way. Use https://, or allow it "
+            "with plain_http=True or the variable INTERACTIVEAI_PLAIN_HTTP=true"
+        )
+    return RetryTransport(http, clock=clock)
 
 
 def _headers(config: Config) -> dict[str, Secret]:

@@ -81,6 +81,7 @@ class Config:
         "flush_interval_seconds",
         "debug",
         "dialect",
+        "plain_http",
         "project",
         "spans_path",
         "spool",
@@ -95,6 +96,7 @@ class Config:
     flush_interval_seconds: float | None
     mask: Callable[..., Any] | None
     max_batch_bytes: int | None
+    plain_http: bool  # whether keys may go unencrypted to another machine
     project: tuple[str, str] | None
     public_key: str | None
     release: str | None
@@ -154,6 +156,7 @@ def load_config(
         "INTERACTIVEAI_TRACING_ENABLED", True
     )
     config.debug = given.flag("debug", False) or given.variable_flag("INTERACTIVEAI_DEBUG", False)
+    config.plain_http = given.flag("plain_http", False) or given.variable_flag("INTERACTIVEAI_PLAIN_HTTP", False)
     config.sample_rate = given.number("sample_rate", "INTERACTIVEAI_SAMPLE_RATE", 1.0, least=0.0, most=1.0)
     flush_at = given.number("flush_at", "INTERACTIVEAI_FLUSH_AT", 0.0, least=1.0)
     config.flush_at = int(flush_at) or None

@@ -560,6 +560,22 @@ def test_what_a_mapper_may_not_return_fails_the_item_and_blames_no_evaluator(ret
         assert {failure.stage for failure in result.item_failures} == {"mapper"}
 
 
+def test_a_mapper_that_holds_the_loop_past_its_timeout_has_timed_out():
+    """As a task and an evaluator do: that its value came in the end makes it no success."""
+    clock = ManualClock()
+
+    async def holds(item):
+        clock.advance(6 if item["id"] == "t000" else 1)
+        return mapper(item)
+
+    with filled(2) as store, Interactive(transport=store._transport, dialect="public", clock=clock) as client:
+        result = run(client, mapper=holds, evaluator_timeout=5, max_concurrency=1)
+
+    (failure,) = result.item_failures
+    assert (failure.item_id, failure.stage) == ("t000", "mapper")
+    assert failure.message == "the mapper did not finish within 5 s"
+
+
 @pytest.mark.parametrize(
     "composite",
     [

@@ -36,6 +36,7 @@ DEFAULTS = {
     "public_key": None,
     "secret_key": None,
     "timeout_seconds": 5.0,
+    "plain_http": False,
     "environment": None,
     "release": None,
     "additional_headers": {},
@@ -351,6 +352,22 @@ def test_spans_can_be_sent_to_another_place(monkeypatch):
     assert [(request.method, request.path) for request in transport.requests] == [("POST", "/team/collector/v1/traces")]
 
 
+@pytest.mark.parametrize("host", ["192.168.1.5:3000", "10.0.0.1", "web:3000", "localhost.example.com", "127.0.0.1.example.com", "[fd00::1]"])
+def test_keys_go_to_another_machine_unencrypted_only_if_that_is_allowed(host, monkeypatch):
+    """S14."""
+    settings = {"public_key": "pk", "secret_key": "sk", "base_url": f"http://{host}/x"}
+    with pytest.raises(ConfigError, match=r"is not https.*plain_http=True or the variable INTERACTIVEAI_PLAIN_HTTP"):
+        Interactive(**settings)
+    Interactive(**settings, plain_http=True).close()
+    monkeypatch.setenv("INTERACTIVEAI_PLAIN_HTTP", "true")
+    Interactive(**settings).close()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:3000", "http://localhost", "http://[::1]:3000", "http://a.localhost", "https://eval.example"])
+def test_this_machine_and_https_need_no_leave(url):
+    Interactive(public_key="pk", secret_key="sk", base_url=url).close()
+
+
 # -- secrets -----------------------------------------------------------------------------------------------------------
 
 
@@ -464,6 +481,32 @@ def test_a_secret_given_as_argument_is_in_no_local_of_our_frames():
     assert len(ours) >= 2
     for frame in ours:
         assert SECRET not in repr(dict(frame.locals))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda api: api.send_spans(b"export", "application/x-protobuf"),
+        lambda api: api.send_scores([{"id": "s", "name": "n", "value": 1}]),
+        lambda api: list(api.send_each_score([{"id": "s", "name": "n", "value": 1}])),
+        lambda api: api.projects(),
+    ],
+)
+def test_no_secret_is_in_a_local_of_a_frame_that_a_request_goes_through(act):
+    """S02: also for tools that walk through the values of locals instead of printing them."""
+
+    def breaks(request):
+        raise KeyError("broken")
+
+    settings = {"public_key": "pk", "secret_key": SECRET, "dialect": "public", "transport": FakeTransport(breaks)}
+    with Interactive(**settings, additional_headers={"x": "token-4711"}) as client, pytest.raises(KeyError) as broken:
+        act(client.api)
+
+    ours = [frame for frame in broken.traceback if "interactiveai_eval" in str(frame.path)]
+    assert len(ours) >= 2
+    for frame in ours:
+        told = [text for name, value in frame.locals.items() for text in walked(value)]
+        assert not [form for form in FORMS for text in told if form in text]
 
 
 def test_debug_logs_requests_without_what_they_carry(caplog):

@@ -509,7 +509,7 @@ def addresses(monkeypatch, *found):
     real = socket.getaddrinfo
 
     def look_up(host, port, *rest):
-        if host.endswith(".test"):
+        if host.endswith(b".test"):
             if rest[-1] & socket.AI_NUMERICHOST:
                 raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
             if callable(found[0]):
@@ -640,6 +640,35 @@ def test_many_at_once_use_all_connections_and_no_thread():
         assert [each.status for each in answers] == [200] * 40 and server.connections == 4
         assert threading.active_count() <= before + 4  # the server's own
         assert get(transport).status == 200 and server.connections == 4
+
+
+def test_streams_leave_connections_to_those_who_send_one_request():
+    """Two streams share 32; what an item asks for does not wait behind the scores of others."""
+    goes_on, held = threading.Event(), threading.Semaphore(0)
+
+    def script(server, peer, number):
+        while (request := server.read(peer)) is not None:
+            if b"/slow" in request:
+                held.release()
+                goes_on.wait(5)
+            peer.sendall(answer(b"1"))
+
+    def stream(outcomes):
+        outcomes += [outcome.status for _, outcome in transport.send_each([Request("GET", "/slow")] * 50)]
+
+    with ScriptedServer(script) as server, HTTPTransport(server.url, max_connections=40) as transport:
+        found = [], []
+        threads = [threading.Thread(target=stream, args=(outcomes,)) for outcomes in found]
+        threads[0].start()
+        for _ in range(32):
+            assert held.acquire(timeout=5)
+        threads[1].start()
+        assert get(transport).status == 200 and server.connections == 33
+        goes_on.set()
+        for thread in threads:
+            thread.join(5)
+        assert [len(outcomes) for outcomes in found] == [50, 50] and server.connections <= 34
+        assert get(transport).status == 200
 
 
 def test_many_at_once_do_not_wait_for_each_others_handshakes(monkeypatch):

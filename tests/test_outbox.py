@@ -507,6 +507,51 @@ def wait_until(true):
     assert true()
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_keys_that_are_not_taken_are_shown_once_and_everything_is_kept(status):
+    """A15, A16: 403 says nothing about other kinds; a flush asks again whether they are taken by now."""
+    refused = [True]
+    said = Response(status, body=b'{"message": "no"}')
+    server = Platform(answer=lambda r: said if refused[0] and r.method == "POST" and (status == 401 or not is_spans(r)) else None)
+    with Interactive(transport=server, project=("o", "p"), public_key="pk-1", secret_key="sk-1", clock=ManualClock()) as client:
+        for i in range(50):
+            score(client, 1, first=i)
+            wait_until(lambda: "scores" in server.paths())
+        assert server.paths() == ["scores"]
+        client.start_span(name="s").end()
+        report = client.flush()
+        again = client.flush()
+        assert server.paths().count("scores") < 50
+        refused[0] = False
+        last = client.flush()
+
+    assert report.by_kind["scores"]["pending"] == again.by_kind["scores"]["pending"] == 50
+    assert report.by_kind["spans"]["acknowledged"] == (status == 403)
+    reason = f"POST scores on https://app.interactive.ai was answered {status}: 'no'"
+    reason += "; are these its keys? The public key is pk-1" if status == 401 else ""
+    assert {problem.reason for problem in report.problems if problem.kind == "scores"} == {reason}
+    assert (last.acknowledged, last.pending) == (51, 0)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_links_that_the_keys_may_not_make_are_kept_after_one_refusal(status):
+    store, asked = LocalTransport(), []
+
+    def answer(request):
+        if not request.path.endswith("/dataset-run-items"):
+            return store.send(request)
+        asked.append(request)
+        return Response(status, body=b'{"message": "no"}')
+
+    with Interactive(transport=FakeTransport(answer), dialect="public") as client:
+        client.create_dataset(name="d")
+        for i in range(10):
+            client.create_dataset_item(dataset_name="d", input=i)
+        result = client.get_dataset("d").run_experiment(name="e", task=lambda item: 1, max_concurrency=1)
+
+    assert len(asked) == 1 and result.delivery.by_kind["links"]["pending"] == 10
+
+
 def test_spans_that_nobody_takes_do_not_stop_the_scores():
     server = Platform(answer=lambda request: Response(503) if is_spans(request) else None)
     with Interactive(transport=server, dialect="public", flush_at=1, clock=ManualClock()) as client:

@@ -7,9 +7,11 @@ import threading
 import pytest
 
 from interactiveai_eval import (
+    ApiError,
     ArgumentError,
     ClosedError,
     FakeTransport,
+    HTTPTransport,
     Interactive,
     Request,
     Response,
@@ -17,7 +19,10 @@ from interactiveai_eval import (
     TransportError,
 )
 from interactiveai_eval.testing import ManualClock
-from interactiveai_eval.transports.retry import retry_after_seconds
+from interactiveai_eval.transports.local import LocalTransport
+from interactiveai_eval.transports.retry_after import retry_after_seconds
+
+from .sockets import ScriptedServer
 
 SCORE = ("POST", "/api/public/scores")
 SPANS = ("POST", "/api/public/otel/v1/traces")
@@ -60,14 +65,10 @@ OFF = TransportError("off")
         (SCORE, (408, 425, 429, 500, 502, 503, 504, 507), (200, 207, 301, 400, 401, 403, 404, 409, 413, 422, 501, 505)),
         (ITEMS, (408, 425, 429, 500, 502, 503, 504), (200, 304, 400, 401, 403, 404, 409, 501, 505)),
         (SPANS, (429, 502, 503, 504), (200, 302, 400, 401, 403, 404, 408, 413, 425, 500, 501, 505)),
-        (TRACES, (), (408, 429, 500, 502, 503)),
-        (("GET", "/prefix/api/public/v2/observations"), (), (500,)),
-        (("GET", "/api/public/traces/abc"), (), (500,)),
-        (LINK, (), (429, 500)),
-        (("GET", "/api/public/v2/datasets/traces"), (500,), ()),
-        (("GET", "/api/public/dataset-run-items"), (500,), ()),
+        (TRACES, (408, 429, 500, 502, 503), (400, 404)),
+        (LINK, (429, 500), (400, 404)),
     ],
-)  # fmt: skip
+)
 def test_which_statuses_are_repeated(kind, again, not_again):
     for status in again:
         server = Server(status, status, 200)
@@ -75,6 +76,9 @@ def test_which_statuses_are_repeated(kind, again, not_again):
     for status in not_again:
         server = Server(status, 200)
         assert (server.send(kind).status, len(server.times)) == (status, 1), status
+    for status in again:
+        server = Server(status, 200)
+        assert (server.send(kind, is_repeated=True).status, len(server.times)) == (status, 1), status
 
 
 def test_no_answer_is_repeated_if_that_may_help():
@@ -87,8 +91,30 @@ def test_no_answer_is_repeated_if_that_may_help():
     assert len(server.times) == 1
     server = Server(OFF)
     with pytest.raises(TransportError, match="off"):
-        server.send(TRACES)
+        server.send(TRACES, is_repeated=True)
     assert len(server.times) == 1
+
+
+def test_a_server_that_is_not_there_is_found_out_in_ten_seconds_and_then_asked_once_a_request():
+    """The patience of a minute is for servers that answer."""
+    server = Server(OFF)
+    for _ in range(3):
+        with pytest.raises(TransportError, match="off"):
+            server.send()
+    asked = len(server.times)
+    assert 5 < server.clock.monotonic() < 10 and asked < 20
+    server.clock.advance(10 - server.clock.monotonic())
+    for _ in range(10):
+        with pytest.raises(TransportError, match="off"):
+            server.send()
+        server.clock.advance(1)
+    assert len(server.times) == asked + 10
+
+    server._outcomes = [503, OFF, OFF, 200]  # it answers again
+    assert server.send().status == 200
+    server.clock.advance(3600)  # what was an hour ago says nothing
+    server._outcomes = [OFF, OFF, 200]
+    assert server.send().status == 200
 
 
 def test_waits_are_drawn_from_zero_to_twice_as_much_each_time():
@@ -118,14 +144,14 @@ def test_what_the_server_asks_for_is_waited_out():
 def test_what_the_server_asks_for_goes_for_all_requests():
     """A07: for the server, not for one request; also when it was said to somebody who does not wait here."""
     server = Server(said(429, retry_after="7"), 200)
-    assert server.send(TRACES).status == 429
+    assert server.send(TRACES, is_repeated=True).status == 429
     server.send(ITEMS)
     assert 7.0 <= server.times[1] - server.times[0] <= 7.25
     server.send(ITEMS)
     assert server.times[2] == server.times[1]
 
     server = Server(said(429, retry_after="7"), 200)
-    server.send(TRACES)
+    server.send(TRACES, is_repeated=True)
     assert [outcome.status for _, outcome in server.transport.send_each([Request(*SCORE)] * 1)] == [200]
     assert 7.0 <= server.times[1] - server.times[0] <= 7.25
 
@@ -307,6 +333,15 @@ def test_all_forms_of_retry_after(headers, seconds):
     assert retry_after_seconds(headers, NOW_NS) == seconds
 
 
+def test_an_error_says_how_long_the_server_wants_to_be_left_alone_whatever_the_form():
+    """By the one reading there is: the same that the waits go by."""
+    for asked, seconds in (({"retry-after-ms": "1500"}, 1.5), ({"retry-after": "Fri, 20 Nov 2026 10:00:30 GMT"}, 30.0)):
+        server = FakeTransport(lambda request, asked=asked: Response(400, headers=asked))
+        with Interactive(transport=server, clock=ManualClock("2026-11-20T10:00:00Z")) as client, pytest.raises(ApiError) as caught:
+            client.api.projects()
+        assert caught.value.retry_after_seconds == seconds
+
+
 # -- through a client ------------------------------------------------------------------------------------------------------
 
 
@@ -330,3 +365,94 @@ def test_one_503_on_the_way_to_a_data_set_costs_nothing_but_a_moment():
             dataset = client.get_dataset("d", fetch_items_page_size=1)
 
     assert sorted(item.input for item in dataset.items) == [0, 1, 2] and len(failed) == 5
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda client: client.api.trace("t"),
+        lambda client: client.api.traces(page=1, limit=1),
+        lambda client: client.api.observations_by_cursor(limit=1),
+        lambda client: client.get_dataset("d").items[0].run(run_name="r").__enter__().end(),
+    ],
+)
+def test_what_no_run_asks_for_is_repeated_as_all_else_is(read):
+    """D72 for what is read, and linked, by hand; batch runs and experiments repeat these themselves."""
+    store, failed = LocalTransport(), set()
+
+    def answer(request):
+        if request.path not in failed:
+            failed.add(request.path)
+            return Response(503)
+        return store.send(request)
+
+    transport = RetryTransport(FakeTransport(answer), clock=ManualClock(jumps=True))
+    with Interactive(transport=transport, dialect="public") as client:
+        client.create_dataset(name="d")
+        client.create_dataset_item(dataset_name="d", input=1)
+        trace = {"id": "t", "timestamp": "2026-01-01T00:00:00Z"}
+        event = {"id": "e", "timestamp": "2026-01-01T00:00:00Z", "type": "trace-create", "body": trace}
+        client.api.send_events([event])
+        read(client)
+
+
+def test_a_fetch_of_a_batch_wants_no_answer_after_the_time_budget():
+    store, deadlines, clock = LocalTransport(), set(), ManualClock()
+
+    def answer(request):
+        deadlines.add((request.method, request.deadline, request.is_repeated))
+        return store.send(request)
+
+    with Interactive(transport=FakeTransport(answer), dialect="public", clock=clock) as client:
+        client.run_batched_evaluation(scope="traces", mapper=lambda item: None, evaluators=[], time_budget=20)
+    assert deadlines == {("GET", 20.0, True)}
+
+
+def test_what_is_delivered_last_wants_no_answer_after_the_end():
+    """A minute for a run, half of one for a client that is closed."""
+    store, deadlines, clock = LocalTransport(), [], ManualClock()
+
+    def answer(request):
+        deadlines.append(request.deadline)
+        return store.send(request)
+
+    with Interactive(transport=FakeTransport(answer), dialect="public", clock=clock, flush_interval=1000) as client:
+        client.run_experiment(name="e", data=[{"input": 1}], task=lambda *, item: 1)
+        client.create_score(name="s", value=1, trace_id="a" * 32)
+    assert deadlines == [60.0, 30.0]
+
+
+def test_where_no_thread_can_be_started_a_flush_bounds_what_it_sends_itself(monkeypatch):
+    """Nobody else could give up a request for which the transport would wait a minute."""
+    store, deadlines, clock = LocalTransport(), [], ManualClock()
+
+    def answer(request):
+        deadlines.append(request.deadline)
+        return store.send(request)
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Interactive(transport=FakeTransport(answer), dialect="public", clock=clock) as client:
+        for timeout in (3, None):
+            client.create_score(name="s", value=1, trace_id="a" * 32)
+            client.flush(timeout)
+    assert deadlines == [3.0, None]
+
+
+def test_a_small_run_against_a_port_that_nobody_listens_to_ends_in_time_and_names_what_is_pending():
+    """It took a minute, and the whole of it, to find that out."""
+    refusing = ScriptedServer(lambda *_: None)
+    with refusing as server:
+        url = server.url
+    clock = ManualClock(jumps=True)
+    with RetryTransport(HTTPTransport(url, clock=clock), clock=clock) as transport:
+        client = Interactive(transport=transport, dialect="public", clock=clock)
+        result = client.run_experiment(
+            name="e", data=[{"input": n} for n in range(20)], task=lambda *, item: 1, evaluators=[lambda *, output: output]
+        )
+        client.close()
+
+    assert clock.monotonic() < 11 and (result.delivery.acknowledged, result.delivery.pending) == (0, 60)
+    assert all("refused" in problem.reason and problem.id for problem in result.delivery.problems)

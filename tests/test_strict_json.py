@@ -23,7 +23,15 @@ import uuid
 import pytest
 
 from interactiveai_eval import Evaluation
-from interactiveai_eval._strict_json import JSONError, from_json, to_attribute_text, to_json, to_plain, well_formed
+from interactiveai_eval._strict_json import (
+    JSONError,
+    fields_to_json,
+    from_json,
+    to_attribute_text,
+    to_json,
+    to_plain,
+    well_formed,
+)
 
 from .programs import run
 
@@ -838,3 +846,12 @@ def test_a_program_that_allows_endless_recursion_survives_deep_json():
     )
 
     assert said.splitlines() == ["nested deeper than 200 levels", "304"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["plain", "\u20ac\U0001f600", "\ud800", "\ud83d\ude00", '"\\\n', 0.1, -0.0, 1e300, float("nan"), float("inf"), 1, 2**60, True, None, [1], {"a": (1,)}],
+)
+def test_fields_one_by_one_are_written_as_the_whole_object_is(value):
+    """The short way, for scores that go one by one."""
+    assert fields_to_json({"a": value, "b": "x"}, {"a": '"a": ', "b": '"b": '}) == to_json({"a": value, "b": "x"})

@@ -88,16 +88,19 @@ class ClientDelivery:
 
         `about` says what comes from a spool, of another process; what of it is left stays where it was.
         """
-        from .outbox import Outbox
+        from .outbox import End, Outbox
 
         origin = self._about if about is None else about
+        end = End()
+        api = self._api.used_by(end.moment)
         return Outbox(
-            lambda spans: self._send_spans(spans, origin),
-            self._api.send_scores,
-            self._api.send_links,
+            lambda spans: self._send_spans(api, spans, origin),
+            api.send_scores,
+            api.send_links,
             self._clock,
-            send_each_score=None if self._api.batches_scores else self._api.send_each_score,
-            scores_a_request=None if self._api.batches_scores else 1,
+            end=end,
+            send_each_score=None if api.batches_scores else api.send_each_score,
+            scores_a_request=None if api.batches_scores else 1,
             flush_at=self._config.flush_at,
             flush_interval_seconds=self._config.flush_interval_seconds,
             max_bytes=self._config.max_batch_bytes,
@@ -174,7 +177,7 @@ class ClientDelivery:
                 _at_end_of_worker(ref(self))
             return outbox
 
-    def _send_spans(self, spans: list[bytes], origin: Mapping[str, Any]) -> list[Rejection]:
+    def _send_spans(self, api: Api, spans: list[bytes], origin: Mapping[str, Any]) -> list[Rejection]:
         resource = {
             "telemetry.sdk.language": "python",
             "telemetry.sdk.name": "interactiveai_eval",
@@ -190,7 +193,7 @@ class ClientDelivery:
             scope_version=__version__,
             scope_attributes={"public_key": self._config.public_key},
         )
-        return self._api.send_spans(export, CONTENT_TYPE)
+        return api.send_spans(export, CONTENT_TYPE)
 
 
 def _at_end_of_worker(sink: ref[ClientDelivery]) -> None:

@@ -126,6 +126,10 @@ class Driver:
         self.engine.alarm((deadline + self._latest) / 2, self._lose_patience)
         return deadline
 
+    def latest(self) -> float | None:
+        """When all is to be over by the time budget; None without one."""
+        return self._latest
+
     # -- waiting ---------------------------------------------------------------------------------------------------
 
     async def wait_until(self, over: Callable[[], Any]) -> None:

@@ -180,12 +180,20 @@ class ItemRuns:
             "observationId": run.trace.span_id,
             "traceId": trace_id,
         }
+        barred = self._outbox.barred("links")
+        if barred is not None:
+            self._outbox.park_link(body, barred, item_id)
+            return
         for attempt in range(1, LINK_ATTEMPTS + 1):
             try:
                 run.dataset_run_id = self._link_item(body)
             except (TransportError, ApiError) as error:
                 status = getattr(error, "status_code", 0)
-                final = 400 <= status < 500 and status not in (408, 409, 425, 429)
+                final = 400 <= status < 500 and status not in (401, 403, 408, 409, 425, 429)
+                if isinstance(error, ApiError) and status in (401, 403):
+                    self._outbox.bar("links", error)
+                    self._outbox.park_link(body, str(error), item_id)
+                    return
                 if final or attempt == LINK_ATTEMPTS or self._engine.stopping:
                     if final:
                         counts.problem("links", "rejected", trace_id, str(error), item_id)

@@ -92,6 +92,17 @@ class Lane:
         self.silence = ""
         self.probe_at = 0.0
 
+    def put(self, parcel: Parcel, events: list[Any]) -> int:
+        """Queue scores or links of a parcel; how many portions they are."""
+        if self.most_events > 1:
+            return self.add(parcel, events, sum(map(size_of, events)))
+        for event in events:
+            size = size_of(event)
+            self.bytes += size
+            self.queue.append((parcel, [event], size))
+        self.count += len(events)
+        return len(events)
+
     def add(self, parcel: Parcel, events: list[Any], size: int) -> int:
         """Queue events of a parcel; how many portions they are."""
         count = len(events)
@@ -137,6 +148,15 @@ class Lane:
         self.bytes -= size
         self.urgent = max(0, self.urgent - count)
         return batch
+
+    def take_one(self) -> Portion:
+        """The oldest, for a lane in which each goes out by itself."""
+        portion = self.queue.popleft()
+        self.count -= 1
+        self.bytes -= portion[2]
+        if self.urgent:
+            self.urgent -= 1
+        return portion
 
     def take_all(self) -> list[Portion]:
         """Everything that waits."""

@@ -45,6 +45,18 @@ LOOK_SECONDS = 0.5  # how often whoever waits for the senders looks at the clock
 SILENT_REQUESTS, PROBE_SECONDS = 8, 1.0
 
 
+class End:
+    """When the last delivery ends: what is sent for it wants no answer after that. None as long as it is not known."""
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+
+    def moment(self) -> float | None:
+        return self.at
+
+
 class Counts:
     """What became of everything handed in, by kind; safe from many threads."""
 
@@ -111,6 +123,7 @@ class Outbox:
         send_links: Send,
         clock: Clock,
         *,
+        end: End | None = None,
         send_each_score: SendEach | None = None,
         scores_a_request: int | None = None,
         flush_at: int | None = None,
@@ -118,7 +131,10 @@ class Outbox:
         max_bytes: int | None = None,
         spool: Spool | None = None,
     ) -> None:
-        """A batch goes out with `flush_at` events, `max_bytes` bytes, or after the interval, whatever comes first."""
+        """A batch goes out with `flush_at` events, `max_bytes` bytes, or after the interval, whatever comes first.
+
+        `end` is set to the deadline of `close` or `hurry`.
+        """
         self.counts = Counts()
         self._clock = clock
         self._spool = spool
@@ -158,7 +174,7 @@ class Outbox:
         self._flushing = 0
         self._closed = False
         self._holds_back = True  # whoever hands in more than there is room for
-        self._latest: float | None = None
+        self._end = end or End()
 
     # -- handing in ------------------------------------------------------------------------------------------------
 
@@ -171,9 +187,9 @@ class Outbox:
             if spans:
                 parcel.open += self._spans.add(parcel, spans, sum([len(encoded) for _, encoded in spans]))
             if scores:
-                parcel.open += self._scores.add(parcel, scores, sum(map(size_of, scores)))
+                parcel.open += self._scores.put(parcel, scores)
             if links:
-                parcel.open += self._links.add(parcel, links, sum(map(size_of, links)))
+                parcel.open += self._links.put(parcel, links)
             is_due = self._spans.is_due() or self._scores.is_due() or self._links.is_due()
             if (is_due and not self._is_roused) or not self._senders:
                 self._rouse()
@@ -208,6 +224,10 @@ class Outbox:
 
         Where no thread can be started (at the end of the interpreter, too) the calling thread sends.
         """
+        with self._lock:
+            for lane in self._lanes:
+                if lane.probe_at == float("inf"):  # the keys may have been given their rights meanwhile
+                    lane.silent, lane.probe_at = 0, 0.0
         self._flush(deadline)
         self._keep()
         return self.report()
@@ -220,6 +240,7 @@ class Outbox:
 
     def close(self, deadline: float | None = None) -> DeliveryReport:
         """`flush`, then let the threads go; the final report. What is not there by then is left, or in the spool."""
+        self._end_by(deadline)
         self._flush(deadline)
         with self._lock:
             self._closed = True
@@ -242,7 +263,7 @@ class Outbox:
     def hurry(self, latest: float) -> None:
         """Have a flush under way, and each to come, end by `latest` on the clock."""
         with self._lock:
-            self._latest = latest
+            self._end.at = latest
             self._change.notify_all()
 
     def _has_room(self) -> bool:
@@ -251,9 +272,14 @@ class Outbox:
         spans, scores = self._spans, self._scores  # links come from the spool alone
         return spans.count + scores.count < WAITING_EVENTS and spans.bytes + scores.bytes < WAITING_BYTES
 
+    def _end_by(self, deadline: float | None) -> None:
+        with self._lock:
+            if deadline is not None and (self._end.at is None or deadline < self._end.at):
+                self._end.at = deadline
+
     def _seconds_left(self, deadline: float | None) -> float:
         """How long a flush may still take, by its own deadline and by that of `hurry`."""
-        ends = [end for end in (deadline, self._latest) if end is not None]
+        ends = [end for end in (deadline, self._end.at) if end is not None]
         return min(ends) - self._clock.monotonic() if ends else LOOK_SECONDS
 
     def _is_late(self, deadline: float | None) -> bool:
@@ -351,6 +377,23 @@ class Outbox:
                 return flight
         return None
 
+    def bar(self, kind: str, error: ApiError) -> None:
+        """Send no more of a kind, or of any after a 401, until the next `flush`: the server does not take the keys."""
+        with self._lock:
+            self._bar(kind, error)
+
+    def _bar(self, kind: str, error: ApiError) -> None:
+        for lane in self._lanes:
+            if lane.kind == kind or error.status_code == 401:
+                lane.silent, lane.silence, lane.probe_at = SILENT_REQUESTS, str(error), float("inf")
+
+    def barred(self, kind: str) -> str | None:
+        """Why nothing of a kind is sent; None if it is."""
+        for lane in self._lanes:
+            if lane.kind == kind and lane.silent and lane.probe_at == float("inf"):
+                return lane.silence
+        return None
+
     def _flush(self, deadline: float | None) -> None:
         self._send_all(deadline)
         if self._is_late(deadline):
@@ -358,7 +401,8 @@ class Outbox:
         with self._lock:
             again, self._parked, self._parked_bytes = self._parked, [], 0
             for lane in self._lanes:
-                lane.silent = 0
+                if lane.probe_at < float("inf"):
+                    lane.silent = 0
             for lane, (parcel, events, size), _ in again:
                 parcel.open += lane.add(parcel, events, size) - 1
         if again:
@@ -382,14 +426,21 @@ class Outbox:
         self._send_here(deadline)
 
     def _send_here(self, deadline: float | None, *, all_of_it: bool = True) -> None:
-        while not self._is_late(deadline):
+        before = self._end.at
+        self._end_by(deadline)  # nobody else is there who could give up what is on its way
+        try:
+            while not self._is_late(deadline):
+                with self._lock:
+                    if all_of_it:
+                        self._make_urgent()
+                    flight = self._take()
+                if flight is None:
+                    return
+                self._deliver(flight)
+        finally:
             with self._lock:
-                if all_of_it:
-                    self._make_urgent()
-                flight = self._take()
-            if flight is None:
-                return
-            self._deliver(flight)
+                if self._end.at is deadline:
+                    self._end.at = before
 
     # -- sending one batch -----------------------------------------------------------------------------------------
 
@@ -441,7 +492,7 @@ class Outbox:
                 answers += 1
                 portion = pulled.pop(id(body))
                 if verdict is None:
-                    self._settle(flight, [portion], {})
+                    self._settle_one(flight, portion)
                 elif isinstance(verdict, Exception):
                     self._judge(flight, [portion], verdict)
                 else:
@@ -464,7 +515,7 @@ class Outbox:
             self._pull_no_more(flight)
             return None
         lane.puller = flight
-        portion = lane.take()[0]
+        portion = lane.take_one()
         flight.unanswered[id(portion)] = portion
         if self._held_back and self._has_room():
             self._change.notify_all()
@@ -483,7 +534,10 @@ class Outbox:
 
     def _judge(self, flight: Flight, portions: list[Portion], error: Exception) -> None:
         """Tell an error about the content from one that is not: no answer, or a broken transport of the user's."""
-        if not isinstance(error, ApiError) or not _is_about_content(error):
+        if isinstance(error, ApiError) and error.status_code in (401, 403):
+            self._leave(flight, portions, str(error))
+            self.bar(flight.lane.kind, error)
+        elif not isinstance(error, ApiError) or not _is_about_content(error):
             self._leave(flight, portions, str(error) or type(error).__name__, is_silence=True)
         elif sum([len(events) for _, events, _ in portions]) > 1:
             self._send_halves(flight, portions)  # one bad event must not take the others along
@@ -502,6 +556,17 @@ class Outbox:
         middle = len(portions) // 2
         self._send(flight, portions[:middle])
         self._send(flight, portions[middle:])
+
+    def _settle_one(self, flight: Flight, portion: Portion) -> None:
+        """Count one event that was taken."""
+        parcel = portion[0]
+        with self._lock:
+            flight.lane.silent = 0
+            del flight.unanswered[id(portion)]
+            parcel.open -= 1
+            if not parcel.open and parcel.arrived is not None:
+                flight.arrived.append(parcel.arrived)
+            self.counts.add(flight.lane.kind, "acknowledged")
 
     def _settle(
         self, flight: Flight, portions: list[Portion], refused: dict[str, str], unnamed: Sequence[str] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 
+from .._clock import Clock
 from .._forks import renew_locks_in_children
 from .._log import debug, warn
 from .._strict_json import JSONError, from_json, text_to_value, to_json
@@ -21,6 +22,8 @@ from ..errors import (
     short_repr,
 )
 from ..transports.base import Request, Response
+from ..transports.retry_after import retry_after_seconds
+from ..transports.sealed_headers import SealedHeaders
 from .dialects import PlatformDialect, PublicDialect, Routed
 from .export_answers import read_export_answer
 from .whole_traces import ALL_FIELDS, trace_of
@@ -75,21 +78,34 @@ class Api:
         where: str = "the server",
         spans_path: str | None = None,
         log_requests: bool = False,
+        clock: Clock | None = None,
     ) -> None:
         """`headers` go with every request, and are shown nowhere else; `prefix` is the path of the base URL; `where`
         names the server in errors; `project` skips discovery; `spans_path` takes the place of the OTLP endpoint's;
         `log_requests` logs each request's method, path and status (never headers or bodies) for debugging.
         """
         self._log_requests = log_requests
+        self._clock = clock or Clock()
         self._transport = transport
         self._headers = dict(headers or {})
+        self._sealed: dict[str | None, SealedHeaders] = {}  # by content type
         self._prefix = prefix
         self._where = where
         self._project = project
         self._discovering = allocate_lock()
+        self._original: Api | None = None
+        self._is_repeated = False
+        self._deadline: Callable[[], float | None] = _none
         self._renews_lock = False
         self._spans_path = spans_path or PublicDialect().route("POST", _SPANS).path
         self._dialect = PublicDialect() if dialect == "public" else PlatformDialect(self._discover)
+
+    def used_by(self, deadline: Callable[[], float | None], *, repeats: bool = False) -> Api:
+        """The same server, for a user who wants no answer after `deadline()`, and who `repeats` requests if need be."""
+        view = Api.__new__(Api)
+        view.__dict__.update(self.__dict__)
+        view._original, view._deadline, view._is_repeated = self, deadline, repeats
+        return view
 
     # -- projects --------------------------------------------------------------------------------------------------
 
@@ -100,7 +116,7 @@ class Api:
 
     def project_id(self) -> str:
         """The id of the project, from the settings or from the server."""
-        return self._discover()[1]
+        return (self._original or self)._discover()[1]
 
     def _discover(self) -> tuple[str, str]:
         """(organisation id, project id), asked for once however many threads need it."""
@@ -319,13 +335,12 @@ class Api:
         """
         # What all of them have in common; before anything is under way, as the project may have to be asked for.
         routed = self._dialect.route("POST", _SCORES)
-        path, headers = self._prefix + routed.path, {**self._revealed_headers(), "content-type": JSON}
+        path, headers, encoded = self._prefix + routed.path, self._headers_of(JSON), self._dialect.encoded
         asked: dict[int, Mapping[str, Any]] = {}
 
         def requests() -> Iterator[Request]:
             for body in bodies:
-                payload = to_json(self._dialect.body_of(body)).encode("ascii")
-                request = Request("POST", path, headers=headers, body=payload)
+                request = Request("POST", path, headers=headers, body=encoded(body), deadline=self._deadline())
                 asked[id(request)] = body
                 yield request
 
@@ -349,8 +364,10 @@ class Api:
 
     def send_spans(self, export: bytes, content_type: str) -> list[Rejection]:
         """Deliver an encoded OTLP export; what was refused, without ids: the server says how many, not which."""
-        headers = {**self._revealed_headers(), "content-type": content_type}
-        request = Request("POST", self._prefix + self._spans_path, headers=headers, body=export)
+        path = self._prefix + self._spans_path
+        request = Request(
+            "POST", path, headers=self._headers_of(content_type), body=export, deadline=self._deadline()
+        )
         response = self._exchange(request)
         if not 200 <= response.status < 300:
             raise self._error(response, "POST", "/".join(_SPANS))
@@ -403,12 +420,16 @@ class Api:
             ) from None
 
     def _request(self, method: str, routed: Routed) -> Request:
-        headers = self._revealed_headers()
-        payload = b""
-        if routed.body is not None:
-            payload = to_json(routed.body).encode("ascii")
-            headers["content-type"] = JSON
-        return Request(method, self._prefix + routed.path, query=tuple(routed.query), headers=headers, body=payload)
+        has_body = routed.body is not None
+        return Request(
+            method,
+            self._prefix + routed.path,
+            query=tuple(routed.query),
+            headers=self._headers_of(JSON if has_body else None),
+            body=to_json(routed.body).encode("ascii") if has_body else b"",
+            deadline=self._deadline(),
+            is_repeated=self._is_repeated,
+        )
 
     def _exchange(self, request: Request) -> Response:
         response = self._transport.send(request)
@@ -419,8 +440,12 @@ class Api:
         if self._log_requests:
             debug(f"{request.method} {request.path} on {self._where}: {response.status}, {len(response.body)} bytes")
 
-    def _revealed_headers(self) -> dict[str, str]:
-        return {name: secret.reveal() for name, secret in self._headers.items()}
+    def _headers_of(self, content_type: str | None) -> SealedHeaders:
+        found = self._sealed.get(content_type)
+        if found is None:
+            own = {} if content_type is None else {"content-type": content_type}
+            found = self._sealed[content_type] = SealedHeaders({**self._headers, **own})
+        return found
 
     def _error(self, response: Response, method: str, operation: str) -> ApiError:
         try:
@@ -433,11 +458,18 @@ class Api:
             f"{method} {operation} on {self._where} was answered {response.status}: {short_repr(told, 300)}",
             status_code=response.status,
             body=body,
-            retry_after_seconds=_retry_after_seconds(response.headers),
+            retry_after_seconds=retry_after_seconds(response.headers, self._clock.time_ns()),
         )
+        if response.status == 401:
+            key = self._headers.get("x-interactiveai-public-key")
+            error.args = (f"{error}; are these its keys? The public key is {key.reveal() if key else 'not given'}",)
         if _is_without(error):
             error.args = (f"{error}; what this server has instead are observations (by cursor) and scores",)
         return error
+
+
+def _none() -> None:
+    """No deadline."""
 
 
 def _all(page_at: Callable[[str | None], dict[str, Any]]) -> list[dict[str, Any]]:
@@ -490,23 +522,6 @@ def told_in(body: Any) -> str:
             detail = f"{path}: {detail.get('message')}" if path else detail.get("message")
         told.append(detail)
     return ": ".join([part for part in told if isinstance(part, str) and part]) or "refused"
-
-
-def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """The wait that `Retry-After` asks for: seconds, or a date, measured against that of the answer."""
-    named = {name.lower(): value for name, value in headers.items()}
-    asked = named.get("retry-after", "").strip()
-    if asked.replace(".", "", 1).isdigit():
-        return float(asked)
-    if not asked or "date" not in named:
-        return None
-    from email.utils import parsedate_to_datetime
-
-    try:
-        until, now = parsedate_to_datetime(asked), parsedate_to_datetime(named["date"])
-        return max(0.0, (until - now).total_seconds())
-    except (TypeError, ValueError):
-        return None
 
 
 def _known(kind: str, query: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ answers (WIRE.md section 2.1); what is not in the table goes out unchanged.
 """
 from __future__ import annotations
 
-from .._strict_json import well_formed
+from .._strict_json import fields_to_json, to_json, well_formed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ class PublicDialect:
         """What a routed request has as its body."""
         return body
 
+    def encoded(self, body: Mapping[str, Any]) -> bytes:
+        """`body_of` as JSON."""
+        return to_json(body).encode("ascii")
+
 
 class PlatformDialect(PublicDialect):
     """Requests as the platform takes them; `find_project` tells (organisation id, project id) once it is needed."""
@@ -95,6 +99,9 @@ class PlatformDialect(PublicDialect):
     def body_of(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         return {snake_case(name): value for name, value in body.items()}
 
+    def encoded(self, body: Mapping[str, Any]) -> bytes:
+        return fields_to_json(body, _key_texts).encode("ascii")
+
     def _base(self) -> str:
         organization, project = self._find_project()
         if self._known_base[0] != (organization, project):
@@ -123,6 +130,19 @@ def snake_case(name: str) -> str:
 
 _snaked: dict[str, str] = {}  # names of fields: there are few, and each comes again and again
 _SNAKED_KEPT = 500
+
+
+class _KeyTexts(dict[str, str]):
+    """Names of fields as they begin a field in JSON."""
+
+    def __missing__(self, name: str) -> str:
+        text = f"{to_json(snake_case(name))}: "
+        if len(self) < _SNAKED_KEPT:
+            self[name] = text
+        return text
+
+
+_key_texts = _KeyTexts()
 
 
 def _one(name: str) -> Callable[[Any], Any]:

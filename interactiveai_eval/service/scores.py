@@ -26,9 +26,9 @@ def score_body(
     """
     value, data_type = _sendable(evaluation.value, evaluation.data_type)
     body: dict[str, Any] = {"id": id}
-    for name, key in _TARGETS:
-        if target.get(name) is not None:
-            body[key] = target[name]
+    for name, named in target.items():
+        if named is not None:
+            body[_TARGETS[name]] = named
     body["name"] = well_formed(evaluation.name)
     body["value"] = value
     if evaluation.comment is not None:
@@ -46,17 +46,17 @@ def score_body(
     return body
 
 
-_TARGETS = (
-    ("trace_id", "traceId"),
-    ("observation_id", "observationId"),
-    ("session_id", "sessionId"),
-    ("dataset_run_id", "datasetRunId"),
-)
+_TARGETS = {
+    "trace_id": "traceId",
+    "observation_id": "observationId",
+    "session_id": "sessionId",
+    "dataset_run_id": "datasetRunId",
+}
 
 
 def check_target(**target: str | None) -> None:
     """Raise ArgumentError unless the target of a score is one that servers take."""
-    given = [name for name, _ in _TARGETS if target.get(name) is not None]
+    given = [name for name in _TARGETS if target.get(name) is not None]
     if given == ["observation_id"]:
         raise ArgumentError("observation_id", target["observation_id"], "needs the trace_id of its trace too")
     if len([name for name in given if name != "observation_id"]) != 1:

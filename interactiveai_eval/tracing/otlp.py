@@ -127,6 +127,12 @@ def _attribute_fields(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
             key = _text(b"\x0a", name)
             if len(_keys) < _KEYS_KEPT and len(name) <= _LONGEST_KEY_KEPT:
                 _keys[name] = key
+        if type(value) is str and value.isascii():
+            length = len(value)
+            whole = len(key) + length + 4
+            if whole < 128:  # as most are: every length is one byte
+                parts += (tag, _ONE_BYTE[whole], key, _SHORT_TEXT[length], value.encode("ascii"))
+                continue
         encoded = _any_value(value)
         length = len(encoded)
         head = b"\x12" + _varint(length)
@@ -172,6 +178,8 @@ def _text(tag: bytes, text: str) -> bytes:
 
 
 _ONE_BYTE = [bytes((number,)) for number in range(128)]
+# what stands before a short text of so many bytes in a `KeyValue`: it is the value, and in the value the text
+_SHORT_TEXT = [bytes((0x12, number + 2, 0x0A, number)) for number in range(126)]
 
 
 def _varint(number: int) -> bytes:

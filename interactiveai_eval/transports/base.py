@@ -6,6 +6,7 @@ nothing at all is a `Transport`. Behaviour is added by wrapping one transport in
 from __future__ import annotations
 
 from ..errors import TransportError
+from .sealed_headers import SealedHeaders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ class Request:
 
     `path` is absolute and percent-encoded, without query; `query` holds decoded (name, value) pairs in order;
     header names are lower case. `deadline` is when the answer is of no more use, on the clock that the transport was
-    given (`Clock.monotonic`); None leaves it to the transport how long it takes.
+    given (`Clock.monotonic`); None leaves it to the transport how long it takes. `is_repeated` tells that whoever sends
+    it repeats it if need be, so that no transport does.
     """
 
-    __slots__ = ("body", "deadline", "headers", "method", "path", "query")
+    __slots__ = ("body", "deadline", "is_repeated", "method", "path", "query", "sealed_headers")
 
     def __init__(
         self,
@@ -29,16 +31,24 @@ class Request:
         path: str,
         *,
         query: tuple[tuple[str, str], ...] = (),
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | SealedHeaders | None = None,
         body: bytes = b"",
         deadline: float | None = None,
+        is_repeated: bool = False,
     ) -> None:
         self.method = method
         self.path = path
         self.query = query
-        self.headers = {} if headers is None else headers
+        self.sealed_headers = {} if headers is None else headers
         self.body = body
         self.deadline = deadline
+        self.is_repeated = is_repeated
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, secrets included: not for a local variable, which tools show beside a traceback."""
+        sealed = self.sealed_headers
+        return sealed.reveal() if isinstance(sealed, SealedHeaders) else sealed
 
     def __repr__(self) -> str:
         # Headers carry credentials and bodies carry user data: neither belongs in a log.

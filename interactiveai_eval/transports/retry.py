@@ -12,13 +12,16 @@ from .._clock import Clock
 from ..errors import ArgumentError, TransportError
 from .base import Request, Response, Transport
 from .pauses import NO_TIME_SECONDS, Pauses
+from .retry_after import retry_after_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
-# How long a request may take with all its repetitions (a made-up figure).
+# How long a request may take with all its repetitions, and how long while nobody answers any: a server that is busy is
+# waited for, one that is not there is found out (made-up figures).
 PATIENCE_SECONDS = 60.0
+SILENCE_SECONDS = 10.0
 # Waits are drawn from 0 to these, doubled each time: shorter for trouble that passes, longer for "not so fast".
 TRANSIENT_SECONDS = 0.05
 THROTTLED_SECONDS = 1.0
@@ -34,6 +37,7 @@ THROTTLED_COST = 5.0
 # How many of many requests may wait for another try before no new ones are begun (a made-up figure).
 MOST_WAITING = 8
 
+NEVER = float("-inf")
 _SPANS_TYPE = "application/x-protobuf"
 
 
@@ -45,7 +49,7 @@ class _Tries:
     def __init__(self, request: Request, deadline: float) -> None:
         self.request = request
         self.deadline = deadline
-        self.repeats = not _is_repeated_above(request)
+        self.repeats = not request.is_repeated
         self.failed = 0
         self.spent = 0.0
         self.wakes = 0.0
@@ -55,8 +59,9 @@ class RetryTransport(Transport):
     """Sends through `inner`, and again when there was no answer or a busy server's, after growing random waits.
 
     Statuses: 408, 425, 429 and 5xx save 501 and 505; for spans only what OTLP allows, 429, 502, 503 and 504. What the
-    server asks for by `Retry-After` is waited out, by all requests to come. Lists of traces and observations and the
-    links of items are left to the runs, which repeat them themselves.
+    server asks for by `Retry-After` is waited out, by all requests to come. Once nothing at all has been answered for
+    `SILENCE_SECONDS`, each request gets one try, until there is an answer. What `is_repeated` by its sender, as runs do
+    with what they read and with links, is not repeated here.
     """
 
     def __init__(
@@ -84,7 +89,8 @@ class RetryTransport(Transport):
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._purse = PURSE
-        self._not_before = float("-inf")  # until when the server wants to be left alone
+        self._not_before = NEVER  # until when the server wants to be left alone
+        self._silent_since = self._silent_at = NEVER  # the first and the last request that nobody answered
         self._lock = allocate_lock()
         self._pauses = Pauses(self._clock, "RetryTransport")
 
@@ -108,7 +114,7 @@ class RetryTransport(Transport):
     def send_each(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
         """Each request with what became of it in the end. While many wait for another try, no new ones are begun."""
         source = iter(requests)
-        under_way: dict[int, list[_Tries]] = {}  # by the identity of the request, which may be given more than once
+        under_way: dict[int, list[_Tries]] = {}  # those begun again, by the identity of the request
         waiting: list[_Tries] = []
         due: list[_Tries] = []
 
@@ -116,11 +122,12 @@ class RetryTransport(Transport):
             for each in due:
                 under_way.setdefault(id(each.request), []).append(each)
                 yield each.request
-            while len(waiting) < MOST_WAITING and self._not_before <= self._clock.monotonic():
+            while len(waiting) < MOST_WAITING and (
+                self._not_before == NEVER or self._not_before <= self._clock.monotonic()
+            ):
                 request = next(source, None)
                 if request is None:
                     return
-                under_way.setdefault(id(request), []).append(self._tries(request))
                 yield request
 
         while True:
@@ -140,10 +147,14 @@ class RetryTransport(Transport):
                     yield request, error
                     continue
             for request, answer in self._inner.send_each(begun()):
-                same = under_way[id(request)]
-                each = same.pop()
-                if not same:
-                    del under_way[id(request)]
+                same = under_way.pop(id(request), None) if under_way else None
+                if same is None and isinstance(answer, Response) and answer.status < 400:
+                    self._heard()
+                    yield request, answer
+                    continue
+                each = self._tries(request) if same is None else same.pop()
+                if same:
+                    under_way[id(request)] = same
                 if self._goes_again(each, answer):
                     waiting.append(each)
                 else:
@@ -181,15 +192,20 @@ class RetryTransport(Transport):
         """Whether there is another try, when it `wakes`; if not, `answer` is the last word."""
         cost, longest, asked = self._judged(tries.request, answer)
         now = self._clock.monotonic()
+        deadline = tries.deadline
+        if isinstance(answer, TransportError) and asked is None:
+            deadline = min(deadline, self._silence_ends(now))
         if asked is not None:
             self._not_before = max(self._not_before, now + asked)
         if not cost:
-            self._put_back(tries.spent or 1.0)
+            self._heard(tries.spent or 1.0)
             return False
+        if not isinstance(answer, TransportError):
+            self._silent_at = NEVER
         wait = self._draw() * min(longest * 2.0 ** min(tries.failed, 30), LONGEST_SECONDS)
         if asked is not None:
             wait = asked + self._draw() * AFTER_ASKED_SECONDS
-        if not tries.repeats or now + wait >= tries.deadline or not self._pay(cost):
+        if not tries.repeats or now + wait >= deadline or not self._pay(cost):
             return False
         tries.spent += cost
         tries.failed += 1
@@ -210,6 +226,13 @@ class RetryTransport(Transport):
             )
         self._pauses.until(self._not_before + self._draw() * AFTER_ASKED_SECONDS)
 
+    def _silence_ends(self, now: float) -> float:
+        """Until when no answer, as just now, is a reason to ask again; one that was missing long ago says nothing."""
+        if now - self._silent_at > SILENCE_SECONDS:
+            self._silent_since = now
+        self._silent_at = now
+        return self._silent_since + SILENCE_SECONDS
+
     def _pay(self, cost: float) -> bool:
         with self._lock:
             if self._purse < cost:
@@ -217,46 +240,9 @@ class RetryTransport(Transport):
             self._purse -= cost
             return True
 
-    def _put_back(self, amount: float) -> None:
+    def _heard(self, amount: float = 1.0) -> None:
+        """Take note that asking again has no use: put what it cost back into the purse."""
+        self._silent_at = NEVER
         if self._purse < PURSE:
             with self._lock:
                 self._purse = min(PURSE, self._purse + amount)
-
-
-def _is_repeated_above(request: Request) -> bool:
-    """Whether whoever asks repeats it: batch evaluations what they read, by `max_retries`, and runs their links."""
-    if request.method == "GET":
-        return request.path.rpartition("/api/public/")[2].startswith(("traces", "observations", "v2/observations"))
-    return request.path.endswith("/dataset-run-items")
-
-
-def retry_after_seconds(headers: Mapping[str, str], now_ns: int) -> float | None:
-    """The wait that `Retry-After-Ms` or `Retry-After` asks for; None when neither makes sense.
-
-    A date counts from the date of the answer itself, so that a clock that is wrong here or there does no harm; only
-    without one it counts from `now_ns`.
-    """
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        text = headers.get(name, "").strip()
-        if text and len(text) <= 20 and text.isascii() and text.replace(".", "", 1).isdigit():
-            return float(text) * unit
-    text = headers.get("retry-after", "")
-    if not any(character.isalpha() for character in text) or len(text) > 64:
-        return None
-    until = _http_date(text)
-    if until is None:
-        return None
-    now = _http_date(headers.get("date", ""))
-    return max(0.0, until - (now_ns / 1e9 if now is None else now))
-
-
-def _http_date(text: str) -> float | None:
-    """Seconds since 1970 of a date as HTTP writes it."""
-    from datetime import timezone
-    from email.utils import parsedate_to_datetime
-
-    try:
-        moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError, OverflowError, IndexError):
-        return None
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)).timestamp()

@@ -36,6 +36,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 MOST_REDIRECTS = 3
 MAX_BODY_BYTES = 67_108_864
 MAX_CONNECTIONS = 32
+MAX_STREAMED = 32  # for all that is sent by `send_each`
 TIMEOUT_SECONDS = 5.0
 _NOT_THE_END = (*REDIRECTS, 407)
 SPANS_TYPE = "application/x-protobuf"  # OTLP receivers take these compressed, other endpoints do not
@@ -86,7 +87,9 @@ class HTTPTransport(Transport):
         self._proxy = proxy_for(self.origin, proxy, variable)
         tls = Tls(ssl_context, ca_file, client_certificate, variable) if self.origin.scheme == "https" else None
         opener = Opener(self.origin, self._proxy, tls, self._clock)
-        self._pool = Pool(max_connections, opener.open, opens_slowly=not self.origin.is_loopback)
+        self._pool = Pool(
+            max_connections, opener.open, most_streamed=MAX_STREAMED, opens_slowly=not self.origin.is_loopback
+        )
         wants_compressed = not self.origin.is_loopback if compress_spans is None else compress_spans
         self._compresses = wants_compressed and CAN_COMPRESS
         self._reader = Reader(max_body_bytes)
@@ -231,7 +234,7 @@ class HTTPTransport(Transport):
         from urllib.parse import parse_qsl
 
         pairs = tuple(parse_qsl(query, keep_blank_values=True))
-        return Request("GET", path or "/", query=pairs, headers=request.headers)
+        return Request("GET", path or "/", query=pairs, headers=request.sealed_headers)
 
     def _error(self, request: Request, reason: str, *, retryable: bool) -> TransportError:
         return TransportError(

@@ -68,6 +68,7 @@ class Connection:
         self._clock = clock
         self._poll: Any = None
         self.is_used = False  # whether it has carried a request before
+        self.is_streamed = False  # whether a stream has it
         self._never_waits = False  # whether its socket does not wait
         self._rested = (0.0, 0)
 
@@ -202,14 +203,23 @@ class Connection:
 
 
 class Pool:
-    """At most `most` connections, those that rested last first; a forked child begins with none."""
+    """At most `most` connections, those that rested last first; a forked child begins with none.
+
+    Streams, which take all that they can get, have at most `most_streamed` of them.
+    """
 
     def __init__(
-        self, most: int, open_connection: Callable[[Deadline], Connection], *, opens_slowly: bool = False
+        self,
+        most: int,
+        open_connection: Callable[[Deadline], Connection],
+        *,
+        most_streamed: int,
+        opens_slowly: bool = False,
     ) -> None:
         """`opens_slowly` says that opening takes longer than starting a thread for it."""
         self.opens_slowly = opens_slowly
         self._most = most
+        self._most_streamed = min(most, most_streamed)
         self._open_connection = open_connection
         self._closed = False
         self._begin()
@@ -218,6 +228,7 @@ class Pool:
         self._pid = os.getpid()
         self._idle: list[Connection] = []
         self._count = 0  # in use and idle
+        self._streamed = 0
         self._waiting = 0
         self.opening = 0  # of those that `open_soon` began
         self._lock = allocate_lock()
@@ -242,8 +253,10 @@ class Pool:
         """Whether somebody waits for a connection."""
         return self._waiting > 0
 
-    def take_now(self, deadline: Deadline, *, fresh: bool = False, waits: bool = False) -> Connection | None:
-        """Like `take`, but None when one can only be had by waiting for it."""
+    def take_now(
+        self, deadline: Deadline, *, fresh: bool = False, waits: bool = False, streamed: bool = False
+    ) -> Connection | None:
+        """Like `take`, but None when one can only be had by waiting for it; `streamed` for a stream."""
         if self._pid != os.getpid():
             # The sockets are the parent's, and a lock may have been held when it forked. Closing a copy of a socket
             # says nothing to the server.
@@ -252,7 +265,10 @@ class Pool:
             self._begin()
         while True:
             with self._lock:
-                while not self._closed and not self._idle and self._count >= self._most:
+                while not self._closed and (
+                    (streamed and self._streamed >= self._most_streamed)
+                    or (not self._idle and self._count >= self._most)
+                ):
                     if not waits:
                         return None
                     self._waiting += 1
@@ -265,6 +281,9 @@ class Pool:
                 idle = self._idle.pop() if self._idle else None
                 if idle is None:
                     self._count += 1
+                else:
+                    idle.is_streamed = streamed
+                self._streamed += streamed
             if idle is None:
                 break
             try:
@@ -275,15 +294,17 @@ class Pool:
                 raise
             self.drop(idle)
         try:
-            return self._open_connection(deadline)
+            opened = self._open_connection(deadline)
         except BaseException:
-            self.drop(None)
+            self.drop(None, streamed=streamed)
             raise
+        opened.is_streamed = streamed
+        return opened
 
     def open_soon(self, deadline: Deadline) -> bool:
         """Have one more opened on a thread, to be found among the idle ones; False when that cannot be."""
         with self._lock:
-            if self._closed or self._count >= self._most:
+            if self._closed or self._count >= self._most or self._streamed + self.opening >= self._most_streamed:
                 return False
             self._count += 1
             self.opening += 1
@@ -310,20 +331,24 @@ class Pool:
         connection.rest()
         with self._lock:
             if not self._closed:
+                self._streamed -= connection.is_streamed
+                connection.is_streamed = False
                 self._idle.append(connection)
                 if self._waiting:
-                    self._freed.notify()
+                    self._freed.notify_all()  # for some of them it may be of no use
                 return
         self.drop(connection)
 
-    def drop(self, connection: Connection | None) -> None:
+    def drop(self, connection: Connection | None, *, streamed: bool = False) -> None:
         """Close a connection that cannot be kept; None for one that was never made."""
         if connection is not None:
             connection.close()
+            streamed = connection.is_streamed
         with self._lock:
             self._count -= 1
+            self._streamed -= streamed
             if self._waiting:
-                self._freed.notify()
+                self._freed.notify_all()
 
     def close(self) -> None:
         """Close what is idle, refuse whoever waits or comes; what is under way ends on its own."""

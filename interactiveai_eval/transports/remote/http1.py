@@ -16,6 +16,7 @@ except ImportError:  # then nothing is asked for compressed
 from ..._version import __version__
 from ...errors import ArgumentError
 from ..base import Response
+from ..sealed_headers import SealedHeaders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,12 +81,17 @@ class Writer:
 
         @lru_cache(MEMO_ENTRIES)
         def head(
-            method: str, path: str, query: tuple[tuple[str, str], ...], headers: tuple[tuple[str, str], ...]
+            method: str,
+            path: str,
+            query: tuple[tuple[str, str], ...],
+            extra: tuple[tuple[str, str], ...],
+            sealed: SealedHeaders | tuple[tuple[str, str], ...],
         ) -> bytes:
             if not method or not _TOKENS.issuperset(method):
                 raise ArgumentError("method", method, "must be a method's name, such as GET")
             lines = [f"{method} {before_path}{request_target(path, query)} HTTP/1.1", f"host: {netloc}"]
-            lines += [f"{name}: {value}" for name, value in {**defaults, **lower_headers(headers)}.items()]
+            given = sealed if isinstance(sealed, tuple) else tuple(sealed.reveal().items())
+            lines += [f"{name}: {value}" for name, value in {**defaults, **lower_headers((*given, *extra))}.items()]
             return ("\r\n".join(lines) + "\r\n").encode("ascii")
 
         # Heads and headers carry keys, so they are kept where no walk over attributes shows them.
@@ -102,16 +108,20 @@ class Writer:
 
         Raises ArgumentError for what cannot be sent as it is, such as line breaks in a header.
         """
-        headers = (*request.headers.items(), *extra)
         try:
-            head = self._head(request.method, request.path, tuple(request.query), headers)
+            head = self._head(request.method, request.path, tuple(request.query), extra, _sealed(request))
         except ArgumentError as refused:
-            headers = ()  # a traceback that shows locals must not show them
-            raise refused.with_traceback(None) from None
+            raise refused.with_traceback(None) from None  # a traceback that shows locals must not show them
         body = request.body if body is None else body
         if body or request.method not in ("GET", "HEAD", "DELETE"):
             return Outgoing(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body), request.method == "HEAD")
         return Outgoing(head + b"\r\n", request.method == "HEAD")
+
+
+def _sealed(request: Request) -> SealedHeaders | tuple[tuple[str, str], ...]:
+    """The headers as what they are known by; by themselves where one object serves many requests."""
+    given = request.sealed_headers
+    return given if isinstance(given, SealedHeaders) else tuple(given.items())
 
 
 def lower_headers(headers: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -107,7 +107,9 @@ class Parallel:
             if flight is None:
                 return
             try:
-                connection = self._pool.take_now(flight.deadline, fresh=flight.fresh, waits=not self._flights)
+                connection = self._pool.take_now(
+                    flight.deadline, fresh=flight.fresh, waits=not self._flights, streamed=True
+                )
             except (Unanswered, BadReply) as problem:
                 self._end(flight, self._failed(flight.request, problem))
                 return  # to be handed out before more is pulled
@@ -128,17 +130,20 @@ class Parallel:
                     return
                 self._waiting.append(flight)
 
-    def _begin(self, flight: Flight, connection: Connection) -> None:
+    def _begin(self, flight: Flight, connection: Connection, polled: int | None = None) -> None:
         flight.connection = connection
-        descriptor = connection.fileno()
+        descriptor = connection.fileno() if polled is None else polled
         try:
             flight.reply = connection.begin(flight.outgoing, self._reader, flight.deadline)
         except BaseException as problem:
+            if polled is not None:
+                self._poll.unregister(polled)
             self._pool.drop(connection)
             self._fail(flight, problem)
         else:
             self._flights[descriptor] = flight
-            self._poll.register(descriptor, select.POLLIN)
+            if polled is None:
+                self._poll.register(descriptor, select.POLLIN)
 
     def _advance(self, descriptor: int) -> None:
         """Read what came for one; when it is answered, its connection goes on with the next."""
@@ -162,7 +167,7 @@ class Parallel:
             self._pool.put(flight.connection)
         else:
             flight.connection.is_used = True
-            self._begin(following, flight.connection)
+            self._begin(following, flight.connection, descriptor)
 
     def _drop(self, descriptor: int) -> None:
         flight = self._flights.pop(descriptor)
