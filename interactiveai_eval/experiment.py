@@ -133,6 +133,8 @@ class _Run:
                 total=plan.total,
                 interrupted=stop,
             )
+            # A loop is made, and asyncio loaded, while the first items are being linked.
+            self._engine.lane.expects_coroutines = any([each.is_coroutine for each in plan.item_functions])
             await self.driver.let_through(self._schedule)
             items.leave_behind()
             progress.end()
