@@ -20,7 +20,7 @@ from .running.driver import Driver, run_here, run_on_loop, with_result
 from .running.measures import UsualSeconds
 from .running.pages import PageSource
 from .running.progress import Progress
-from .running.remote import RemoteLane
+from .running.remote import RemoteLane, shares_memory
 from .running.schedule import Schedule
 from .running.token_files import TokenFile
 from .running.waits import Rhythm
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .running.batch_plan import BatchPlan
+    from .running.groups import GroupLane
     from .running.loops import Lane
     from .running.services import Services
     from .types import CompositeEvaluatorFunction, MapperFunction
@@ -76,11 +77,14 @@ class _Run:
         self._plan = plan
         self._services = services
         self._clock = services.clock
-        self._remote = None if plan.executor is None else RemoteLane(plan.executor)
+        self._groups = self._groups_elsewhere()
+        self._remote = self._groups or (None if plan.executor is None else RemoteLane(plan.executor))
         self._file = None if plan.checkpoint is None else TokenFile(plan.checkpoint)
         self._outbox = services.make_outbox()
         # Two threads more than the items: one takes, one fetches the next page.
         self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 2, remote=self._remote)
+        if self._groups is not None:
+            self._groups.engine = self.driver.engine
         self._api = services.api.used_by(self.driver.latest, repeats=True)
         self._schedule: Schedule | None = None
         self._context = copy_context()  # the caller's
@@ -209,6 +213,27 @@ class _Run:
             # Before the first score: whoever goes on after a kill derives the same ids for it.
             self._file.write(begun)
 
+    def _groups_elsewhere(self) -> GroupLane | None:
+        """Where items run that leave this process."""
+        plan = self._plan
+        if plan.executor is None or shares_memory(plan.executor):
+            return None
+        from .running.elsewhere import Instructions
+        from .running.groups import GroupLane
+
+        instructions = Instructions(
+            task=plan.mapper,
+            maps=True,
+            evaluators=plan.evaluators,
+            composite=plan.composite,
+            task_timeout_seconds=plan.evaluator_timeout_seconds,
+            evaluator_timeout_seconds=plan.evaluator_timeout_seconds,
+            mask=None,
+            propagated={},
+            environment="",
+        )
+        return GroupLane(plan, instructions)
+
     def _pages(self, begun: BatchEvaluationResumeToken) -> Reader | RunTraces | None:
         """The reader, at the token's position; None when only failed items are left."""
         plan, position = self._plan, Position()
@@ -264,6 +289,7 @@ class _Run:
             book=book,
             progress=progress,
             usual=usual,
+            elsewhere=self._groups,
         )
 
     # -- the way back ----------------------------------------------------------------------------------------------

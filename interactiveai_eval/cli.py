@@ -6,6 +6,7 @@ declares its arguments and the one that carries it out. That file is loaded wher
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from .commands.console import OutputLost, print_json, print_text, say, turn_off_stdout, writing
@@ -112,6 +113,23 @@ def _failed(error: BaseException, options: argparse.Namespace, code: int) -> int
     return code
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """argparse's, told its width: it would load `shutil` to ask for it, for each argument that is declared."""
+
+    def __init__(self, prog: str, **more: Any) -> None:
+        super().__init__(prog, **{"width": _columns() - 2, **more})
+
+
+def _columns() -> int:
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size().columns or 80
+    except OSError:
+        return 80
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaint is one line."""
 
@@ -124,6 +142,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=f"python -m {__package__}",
         description="Evaluate language models and anything else that maps inputs to outputs.",
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
@@ -133,7 +152,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             name,
             help=summary,
             description=summary,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
             allow_abbrev=False,
         )
         if name in arguments:

@@ -282,6 +282,7 @@ class Interactive(StartsSpans):
         checkpoint: str | os.PathLike[str] | None = None,
         time_budget: float | Callable[[], float] | None = None,
         executor: Any = None,
+        executor_group: int | None = None,
         rate_limit: float | None = None,
         evaluator_timeout: float | None = None,
         progress: bool | Callable[..., Any] = False,
@@ -302,7 +303,8 @@ class Interactive(StartsSpans):
         `fetch_batch_size`: rows a request, at most 100. `max_items` counts items that are attempted. `max_retries`:
         more attempts of a fetch, after 1, 2, 4 ... s or what the server asks for. `metadata` goes onto all scores.
         `verbose` or `progress`: True for a line on stderr; `progress` may be a function of one details object.
-        `time_budget`: as for an experiment; `rate_limit`: items a second.
+        `time_budget`: as for an experiment, and so is `executor`, but that spans opened in other processes stay there;
+        `rate_limit`: items a second.
 
         What is left when the call ends early is in `result.resume_token`, which `resume_from` takes up; items that
         failed are tried again first, and those that fail once more then after all others. `checkpoint`: a file that

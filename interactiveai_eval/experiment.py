@@ -139,6 +139,8 @@ class _Run:
                 total=plan.total,
                 interrupted=stop,
             )
+            # A loop is made, and asyncio loaded, while the first items are being linked.
+            self._engine.lane.expects_coroutines = any([each.is_coroutine for each in plan.item_functions])
             await self.driver.let_through(self._schedule)
             items.leave_behind()
             progress.end()
@@ -171,10 +173,22 @@ class _Run:
         """Where items run that leave this process."""
         if self._plan.executor is None or shares_memory(self._plan.executor):
             return None
+        from .running.elsewhere import Instructions
         from .running.groups import GroupLane
 
-        carried = dict(self._context.run(propagated.get))
-        return GroupLane(self._plan, self._services.tracer.mask, carried, EXPERIMENT_ENVIRONMENT)
+        plan = self._plan
+        instructions = Instructions(
+            task=plan.task,
+            maps=False,
+            evaluators=plan.evaluators,
+            composite=plan.composite,
+            task_timeout_seconds=plan.task_timeout_seconds,
+            evaluator_timeout_seconds=plan.evaluator_timeout_seconds,
+            mask=self._services.tracer.mask,
+            propagated=dict(self._context.run(propagated.get)),
+            environment=EXPERIMENT_ENVIRONMENT,
+        )
+        return GroupLane(plan, instructions)
 
     def _recorder(self) -> Recorder:
         services = self._services

@@ -157,3 +157,25 @@ def dies_at(*, item):
         os._exit(3)
     time.sleep(0.02)
     return item["input"]
+
+
+def mapper(item):
+    if item.input == 3:
+        return "no inputs"
+    return {"input": item.input, "output": item.output, "metadata": {"latency": item.latency}}
+
+
+def judge(*, output, trace_id, item):
+    if output == 5:
+        raise ValueError("five")
+    return [Evaluation(name="size", value=output), Evaluation(name="known", value=item.id == trace_id)]
+
+
+async def mean(*, evaluations, item):
+    await asyncio.sleep(0)
+    return len(evaluations) + len(item.tags)
+
+
+def slow_mapper(item):
+    time.sleep(item.input)
+    return {"input": item.input, "output": item.output}

@@ -784,6 +784,7 @@ def test_an_answer_that_comes_after_the_run_does_not_touch_its_checkpoint(tmp_pa
     assert path.read_bytes() == content
 
 
+@pytest.mark.needs("locks")
 def test_two_runs_with_one_checkpoint_are_refused(tmp_path):
     """In this process or another, from the first write on; whoever comes later goes on."""
     path, inner = tmp_path / "eval.json", []

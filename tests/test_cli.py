@@ -545,6 +545,12 @@ def test_every_command_explains_itself(folder, name):
     assert "--json" in done.stdout
 
 
+def test_the_help_is_as_wide_as_the_environment_says(folder):
+    narrow, wide = [command(folder, "demo", "--help", environment={"COLUMNS": columns}).stdout for columns in ("60", "160")]
+
+    assert wide.partition("\n")[0].endswith("[--json]") and not narrow.partition("\n")[0].endswith("[--json]")
+
+
 def test_the_version_is_printed(folder):
     done = command(folder, "--version")
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
@@ -165,6 +165,35 @@ def test_the_size_of_groups_can_be_given(client):
         client.run_experiment(name="g", data=numbers(1), task=far.square, executor=engine, executor_group=0)
 
 
+def test_an_executor_of_interpreters_is_none_of_threads(client):
+    """Python 3.14's is a subclass of ThreadPoolExecutor, but what it runs must be able to travel."""
+    submitted = []
+
+    class InterpreterPoolExecutor(ThreadPoolExecutor):
+        def submit(self, function, /, *arguments):
+            submitted.append(arguments[0])
+            return super().submit(function, *arguments)
+
+    with InterpreterPoolExecutor(1) as pool:
+        result = client.run_experiment(name="i", data=numbers(3), task=far.square, executor=pool)
+
+    assert outputs(result) == [0, 1, 4] and submitted[1:] == [elsewhere.run_group] * len(submitted[1:])
+
+
+def test_an_executor_that_answers_nonsense_fails_the_items_and_does_not_hang(client):
+    class Nonsense(Engine):
+        def submit(self, function, *arguments):
+            future = super().submit(function, *arguments)
+            answer = future.result()
+            future = Future()
+            future.set_result(answer if answer is True else (None, None, 0.0))
+            return future
+
+    result = client.run_experiment(name="n", data=numbers(2), task=far.square, executor=Nonsense())
+
+    assert [(f.stage, f.error_type) for f in result.item_failures] == [("task", "TypeError")] * 2
+
+
 # -- lost workers ------------------------------------------------------------------------------------------------------
 
 
@@ -203,3 +232,45 @@ def test_retries_send_the_item_again(client, processes, tmp_path):
     )
 
     assert [(f.error_type, f.attempts) for f in result.item_failures] == [("TypeError", 2)]
+
+
+# -- recorded traces ---------------------------------------------------------------------------------------------------
+
+
+def recorded(client, inputs):
+    for number, value in enumerate(inputs):
+        place = {"trace_id": f"{number + 1:032x}"}
+        client.start_span(name="recorded", input=value, output=value, trace_context=place).end()
+    client.flush()
+
+
+@pytest.mark.parametrize("many", [1, 4])
+def test_recorded_traces_are_judged_there_as_they_are_here(processes, many):
+    def judged(executor):
+        with Interactive.local() as client:
+            recorded(client, range(20))
+            result = client.run_batched_evaluation(
+                scope="traces",
+                mapper=far.mapper,
+                evaluators=[far.judge, far.is_even],
+                composite_evaluator=far.mean,
+                run_id="the same",
+                executor=executor,
+                executor_group=many,
+            )
+            scores = {(row["id"], row["name"], row["value"]) for row in client.api.scores(limit=100)["data"]}
+        failures = sorted(repr(failure.replaced(traceback="")) for failure in result.item_failures)
+        stats = [row.replaced(duration_seconds=0.0) for row in result.evaluator_stats]
+        return scores, result.item_evaluations, failures, stats, result.delivery.by_kind
+
+    assert judged(processes) == judged(None)
+
+
+def test_a_mapper_that_overruns_there_fails_its_item_alone(client, processes):
+    recorded(client, [0, 30, 0])
+    result = client.run_batched_evaluation(
+        scope="traces", mapper=far.slow_mapper, evaluators=[far.is_even], evaluator_timeout=0.5, executor=processes
+    )
+
+    assert [(f.item_id[-1], f.stage, f.error_type) for f in result.item_failures] == [("2", "mapper", "TimeoutError")]
+    assert result.total_items_processed == 2

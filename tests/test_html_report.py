@@ -383,6 +383,7 @@ def test_without_the_script_a_part_of_many_items_is_there_and_failures_come_firs
     assert len(data_in(text)[0]["rows"]) == 2501
 
 
+@pytest.mark.needs("patience")
 def test_a_page_says_how_large_it_is_and_what_is_cut():
     small, large = page(result_of()), page(result_of(item_results=many(3000, output="word " * 600)))
 
@@ -392,6 +393,7 @@ def test_a_page_says_how_large_it_is_and_what_is_cut():
     assert abs(float(told) * 1e6 - len(large.encode())) < 60_000
 
 
+@pytest.mark.needs("patience")
 def test_a_run_of_more_items_than_a_page_takes_says_how_many_are_left_out():
     [result] = result_of().item_results
     bare = result.replaced(evaluations=[], evaluator_failures=[], item={}, output=None)

@@ -509,7 +509,7 @@ def addresses(monkeypatch, *found):
     real = socket.getaddrinfo
 
     def look_up(host, port, *rest):
-        if host.endswith(".test"):
+        if host.endswith(b".test"):
             if rest[-1] & socket.AI_NUMERICHOST:
                 raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
             if callable(found[0]):

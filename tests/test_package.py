@@ -233,6 +233,25 @@ def test_small_names_load_little(name):
     assert loaded_by(f"from interactiveai_eval import {name}") & (HEAVY | {"interactiveai_eval.running"}) == set()
 
 
+@pytest.mark.parametrize("command", ["demo --limit 1 --output r.html", "report --help", "run --help"])
+def test_a_command_loads_no_compressor_and_nothing_for_processes_or_networks(command, tmp_path):
+    """argparse alone would load `shutil`, and with it three compressors, to learn how wide a terminal is."""
+    source = f"""
+    import io, sys
+    before, out, sys.stdout = set(sys.modules), sys.stdout, io.StringIO()
+    from interactiveai_eval.cli import main
+    try:
+        main({command.split()!r})
+    except SystemExit:
+        pass
+    out.write(" ".join(sorted(set(sys.modules) - before)))
+    """
+    loaded = set(in_python(source, path=ROOT, cwd=tmp_path).split())
+
+    unwanted = {"shutil", "bz2", "lzma", "zlib", "asyncio", "inspect", "logging", "socket", "ssl", "subprocess", "tempfile"}
+    assert "argparse" in loaded and loaded & unwanted == set()
+
+
 def test_a_run_of_plain_functions_imports_neither_asyncio_nor_inspect():
     source = smoke("import interactiveai_eval as package").replace("client.close()", "client.close(); wanted = dict(sys.modules)")
     source += "    print(*sorted({'asyncio', 'inspect', 'logging', 'dataclasses', 'ssl', 'socket'} & set(wanted)))\n"

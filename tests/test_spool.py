@@ -291,7 +291,7 @@ def test_files_that_are_torn_or_none_of_ours_are_named_and_stay(tmp_path, capsys
 def test_a_file_that_is_being_written_is_no_file_yet(tmp_path, capsys):
     keep(tmp_path)
     (file,) = files(tmp_path)
-    file.rename(tmp_path / f".{file.stem}.part")
+    file.rename(tmp_path / f".{file.stem}.tmp")
 
     assert deliver(capsys, "list", tmp_path) == (0, "", "")
 

@@ -12,6 +12,7 @@ import pytest
 
 from interactiveai_eval import __version__
 from interactiveai_eval.cli import main
+from interactiveai_eval.errors import DataError
 from interactiveai_eval.vendoring import check_copy, package_files, write_copy
 
 from .programs import ROOT, environment
@@ -207,7 +208,11 @@ def test_one_changed_byte_in_a_single_file_is_found_out(copied, at):
     data[place : place + 1] = b"b"
     target.write_bytes(data)
 
-    assert "the file is not as it was written" in check_copy(str(target))["findings"]
+    try:
+        found = str(check_copy(str(target))["findings"])
+    except DataError as error:  # the byte was one that the grammar needs: which it is depends on the length of the file
+        found = str(error)
+    assert "the file is not as it was written" in found or "(SyntaxError" in found
 
 
 @pytest.mark.parametrize(

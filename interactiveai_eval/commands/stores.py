@@ -5,7 +5,7 @@ import os
 import sys
 from contextlib import contextmanager
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, FeatureUnavailable
 from .console import check_place, print_json, print_text, say
 from .endings import NOT_COMPLETED, PASSED
 from .places import store_client
@@ -46,14 +46,16 @@ def _import(options: argparse.Namespace) -> int:
 @contextmanager
 def _traces_in(file: str) -> Iterator[Iterator[dict[str, Any]]]:
     """The checked traces of a file, or of stdin, which is kept in a file meanwhile because it is read twice."""
-    from shutil import copyfileobj
-    from tempfile import TemporaryDirectory
-
     from ..stores.trace_files import read_traces
 
     if file != "-":
         yield read_traces(file)
         return
+    try:
+        from shutil import copyfileobj
+        from tempfile import TemporaryDirectory
+    except ImportError as error:
+        raise FeatureUnavailable("reading traces from stdin", error.name or "tempfile") from None
     with TemporaryDirectory() as folder:
         path = os.path.join(folder, "stdin")
         with open(path, "wb") as copy:

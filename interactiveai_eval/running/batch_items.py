@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from .batch_plan import BatchPlan
     from .book import BatchWork, Book
     from .calls import UserFunction
-    from .engine import Engine
+    from .engine import Call, Engine
+    from .groups import GroupLane, ItemCall
     from .measures import UsualSeconds
     from .outbox import Outbox
     from .progress import Progress
@@ -57,8 +58,9 @@ class BatchItems:
         book: Book,
         progress: Progress,
         usual: UsualSeconds,
+        elsewhere: GroupLane | None,
     ) -> None:
-        """User code runs in copies of `context`."""
+        """User code runs in copies of `context`; what leaves this process runs `elsewhere`."""
         self._plan = plan
         self._run_id = run_id
         self._engine = engine
@@ -72,6 +74,7 @@ class BatchItems:
         self._book = book
         self._progress = progress
         self._usual = usual
+        self._elsewhere = elsewhere
         self._hook_lock = allocate_lock()
         kinds: dict[str, type[Record]] = {"traces": TraceRecord, "observations": ObservationRecord}
         self._record = kinds[plan.scope]
@@ -144,20 +147,18 @@ class BatchItems:
         observed, row = self._plan.scope == "observations", work.row
         if row is None or self._plan.full_traces or self._plan.dataset_run is not None:
             row = await self._fetched(work, outcome)
-        inputs = await self._inputs(row)
-        values = {
-            "input": inputs.input,
-            "output": inputs.output,
-            "expected_output": inputs.expected_output,
-            "metadata": inputs.metadata,
+        values: dict[str, Any] = {
             "item": self._record(row),
             "trace_id": row.get("traceId") if observed else work.id,
             "duration_seconds": row.get("latency"),
         }
-        await self._score(work, outcome, self._plan.evaluators, values)
+        made = None if self._elsewhere is None else self._elsewhere.call(values, None)
+        inputs = await self._inputs(made or self._judges.call(self._plan.mapper, {"item": values["item"]}))
+        values.update(inputs.items())
+        await self._score(work, outcome, self._plan.evaluators, values, made)
         if self._plan.composite is not None and outcome.evaluations:
             values["evaluations"] = list(outcome.evaluations)
-            await self._score(work, outcome, [self._plan.composite], values)
+            await self._score(work, outcome, [self._plan.composite], values, made)
         bodies += self._bodies(row, work.id, outcome)
 
     def _bodies(self, row: Mapping[str, Any], item_id: str | None, outcome: Outcome) -> list[dict[str, Any]]:
@@ -200,10 +201,8 @@ class BatchItems:
                 self._book.fetched(int(work.row is None))
                 return row
 
-    async def _inputs(self, row: Mapping[str, Any]) -> EvaluatorInputs:
-        """What the mapper makes of the item. Raises Failed."""
-        mapper = self._plan.mapper
-        call = self._judges.call(mapper, {"item": self._record(row)})
+    async def _inputs(self, call: Call) -> EvaluatorInputs:
+        """What the mapper makes of the item, or has made of it elsewhere. Raises Failed."""
         await Calls(call)
         if overran(call):
             raise Failed("mapper", timeout_failure("the mapper", call))
@@ -220,11 +219,16 @@ class BatchItems:
             raise Failed("mapper", failure_of(error)) from error
 
     async def _score(
-        self, work: BatchWork, outcome: Outcome, functions: list[UserFunction], values: Mapping[str, Any]
+        self,
+        work: BatchWork,
+        outcome: Outcome,
+        functions: list[UserFunction],
+        values: Mapping[str, Any],
+        made: ItemCall | None,
     ) -> None:
         """Call functions side by side, those after the ones that have run, and take what they return."""
         calls = [(function, self._judges.call(function, values)) for function in functions]
-        judgements = await self._judges.ask(calls, first=len(outcome.runs))
+        judgements = await self._judges.ask(calls, first=len(outcome.runs), made=made)
         for run, evaluations, failure in judgements:
             outcome.runs.append(run)
             outcome.evaluations += evaluations

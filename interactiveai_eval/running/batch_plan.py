@@ -42,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "checkpoint": None,
     "time_budget": None,
     "executor": None,
+    "executor_group": None,
     "rate_limit": None,
     "evaluator_timeout": None,
     "progress": False,
@@ -65,6 +66,7 @@ class BatchPlan:
         "evaluator_timeout_seconds",
         "evaluators",
         "executor",
+        "executor_group",
         "filter_given",
         "full_traces",
         "keep_evaluations",
@@ -116,6 +118,8 @@ class BatchPlan:
             raise ArgumentError("resume_from", self.resume_from, "the checkpoint has a token of its own")
         self.time_budget_seconds: float | None = time_budget(given["time_budget"])
         self.executor: Any = executor(given["executor"])
+        size = given["executor_group"]
+        self.executor_group: int | None = None if size is None else whole_number("executor_group", size, least=1)
         self.rate_limit: float | None = positive_number("rate_limit", given["rate_limit"])
         self.evaluator_timeout_seconds: float | None = positive_number("evaluator_timeout", given["evaluator_timeout"])
         self.progress: Any = progress_hook("progress", given["progress"]) or flag("verbose", given["verbose"])

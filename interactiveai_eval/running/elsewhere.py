@@ -1,4 +1,4 @@
-"""What happens to an item in another process: its task, then what judges it. A pure function of what travels there.
+"""What happens to an item in another process: task or mapper, then what judges it. A pure function of what travels.
 
 No client, no transport and no lock travels. Spans that the functions open there, by whatever client they find, nest
 below the item and come back with the result; the process that has the run delivers them.
@@ -6,16 +6,17 @@ below the item and come back with the result; the process that has the run deliv
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from .._clock import Clock
 from .._contexts import copy_context
 from .._ids import Ids
+from ..batch_model import EvaluatorInputs
 from ..tracing.attributes import ENVIRONMENT
 from ..tracing.context import current, propagated
 from ..tracing.otlp import SharedAttributes, encode_span
 from ..tracing.spans import Span, Tracer
 from .calls import own_arguments
-from .items import Item
 from .remote import RemoteError, remote_error
 from .scoring import evaluations_from
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from .calls import UserFunction
 
-    Order = tuple[Any, str, Sequence[str]]
+    Order = tuple[Mapping[str, Any], "str | None", Sequence[str]]
 
 
 class Instructions:
@@ -37,6 +38,7 @@ class Instructions:
         "environment",
         "evaluator_timeout_seconds",
         "evaluators",
+        "maps",
         "mask",
         "propagated",
         "task",
@@ -47,6 +49,7 @@ class Instructions:
         self,
         *,
         task: UserFunction,
+        maps: bool,
         evaluators: Sequence[UserFunction],
         composite: UserFunction | None,
         task_timeout_seconds: float | None,
@@ -55,8 +58,9 @@ class Instructions:
         propagated: Mapping[str, Any],
         environment: str,
     ) -> None:
-        """`propagated` and `environment` are what spans of the run carry."""
+        """`maps` tells that `task` gives EvaluatorInputs; `propagated` and `environment` are what spans carry."""
         self.task = task
+        self.maps = maps
         self.evaluators = evaluators
         self.composite = composite
         self.task_timeout_seconds = task_timeout_seconds
@@ -92,51 +96,62 @@ class Outcome:
         self.scores: list[dict[str, Any]] = []
         self.skipped: list[tuple[str, str]] = []
 
+    def fails(self, timeout: float | None) -> bool:
+        """Whether the call raised, or took longer than that."""
+        return self.error is not None or (timeout is not None and self.seconds > timeout)
+
+    def become(self, read: Callable[[Any], Any]) -> None:
+        """Have `read(value)` as the value, or its error."""
+        try:
+            self.value = read(self.value)
+        except BaseException as error:  # no such thing as is wanted, or the value's own code failed
+            self.value, self.error = None, remote_error(error)
+
 
 def run_group(instructions: Instructions, orders: Sequence[Order]) -> list[list[Outcome]]:
-    """The outcomes of each item, in order: its task's, those of the evaluators, the composite's if asked.
+    """The outcomes of each item, in order: its first call's, those of the evaluators, the composite's if asked.
 
-    An order is (item, trace id, ids of the spans of the calls). What an item raises, its outcome holds. Must stay
-    importable by name: it travels by reference.
+    An order is (values by name, trace id, ids of the spans of the calls); without a trace id nothing is recorded. What
+    an item raises, its outcome holds. Must stay importable by name: it travels by reference.
     """
     return [_outcomes(instructions, *order) for order in orders]
 
 
-def _outcomes(instructions: Instructions, given: Any, trace_id: str, span_ids: Sequence[str]) -> list[Outcome]:
-    item = Item(given)
+def _outcomes(
+    instructions: Instructions, given: Mapping[str, Any], trace_id: str | None, span_ids: Sequence[str]
+) -> list[Outcome]:
+    values = dict(given)
     tracer = _Recorder(instructions)
-    values = {
-        "input": item.input,
-        "expected_output": item.expected_output,
-        "metadata": item.metadata,
-        "item": given,
-        "trace_id": trace_id,
-    }
 
     def call(function: UserFunction, timeout: float | None, names_span: str) -> Outcome:
         place = len(outcomes)
+        if trace_id is None:
+            return tracer.call(function, values, timeout, None)
         parent_id = span_ids[0] if place else None
         return tracer.call(function, values, timeout, (names_span, trace_id, span_ids[place], parent_id))
 
     outcomes: list[Outcome] = []
-    outcomes.append(call(instructions.task, instructions.task_timeout_seconds, ""))
-    done = outcomes[0]
     timeout = instructions.task_timeout_seconds
-    if done.error is not None or (timeout is not None and done.seconds > timeout):
+    first = call(instructions.task, timeout, "")
+    outcomes.append(first)
+    if first.fails(timeout):
         return outcomes
-    values["output"], values["duration_seconds"] = done.value, done.seconds
+    if instructions.maps:
+        first.become(EvaluatorInputs.of)
+        if first.error is not None:
+            return outcomes
+        values.update(first.value.items())
+    else:
+        values["output"], values["duration_seconds"] = first.value, first.seconds
     found: list[Any] = []
-    judges = list(instructions.evaluators)
+    judges, timeout = list(instructions.evaluators), instructions.evaluator_timeout_seconds
     while judges:
         for function in judges:
-            judged = call(function, instructions.evaluator_timeout_seconds, function.name)
+            judged = call(function, timeout, function.name)
             outcomes.append(judged)
-            if judged.error is None:
-                try:
-                    judged.value = evaluations_from(judged.value, function.name)
-                    found += judged.value
-                except BaseException as error:
-                    judged.value, judged.error = None, remote_error(error)
+            if not judged.fails(timeout):
+                judged.become(partial(evaluations_from, name=function.name))
+                found += judged.value or ()
             if judged.error is not None and "builtins.KeyboardInterrupt" in judged.error.type_names:
                 return outcomes
         if instructions.composite is None or judges == [instructions.composite] or not found:
@@ -159,11 +174,13 @@ class _Recorder(Tracer):
         self.sink = self
 
     def call(
-        self, function: UserFunction, values: Mapping[str, Any], timeout: float | None, place: tuple[Any, ...]
+        self, function: UserFunction, values: Mapping[str, Any], timeout: float | None, place: tuple[Any, ...] | None
     ) -> Outcome:
-        """Call a function inside of a span at `place`: its name, trace id, id and parent id."""
-        name, trace_id, span_id, parent_id = place
-        span = Span(self, self, name, trace_id, span_id, parent_id, self._inherited, self.clock.time_ns())
+        """Call a function inside of a span at `place`: its name, trace id, id and parent id; None: outside of any."""
+        span = None
+        if place is not None:
+            name, trace_id, span_id, parent_id = place
+            span = Span(self, self, name, trace_id, span_id, parent_id, self._inherited, self.clock.time_ns())
         context = copy_context()
         context.run(current.set, span)
         context.run(propagated.set, self._propagated)
@@ -177,8 +194,9 @@ class _Recorder(Tracer):
             outcome.error = remote_error(error)
         outcome.seconds = time.perf_counter() - started
         self._outcome = None
-        renamed = None if span.name == name else span.name
-        outcome.changes = (renamed, span.attributes, span.events, span.error_message)
+        if span is not None:
+            renamed = None if span.name == name else span.name
+            outcome.changes = (renamed, span.attributes, span.events, span.error_message)
         return outcome
 
     def add_span(self, span: Span) -> None:

@@ -12,13 +12,13 @@ from .remote import RemoteError, RemoteLane
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from ..tracing.spans import Span
+    from .batch_plan import BatchPlan
     from .elsewhere import Order
     from .engine import Engine
-    from .items import Item
     from .plan import Plan
     from .recording import ItemTrace
 
@@ -36,30 +36,30 @@ GRACE_SECONDS = 10.0
 
 
 class ItemCall(Call):
-    """An item that is run elsewhere; it stands for the call of its task, and `rest` has what judged the output."""
+    """An item that is run elsewhere; it stands for the call of its task or mapper, and `rest` has what judged it."""
 
-    __slots__ = ("item", "order", "rest", "trace")
+    __slots__ = ("order", "rest", "trace")
 
-    def __init__(self, item: Item, trace: ItemTrace, timeout_seconds: float | None) -> None:
+    def __init__(self, order: Order, trace: ItemTrace | None, timeout_seconds: float | None) -> None:
         super().__init__(
             run_group, (), {}, context=copy_context(), is_coroutine=False, timeout_seconds=timeout_seconds
         )
-        self.item = item
+        self.order = order
         self.trace = trace
-        self.order: Order | None = None
         self.rest: list[Outcome] | None = None
 
-    def answer(self, calls: Sequence[Call], spans: Sequence[Span]) -> None:
-        """Fill in the next calls, which nobody has made here, and their spans."""
+    def answer(self, calls: Sequence[Call], spans: Sequence[Span] = ()) -> None:
+        """Fill in the next calls, which nobody has made here, and their spans, if there are any."""
         assert self.rest is not None
-        for call, span in zip(calls, spans):
+        for place, call in enumerate(calls):
             if not self.rest:
                 call.ending = CANCELLED
                 continue
             outcome = self.rest.pop(0)
             call.ending, call.value, call.error = RETURNED, outcome.value, error_of(outcome)
             call.start_ns, call.seconds = outcome.start_ns, outcome.seconds
-            take_over(outcome, self.trace, span)
+            if self.trace is not None:
+                take_over(outcome, self.trace, spans[place])
 
 
 class GroupLane:
@@ -69,18 +69,9 @@ class GroupLane:
     once more, item by item; an item that is lost again is a failure with the engine's error.
     """
 
-    def __init__(self, plan: Plan, mask: Any, propagated: dict[str, Any], environment: str) -> None:
+    def __init__(self, plan: Plan | BatchPlan, instructions: Instructions) -> None:
         self._remote = RemoteLane(plan.executor)
-        self._instructions = Instructions(
-            task=plan.task,
-            evaluators=plan.evaluators,
-            composite=plan.composite,
-            task_timeout_seconds=plan.task_timeout_seconds,
-            evaluator_timeout_seconds=plan.evaluator_timeout_seconds,
-            mask=mask,
-            propagated=propagated,
-            environment=environment,
-        )
+        self._instructions = instructions
         self._size_given = plan.executor_group
         self._limit = plan.max_concurrency
         self._judges = len(plan.evaluators) + (plan.composite is not None)
@@ -98,18 +89,19 @@ class GroupLane:
         masks = [] if mask is None else [UserFunction(mask, "the mask", (), ())]
         self._remote.check([*functions, *masks], coroutines=True)
 
-    def call(self, item: Item, trace: ItemTrace) -> ItemCall:
-        """The call that runs an item elsewhere, evaluators included."""
-        return ItemCall(item, trace, self._instructions.task_timeout_seconds)
+    def call(self, values: Mapping[str, Any], trace: ItemTrace | None) -> ItemCall:
+        """The call that runs an item elsewhere, evaluators included; `values` are what there is to give them."""
+        order: Order = values, None, ()
+        if trace is not None:
+            span_ids = [trace.span_id, *map(trace.evaluator_span_id, range(self._judges))]
+            order = values, trace.trace_id, span_ids
+        return ItemCall(order, trace, self._instructions.task_timeout_seconds)
 
     def begin(self, call: Call, end_within: EndWithin, done: Done) -> None:
         """See `engine.Elsewhere.begin`: items wait for their group here, groups go to the executor."""
         if type(call) is not ItemCall:
             self._remote.begin(call, end_within, done)
             return
-        trace = call.trace
-        span_ids = [trace.span_id, *map(trace.evaluator_span_id, range(self._judges))]
-        call.order = call.item.given, trace.trace_id, span_ids
         with self._lock:
             self._end_within, self._done = end_within, done
             self._waiting.append(call)
@@ -150,18 +142,22 @@ class GroupLane:
     def _carried(self, error: BaseException | None) -> None:
         with self._lock:
             self._groups -= 1
-        if error is not None:  # a defect of ours
-            raise error
         self._pump()
 
     async def _carry(self, group: list[ItemCall]) -> None:
-        """The flow of a group."""
-        carrier = await self._sent(group)
-        if carrier.ending == RETURNED and _is_worth_another(carrier.error, len(group)):
+        """The flow of a group: whatever happens, all its calls end."""
+        try:
+            carrier = await self._sent(group)
+            if carrier.ending == RETURNED and _is_worth_another(carrier.error, len(group)):
+                for call in group:
+                    self._take(await self._sent([call]), [call])
+            else:
+                self._take(carrier, group)
+        except BaseException as error:  # an executor that gives back something else than it was given
+            assert self._done is not None
             for call in group:
-                self._take(await self._sent([call]), [call])
-        else:
-            self._take(carrier, group)
+                self._done(call, None, error, 0.0)
+            raise
 
     async def _sent(self, group: list[ItemCall]) -> Call:
         limit = self._instructions.seconds_for_one()
@@ -185,9 +181,11 @@ class GroupLane:
             self._item_seconds = seconds if known is None else 0.8 * known + 0.2 * seconds
             for call, answer in zip(group, carrier.value):
                 first, *call.rest = answer
-                if call.ending is None:
-                    call.start_ns = first.start_ns
-                take_over(first, call.trace, call.trace.span)
+                if call.ending is not None:
+                    continue  # the run was stopped meanwhile
+                call.start_ns = first.start_ns
+                if call.trace is not None:
+                    take_over(first, call.trace, call.trace.span)
                 self._done(call, first.value, error_of(first), first.seconds)
             return
         for call in group:

@@ -251,7 +251,14 @@ class ItemRuns:
     def _task_call(self, run: _OneRun) -> Call:
         plan, item = self._plan, run.work.item
         if self._elsewhere is not None:
-            run.elsewhere = self._elsewhere.call(item, run.trace)
+            values = {
+                "input": item.input,
+                "expected_output": item.expected_output,
+                "metadata": item.metadata,
+                "item": item.given,
+                "trace_id": run.trace.trace_id,
+            }
+            run.elsewhere = self._elsewhere.call(values, run.trace)
             return run.elsewhere
         arguments = own_arguments(plan.task, {"item": item.given})
         return self._call(run, plan.task, arguments, run.trace.span, plan.task_timeout_seconds)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..model import Evaluation, EvaluatorFailure
     from .calls import UserFunction
+    from .groups import ItemCall
 
 
 class Judges:
@@ -42,14 +43,22 @@ class Judges:
         )
 
     async def ask(
-        self, calls: Iterable[tuple[UserFunction, Call]], *, first: int = 0
+        self,
+        calls: Iterable[tuple[UserFunction, Call]],
+        *,
+        first: int = 0,
+        made: ItemCall | None = None,
     ) -> list[tuple[EvaluatorRun, list[Evaluation], EvaluatorFailure | None]]:
         """What each of the calls comes to, those of evaluators at the positions from `first` on.
 
+        `made` is the item call that has made them elsewhere, if one has.
         Raises Failed when the run was stopped meanwhile.
         """
         pairs, found = list(calls), []
-        await Calls(*[call for _, call in pairs])
+        if made is None:
+            await Calls(*[call for _, call in pairs])
+        else:
+            made.answer([call for _, call in pairs])
         for position, (function, call) in enumerate(pairs, first):
             if call.ending == CANCELLED:
                 raise Failed("cancelled", cancelled_failure("its evaluators"))

@@ -44,6 +44,7 @@ class Lane:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._posted = False  # the owner has been called and has not looked yet: calling again would be waste
         self._woken = False
+        self.expects_coroutines = False  # whether some will come: a loop can be made meanwhile
         # How tasks are made on a loop of our own, which has no task factory to ask; None: as the loop does it.
         self._new_task: Callable[[Any], asyncio.Task[Any]] | None = None
         clock.watch(self.wake)
@@ -183,7 +184,7 @@ class OwnLoop(Lane):
     async def wait(self, deadline: float | None) -> None:
         while not self._woken:
             self._posted = False
-            if self._inbox and self.loop is None:
+            if self.loop is None and (self._inbox or self.expects_coroutines):
                 self.loop, self._new_task = _new_loop()
                 self._helpers = _set_helpers(self.loop)
             if deadline is not None and self.clock.monotonic() >= deadline:

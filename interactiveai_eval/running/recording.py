@@ -9,7 +9,7 @@ from _thread import allocate_lock
 
 from .._ids import derived_id, sha256_hex
 from .._log import warn
-from .._strict_json import to_attribute_text, to_json, well_formed
+from .._strict_json import fields_to_json, to_attribute_text, to_json, well_formed
 from ..model import Evaluation
 from ..service.scores import Unsendable, score_body
 from ..tracing.attributes import ENVIRONMENT, INPUT, METADATA, OUTPUT, PROPAGATED_LIMIT, TYPE, cut, metadata_attributes
@@ -222,7 +222,7 @@ class Recorder:
             span.fail(failure.error_type, failure.message, traceback=failure.traceback)
         elif evaluations:
             shown = [_shown(masked_evaluation(self._tracer, evaluation)) for evaluation in evaluations]
-            span.attributes[OUTPUT] = to_json(shown[0] if len(shown) == 1 else shown)
+            span.attributes[OUTPUT] = fields_to_json(shown[0], _SHOWN) if len(shown) == 1 else to_json(shown)
         if call.start_ns:
             span.start_ns = call.start_ns
         span.end(end_time=span.start_ns + int(call.seconds * 1e9))
@@ -312,6 +312,9 @@ def masked_evaluation(tracer: Tracer, evaluation: Evaluation) -> Evaluation:
         metadata=tracer.masked(evaluation.metadata),
     )
     return masked
+
+
+_SHOWN = {name: f'"{name}": ' for name in ("name", "value", "comment", "metadata")}
 
 
 def _shown(evaluation: Evaluation) -> dict[str, Any]:

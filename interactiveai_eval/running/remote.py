@@ -44,7 +44,8 @@ class RemoteError(Exception):
 
 def shares_memory(executor: Any) -> bool:
     """Whether calls on `executor` run in this process, as far as its class tells."""
-    return any(kind.__name__ == "ThreadPoolExecutor" for kind in type(executor).__mro__)
+    names = {kind.__name__ for kind in type(executor).__mro__}
+    return "ThreadPoolExecutor" in names and "InterpreterPoolExecutor" not in names  # whose threads share nothing
 
 
 class RemoteLane:

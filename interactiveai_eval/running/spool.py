@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from itertools import count
 
+from .._atomic import write_atomically
 from .._clock import ns_to_iso
 from .._strict_json import JSONError, from_json, to_json
 from ..errors import ArgumentError, DataError
@@ -70,18 +71,8 @@ class Spool:
         now = self._clock.time_ns()
         name = f"{now}-{os.getpid()}-{next(self._numbers)}-{os.urandom(4).hex()}"
         header = {"format": FORMAT, "version": VERSION, "made": ns_to_iso(now), **self._about, "events": len(lines)}
-        unfinished = os.path.join(self.folder, f".{name}.part")
         file = os.path.join(self.folder, name + SUFFIX)
-        descriptor = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write("".join([f"{line}\n" for line in (to_json(header), *lines)]).encode("ascii"))
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.rename(unfinished, file)
-        except OSError:
-            self.remove(unfinished)
-            raise
+        write_atomically(file, [f"{line}\n" for line in (to_json(header), *lines)])
         _sync_folder(self.folder)
         return file
 

@@ -1,6 +1,8 @@
 """Ctrl-C and SIGTERM while a run is under way: the first asks the run to stop, the second leaves at once."""
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,7 @@ class Signals:
         self._interrupts = interrupts
         self._stopping = False
         self._before: list[tuple[int, Any]] = []
+        self._process = os.getpid()
 
     def __enter__(self) -> Signals:
         import threading
@@ -66,6 +69,11 @@ class Signals:
     def _heard(self, number: int, frame: FrameType | None) -> None:
         import signal
 
+        if os.getpid() != self._process and number == signal.SIGTERM:
+            # A child that was forked meanwhile, a pool's worker say, which is told to end: there is no run in it.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         error: BaseException = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(SIGTERM_EXIT)
         if self._stopping:
             on_again, self._on_again = self._on_again, None

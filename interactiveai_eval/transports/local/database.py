@@ -51,8 +51,8 @@ class Database:
     ) -> None:
         try:
             import sqlite3
-        except ImportError:
-            raise FeatureUnavailable("the embedded store", "sqlite3") from None
+        except ImportError as error:
+            raise FeatureUnavailable("the embedded store", error.name or "sqlite3") from None
         self._sqlite3 = sqlite3
         # The second one is how a damaged text or table name shows itself.
         self.errors = (sqlite3.Error, UnicodeDecodeError)

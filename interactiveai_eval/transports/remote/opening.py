@@ -103,8 +103,11 @@ def connect(origin: Origin, deadline: Deadline) -> socket.socket:
 def _addresses(origin: Origin, deadline: Deadline) -> list[Any]:
     """What `getaddrinfo` says, which may hang for long: it runs on a thread that can be left behind."""
 
+    # As bytes: of a text the codec for international names is asked, which loads tables and needs `unicodedata`.
+    host = origin.host.encode()
+
     def look_up(flags: int) -> list[Any]:
-        return socket.getaddrinfo(origin.host, origin.port, 0, socket.SOCK_STREAM, 0, flags)
+        return socket.getaddrinfo(host, origin.port, 0, socket.SOCK_STREAM, 0, flags)
 
     try:
         return look_up(socket.AI_NUMERICHOST)
@@ -138,7 +141,7 @@ def with_tls(sock: socket.socket, context: Any, source: str, host: str, deadline
     wrapped: Any = None
     try:
         sock.settimeout(deadline.left(doing))
-        wrapped = context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)
+        wrapped = context.wrap_socket(sock, server_hostname=host.encode(), suppress_ragged_eofs=False)
         if wrapped.version() not in ("TLSv1.2", "TLSv1.3"):
             raise Unanswered(f"{host} offers no TLS 1.2, but {wrapped.version()}", retryable=False)
         return wrapped  # type: ignore[no-any-return]

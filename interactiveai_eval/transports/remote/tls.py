@@ -55,8 +55,8 @@ def tls_context(
     """
     try:
         import ssl
-    except ImportError:
-        raise FeatureUnavailable("https", "ssl") from None
+    except ImportError as error:
+        raise FeatureUnavailable("https", error.name or "ssl") from None
 
     source = "the system's authorities"
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
