@@ -594,20 +594,26 @@ def test_spans_that_nobody_takes_do_not_stop_the_scores():
     assert report.by_kind["scores"]["acknowledged"] == 30 and report.by_kind["spans"]["pending"] == 30
 
 
+def moody_about_links(failing):
+    """A client with a data set of two items, whose server answers links with `failing` as long as there are any."""
+    store = LocalTransport()
+
+    def answer(request):
+        if request.path.endswith("dataset-run-items") and failing:
+            return Response(failing.pop(), body=b"{}")
+        return store.send(request)
+
+    client = Interactive(transport=FakeTransport(answer), dialect="public", clock=ManualClock(jumps=True))
+    client.create_dataset(name="qa")
+    for i in range(2):
+        client.create_dataset_item(dataset_name="qa", id=f"i{i}", input=i)
+    return client
+
+
 def test_a_link_that_could_not_be_made_is_made_at_the_end():
     """A server that was away for a moment: the run has all its items after all (D25)."""
-    store, failing = LocalTransport(), [503] * 5
-
-    class Moody(Transport):
-        def send(self, request):
-            if request.path.endswith("dataset-run-items") and failing:
-                return Response(failing.pop(), body=b"{}")
-            return store.send(request)
-
-    with Interactive(transport=Moody(), dialect="public", clock=ManualClock(jumps=True)) as client:
-        client.create_dataset(name="qa")
-        for i in range(2):
-            client.create_dataset_item(dataset_name="qa", id=f"i{i}", input=i)
+    failing = [503] * 5
+    with moody_about_links(failing) as client:
         result = client.get_dataset("qa").run_experiment(name="d", run_name="r", task=lambda item: 1, max_concurrency=1)
         run = client.get_dataset_run(dataset_name="qa", run_name="r")
 
@@ -616,18 +622,8 @@ def test_a_link_that_could_not_be_made_is_made_at_the_end():
 
 
 def test_a_run_that_is_linked_only_in_the_end_is_named_in_its_result_and_its_scores():
-    store, failing = LocalTransport(), [503] * 6
-
-    class Moody(Transport):
-        def send(self, request):
-            if request.path.endswith("dataset-run-items") and failing:
-                return Response(failing.pop(), body=b"{}")
-            return store.send(request)
-
-    with Interactive(transport=Moody(), dialect="public", clock=ManualClock(jumps=True)) as client:
-        client.create_dataset(name="qa")
-        for i in range(2):
-            client.create_dataset_item(dataset_name="qa", id=f"i{i}", input=i)
+    failing = [503] * 6
+    with moody_about_links(failing) as client:
         result = client.get_dataset("qa").run_experiment(
             name="d", run_name="r", task=lambda item: 1, run_evaluators=[lambda item_results: {"name": "of", "value": 1}]
         )

@@ -233,7 +233,7 @@ class ItemRuns:
                 run.task_end_ns = call.start_ns + int(call.seconds * 1e9)
                 return call.value
             failed = self._failed_call(call, run.last)
-            if call.ending == CANCELLED and run.last is not None and never_began(call):
+            if call.ending == CANCELLED and plan.executor is None and never_began(call):  # executors do not tell
                 run.attempts -= 1
             if call.ending == TIMED_OUT and never_began(call):
                 run.attempts, run.seconds = run.attempts - 1, 0.0
