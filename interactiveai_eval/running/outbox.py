@@ -521,13 +521,15 @@ class Outbox:
                 # Only an exception that ends the thread leaves any.
                 self._park(lane, flight.unanswered.values(), "its delivery was interrupted")
                 flight.unanswered.clear()
-            self._spill()
-            with self._lock:
-                self._flights.discard(flight)
-                if self._held_back or (not self._flights and self._flushing):
-                    self._change.notify_all()
-        for arrived in flight.arrived:
-            arrived()
+            try:
+                self._spill()
+                for arrived in flight.arrived:  # before a flush that waits for it returns
+                    arrived()
+            finally:
+                with self._lock:
+                    self._flights.discard(flight)
+                    if self._held_back or (not self._flights and self._flushing):
+                        self._change.notify_all()
 
     def _stream(self, flight: Flight, send_each: SendEach) -> None:
         """Send one by one what a flight has and, as long as the transport asks for more, what comes after it."""
