@@ -38,9 +38,9 @@ def declare_judging(parser: argparse.ArgumentParser, *, check: bool = True, base
     parser.add_argument("--action-json", metavar="FILE", help="write what langfuse/experiment-action puts out")
 
 
-def declare_output(parser: argparse.ArgumentParser) -> None:
-    """Where results and reports are saved."""
-    kinds = ".json, .jsonl, .csv, .md, .html, .txt, .xml (JUnit)"
+def declare_output(parser: argparse.ArgumentParser, *, lines: bool = True) -> None:
+    """Where results and reports are saved; `lines` tells whether as JSON lines, too, which only experiments are."""
+    kinds = f".json, {'.jsonl, ' if lines else ''}.csv, .md, .html, .txt, .xml (JUnit)"
     parser.add_argument(
         "--output", metavar="FILE", action="append", default=[], help=f"save it: {kinds}; may be repeated"
     )

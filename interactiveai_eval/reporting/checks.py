@@ -268,7 +268,7 @@ def check(
     known = baseline is not None and knows_its_items(record) and knows_its_items(baseline)
     if comparison is None and baseline is not None and known and asked:
         comparison = compare(record, baseline, tolerance=tolerance, lower_is_better=lower_is_better, reduce=reduce)
-    lacking = "there is no baseline to compare with" if baseline is None else UNKNOWN_ITEMS
+    lacking = "there is no baseline to compare with" if baseline is None else f"a run {UNKNOWN_ITEMS}"
     outcomes = [_outcome(each, _Found(record, summary, comparison, lacking)) for each in parsed]
     reasons = [] if record.completed else ["the run is incomplete: what it has until then proves nothing"]
     reasons += _unspoken(record, parsed)
