@@ -290,7 +290,8 @@ def _unspoken(record: ExperimentRecord, checks: Sequence[Check]) -> list[str]:
         of_all = f"{tally.failed:,} of {counted(tally.given, 'item')}"
         reasons.append(f"{of_all} failed, and no check says how many may (failure_rate, failures)")
     if calls and not any(each.speaks_of("evaluator_failures") for each in checks):
-        reasons.append(f"{counted(calls, 'evaluator call')} failed, and no check says how many may (evaluator_failures)")
+        of_all = counted(calls, "evaluator call")
+        reasons.append(f"{of_all} failed, and no check says how many may (evaluator_failures)")
     return reasons
 
 

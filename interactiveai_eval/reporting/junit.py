@@ -31,7 +31,8 @@ def _suite(report: Report) -> Iterator[str]:
     unspoken = report.checks.of_the_run[not record.completed :] if report.checks is not None else []
     failures = sum(not outcome.passed for outcome in outcomes) + (not record.completed) + len(unspoken)
     errors = len(record.item_failures) + sum(bool(row.evaluator_failures) for row in record.item_results)
-    tests = len(outcomes) + (not record.completed) + len(unspoken) + len(record.item_results) + len(record.item_failures)
+    tests = len(outcomes) + len(unspoken) + (not record.completed)
+    tests += len(record.item_results) + len(record.item_failures)
     suite = _e(name_text(record.name))
     yield (
         f'<testsuite name="{suite}" tests="{tests}" failures="{failures}" errors="{errors}" skipped="0" '
