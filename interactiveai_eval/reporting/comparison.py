@@ -215,7 +215,8 @@ def compare(
     """
     for argument, record in (("candidate", candidate), ("baseline", baseline)):
         if not knows_its_items(record):
-            raise ArgumentError(argument, record, f"{UNKNOWN_ITEMS}; run it with keep_results=True (a batch: keep_evaluations)")
+            fix = f"{UNKNOWN_ITEMS}; run it with keep_results=True (a batch: keep_evaluations)"
+            raise ArgumentError(argument, record, fix)
     if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < inf:
         raise ArgumentError("tolerance", tolerance, "must be a number from 0, in the unit of the metrics")
     if isinstance(lower_is_better, str):
