@@ -48,7 +48,7 @@ def _declare_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="FILE", help="go on from this token, or from the one in this saved result")
     parser.add_argument("--checkpoint", metavar="PATH", help="keep the token here; the same command continues")
     parser.add_argument("--store", metavar="PATH", help="the SQLite file that has the items")
-    declare_output(parser)
+    declare_output(parser, lines=False)
 
 
 def _batch(options: argparse.Namespace) -> int:

@@ -51,9 +51,9 @@ def print_text(text: str, stream: Any) -> None:
 
 def print_json(document: Any) -> None:
     """The one document for machines."""
-    from .._strict_json import to_json
+    from .._strict_json import EXACT_INTEGER, to_json
 
-    text = to_json(document)
+    text = to_json(document, largest=EXACT_INTEGER)
     with writing():
         print(text)
 

@@ -6,7 +6,7 @@ import sys
 
 from ..errors import ArgumentError
 from .console import check_output, check_place, print_json, print_text
-from .endings import CHECK_FAILED, NOT_COMPLETED, PASSED
+from .endings import PASSED
 from .judging import Judge, declare_judging, declare_output, document_of, saved
 
 TYPE_CHECKING = False
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _NOTES = """\
 A check is such as "accuracy >= 0.9", "accuracy.low > 80%", "tone[rude] <= 1%", "failure_rate <= 0.01" or, with a
 baseline, "accuracy.delta >= -0.02" or "newly_failing == 0". Names with other signs stand in quotes within the quotes.
-What cannot be found out fails. SAVED is a result that was saved as .json or .jsonl.
+What cannot be found out fails, and so do items and evaluators that failed while no check says how many may
+(failure_rate, failures, newly_failing; evaluator_failures). SAVED is a result that was saved as .json or .jsonl.
 """
 
 
@@ -102,9 +103,7 @@ def _report_several(options: argparse.Namespace) -> int:
         if several:
             print_text("\n" + comparison_table([report.record for report in reports]), sys.stdout)
     judge.save_reports(results, reports)
-    if not all(report.record.completed for report in reports):
-        return NOT_COMPLETED
-    return CHECK_FAILED if any(report.verdict.status == "failed" for report in reports) else PASSED
+    return max(map(judge.exit_code, reports))
 
 
 COMMANDS = {
