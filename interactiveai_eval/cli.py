@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 
-from .commands.console import OutputLost, print_json, print_text, say, turn_off_stdout, writing
+from .commands.console import OutputLost, print_json, print_text, say, turn_off, writing
 from .commands.endings import CHECK_FAILED, EXIT_CODES, NOT_COMPLETED, USAGE
 from .errors import ArgumentError, CheckpointError, ConfigError, DataError, EvalError, RegressionError
 
@@ -68,9 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.parser.error(_unknown_text(options.parser, unknown[0]))
         return _carry_out(options)
     except BrokenPipeError:
-        turn_off_stdout()  # whoever read our output has left
+        turn_off(sys.stdout)  # whoever read our output has left
     except OutputLost as lost:
-        turn_off_stdout()
+        turn_off(sys.stdout)
         say(f"error: the output cannot be written: {lost}")
     return NOT_COMPLETED
 

@@ -78,14 +78,16 @@ def _batch(options: argparse.Namespace) -> int:
         }
         with client_for(options.store, must_exist=True) as client:
             result: BatchEvaluationResult = as_far_as_it_comes(client.run_batched_evaluation, settings)
-    if options.json:
-        print_json(result.to_dict())
-        options.json = False  # the one document is out; what fails from here on is a line on stderr alone
-    else:
-        print_text(str(result), sys.stdout)
-    for path in options.output:
-        result.save(path)
-        say(f"saved {path}")
+    try:
+        for path in options.output:
+            result.save(path)
+            say(f"saved {path}")
+    finally:  # the files come first: whoever reads the text may have left, or the disk under it may be full
+        if options.json:
+            print_json(result.to_dict())
+            options.json = False  # the one document is out; what failed is a line on stderr alone
+        else:
+            print_text(str(result), sys.stdout)
     lost = result.delivery.pending + result.delivery.rejected
     failed = result.total_items_failed + result.total_evaluations_failed
     return NOT_COMPLETED if failed or lost or not result.completed else PASSED

@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from ..reporting.report import Report
+
 _NOTES = """\
 A check is such as "accuracy >= 0.9", "accuracy.low > 80%", "tone[rude] <= 1%", "failure_rate <= 0.01" or, with a
 baseline, "accuracy.delta >= -0.02" or "newly_failing == 0". Names with other signs stand in quotes within the quotes.
@@ -72,7 +74,7 @@ def _report_or_browse(options: argparse.Namespace) -> int:
     if options.json:
         print_json(written)
     else:
-        print_text(f"{written['runs']} runs: {os.path.join(written['folder'], 'index.html')}", sys.stdout)
+        print_text(f"{written['runs']} {'run' if written['runs'] == 1 else 'runs'}: {os.path.join(written['folder'], 'index.html')}", sys.stdout)
     return PASSED
 
 
@@ -89,22 +91,28 @@ def _report_several(options: argparse.Namespace) -> int:
     judge = Judge(options)
     results = [saved("SAVED", path) for path in options.saved]
     reports = [judge.report(result) for result in results]
-    if options.json:
-        print_json(document_of(reports))
-        options.json = False
-    else:
-        from ..reporting.text import comparison_table
-
-        for place, report in enumerate(reports):
-            if place:
-                print_text("", sys.stdout)
-            judge.print_text(report)
-        if several:
-            print_text("\n" + comparison_table([report.record for report in reports]), sys.stdout)
-    judge.save_reports(results, reports)
+    try:
+        judge.save_reports(results, reports)
+    finally:  # as after a run: the files come first
+        _print_reports(options, judge, reports)
     if not all(report.record.completed for report in reports):
         return NOT_COMPLETED
     return CHECK_FAILED if any(report.verdict.status == "failed" for report in reports) else PASSED
+
+
+def _print_reports(options: argparse.Namespace, judge: Judge, reports: list[Report]) -> None:
+    if options.json:
+        print_json(document_of(reports))
+        options.json = False
+        return
+    for place, report in enumerate(reports):
+        if place:
+            print_text("", sys.stdout)
+        judge.print_text(report)
+    if len(reports) > 1:
+        from ..reporting.text import comparison_table
+
+        print_text("\n" + comparison_table([report.record for report in reports]), sys.stdout)
 
 
 COMMANDS = {

@@ -91,12 +91,14 @@ def _run(options: argparse.Namespace) -> int:
                     raise
                 say(f"error: {error}")
     report = judge.report(result)
-    if options.json:
-        judge.print_json(result, report)
-        options.json = False  # the one document is out; what fails from here on is a line on stderr alone
-    else:
-        judge.print_text(report)
-    judge.save(result, script=options.target)
+    try:
+        judge.save(result, script=options.target)
+    finally:  # the files come first: whoever reads the text may have left, or the disk under it may be full
+        if options.json:
+            judge.print_json(result, report)
+            options.json = False  # the one document is out; what failed is a line on stderr alone
+        else:
+            judge.print_text(report)
     code = judge.exit_code(report)
     return CHECK_FAILED if code == PASSED and regression is not None else code
 
