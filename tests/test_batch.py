@@ -699,6 +699,39 @@ def test_a_file_that_is_no_checkpoint_stays_as_it_is(tmp_path, content):
     assert path.read_bytes() == content
 
 
+def test_all_that_has_arrived_is_in_the_checkpoint_soon_whatever_comes_next(tmp_path):
+    """What one answer acknowledges is told item by item, and only the first of them found it time to write."""
+    path, told, patience = tmp_path / "eval.json", [], threading.Event()
+
+    def judge(*, input):
+        if input == 12:
+            for _ in range(500):
+                told.append(json.loads(path.read_text())["items_processed"])
+                if told[-1] == 12:
+                    break
+                patience.wait(0.02)
+        return 1
+
+    with Interactive(transport=LocalTransport(), dialect="public", flush_interval=0.3) as client:
+        record(client, *[trace(number) for number in range(20)])
+        run(client, evaluators=[judge], max_concurrency=1, checkpoint=path)
+
+    assert told[-1] == 12
+
+
+def test_a_checkpoint_of_a_run_that_is_complete_says_so(tmp_path, caplog):
+    with filled(3) as client:
+        run(client, checkpoint=tmp_path / "eval.json", max_items=1)
+        run(client, checkpoint=tmp_path / "eval.json")
+        assert not caplog.messages
+        record(client, trace(7, timestamp="2999-01-01T00:00:00.000Z"))  # after the bound that was fixed at the start
+        again = run(client, checkpoint=tmp_path / "eval.json")
+
+    [told] = caplog.messages
+    assert "eval.json" in told and "is complete" in told and "another file" in told
+    assert (again.completed, again.total_items_fetched) == (True, 0)
+
+
 def test_a_checkpoint_of_another_run_stays_as_it_is(tmp_path):
     path = tmp_path / "eval.json"
     with filled(3) as client:
