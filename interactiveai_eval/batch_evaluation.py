@@ -306,7 +306,9 @@ class _Run:
             times = "1 attempt" if source.attempts == 1 else f"{source.attempts} attempts"
             reason = f"{error_text(error)} (after {times})"
             book.fetch_failed(type(error).__name__, reason)
-            warn(f"batch evaluation: reading {plan.scope} ended early: {reason}; go on with the result's resume_token")
+            if not _is_refused(error, book.total_fetched):
+                how = "go on with the result's resume_token"
+                warn(f"batch evaluation: reading {plan.scope} ended early: {reason}; {how}")
         has_more = await self._has_more(source) if completed else not source.is_empty
         delivery = await self.driver.deliver()
         await self.driver.in_thread(book.close)
@@ -364,12 +366,17 @@ class _Run:
         assert self._schedule is not None
         stopped, error = self.driver.stopped, self._schedule.source_error
         if stopped is None and error is not None:
-            refused = isinstance(error, ApiError) and not error.retryable and not result.total_items_fetched
+            refused = _is_refused(error, result.total_items_fetched)
             if refused or not isinstance(error, (ApiError, TransportError)):
                 stopped = error  # the server will have nothing to do with it, or a defect of ours
         if stopped is None:
             return result
         raise with_result(stopped, result)
+
+
+def _is_refused(error: BaseException, fetched: int) -> bool:
+    """Whether the server will have nothing to do with this run."""
+    return isinstance(error, ApiError) and not error.retryable and not fetched
 
 
 def _filter_of(token: BatchEvaluationResumeToken) -> list[dict[str, Any]]:

@@ -109,8 +109,12 @@ def _failed(error: BaseException, options: argparse.Namespace, code: int) -> int
     message = one_line(told or type(error).__name__)
     say(f"error: {message}")
     if options.json:
-        print_json({"error": {"type": type(error).__name__, "message": message}})
+        _print_error(type(error).__name__, message)
     return code
+
+
+def _print_error(kind: str, message: str) -> None:
+    print_json({"error": {"type": kind, "message": message}})
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -131,10 +135,16 @@ def _columns() -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser whose complaint is one line, and a document where that `is_asked_for`."""
+
+    is_asked_for = False
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"error: {message} (see {self.prog} --help)\n")
+        message = f"{message} (see {self.prog} --help)"
+        say(f"error: {message}")
+        if self.is_asked_for:
+            _print_error("ArgumentError", message)
+        self.exit(USAGE)
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -146,6 +156,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.is_asked_for = "--json" in arguments
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for name, summary in _COMMANDS.items():
         command = commands.add_parser(
@@ -155,6 +166,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             formatter_class=_Help,
             allow_abbrev=False,
         )
+        command.is_asked_for = parser.is_asked_for
         if name in arguments:
             notes, declare, execute = _command(name)
             command.epilog = f"{notes}\n{EXIT_CODES}" if notes else EXIT_CODES

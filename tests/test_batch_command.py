@@ -174,6 +174,12 @@ def test_without_a_store_there_is_nothing_to_evaluate(capsys):
     assert ended.value.code == 2 and "--evaluator" in capsys.readouterr().err
 
 
+def test_a_run_of_a_data_set_that_is_not_there_is_a_usage_error(capsys):
+    assert batch("--dataset-run", "capitals", "v9") == 2
+    error = "error: --dataset-run='capitals v9': there is no such run of a data set here\n"
+    assert capsys.readouterr().err == error
+
+
 def test_nothing_left_to_do_is_said():
     assert batch("--output", "all.json") == 0
     assert batch("--resume", "all.json") == 2

@@ -166,6 +166,14 @@ def test_machines_get_errors_as_a_document_too(folder):
     }
 
 
+@pytest.mark.parametrize("wrong", [("nope",), ("run", "tasks:shout", "--nope"), ("check", "x.json")])
+def test_machines_get_complaints_about_the_command_line_as_a_document(folder, wrong):
+    done = command(folder, *wrong, "--json")
+
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, done.stderr) == (2, f"error: {error['message']}\n") and error["type"] == "ArgumentError"
+
+
 def test_results_are_saved_wherever_asked(folder):
     done = command(
         folder, "run", "tasks.py:shout", "--data", "good.jsonl", "--store", "s.db", "--output", "r.json",

@@ -699,3 +699,24 @@ def test_a_parameter_that_no_server_knows_is_refused_before_a_request(kind):
         getattr(client.api, kind)(nmae="x")
 
     assert asked == []
+
+
+def test_lists_of_the_api_take_every_notation_of_a_filter(client):
+    for name in ("a", "b"):
+        client.start_span(name=name).end()
+    client.flush()
+    array = [{"type": "string", "column": "name", "operator": "=", "value": "b"}]
+    for filter in (array, {"name": "b"}, '{"name": "b"}', json.dumps(array)):
+        for read in (client.api.traces, client.api.observations):
+            assert [row["name"] for row in read(filter=filter)["data"]] == ["b"], filter
+    assert client.api.scores(filter=[])["data"] == []
+    with pytest.raises(ArgumentError, match="has no column 'nope'"):
+        client.api.traces(filter={"nope": 1})
+
+
+@pytest.mark.parametrize("id", [None, "", " ", 5])
+def test_what_is_read_by_id_needs_one(client, id):
+    """GET traces/None is a question about another trace, GET traces/ about all of them."""
+    for name in ("trace", "observation"):
+        with pytest.raises(ArgumentError, match=f"{name}_id=.* must be an id"):
+            getattr(client.api, name)(id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 
-from ..errors import ArgumentError, ConfigError, DataError
+from ..errors import ArgumentError, ConfigError, DataError, NotFoundError
 from .console import check_place, print_json, print_text, say
 from .endings import NOT_COMPLETED, PASSED, as_far_as_it_comes
 from .judging import declare_output
@@ -79,7 +79,13 @@ def _batch(options: argparse.Namespace) -> int:
         with client_for(options.store, must_exist=True) as client:
             if client.config.is_local and client.config.local_path is None:
                 raise ConfigError("there is nothing to evaluate: give --store, or set the INTERACTIVEAI_... variables")
-            result: BatchEvaluationResult = as_far_as_it_comes(client.run_batched_evaluation, settings)
+            try:
+                result: BatchEvaluationResult = as_far_as_it_comes(client.run_batched_evaluation, settings)
+            except NotFoundError:
+                if options.dataset_run is None:
+                    raise
+                what = "there is no such run of a data set here"
+                raise ArgumentError("--dataset-run", " ".join(options.dataset_run), what) from None
     try:
         for path in options.output:
             result.save(path)

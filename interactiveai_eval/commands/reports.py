@@ -74,7 +74,8 @@ def _report_or_browse(options: argparse.Namespace) -> int:
     if options.json:
         print_json(written)
     else:
-        print_text(f"{written['runs']} {'run' if written['runs'] == 1 else 'runs'}: {os.path.join(written['folder'], 'index.html')}", sys.stdout)
+        count = "1 run" if written["runs"] == 1 else f"{written['runs']} runs"
+        print_text(f"{count}: {os.path.join(written['folder'], 'index.html')}", sys.stdout)
     return PASSED
 
 

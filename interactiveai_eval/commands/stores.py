@@ -66,7 +66,7 @@ def _traces_in(file: str) -> Iterator[Iterator[dict[str, Any]]]:
 def _declare_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", metavar="PATH", required=True, help="the SQLite file that has the traces")
     parser.add_argument("--output", metavar="FILE", default="-", help="where to; - is stdout (default: -)")
-    parser.add_argument("--filter", metavar="JSON", help="only traces that match, an array of conditions")
+    parser.add_argument("--filter", metavar="JSON", help="only traces that match: a list of conditions, or an object")
 
 
 def _export(options: argparse.Namespace) -> int:
