@@ -344,6 +344,8 @@ class _Run:
             item_failures=book.failures,
             delivery=delivery,
             retry=None if remains else book.retry(),
+            run_id=begun.run_id,
+            shard=begun.shard,
         )
 
     async def _has_more(self, source: PageSource) -> bool:
