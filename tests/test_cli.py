@@ -174,6 +174,27 @@ def test_machines_get_complaints_about_the_command_line_as_a_document(folder, wr
     assert (done.returncode, done.stderr) == (2, f"error: {error['message']}\n") and error["type"] == "ArgumentError"
 
 
+def test_items_come_from_stdin_and_are_checked_before_anything_runs(folder):
+    run = ("run", "tasks:shout", "--data", "-", "--json")
+    done = command(folder, *run, input='{"input": "a"}\n{"input": "b"}\n')
+    assert [item["output"] for item in json.loads(done.stdout)["item_results"]] == ["A", "B"]
+
+    done = command(folder, *run, input='{"input": "a"}\n{"in": "b"}\n')
+    assert done.returncode == 2 and done.stderr.startswith("error: <stdin>, line 2: no 'input'")
+    assert (folder / "calls.txt").read_text() == "a\nb\n"
+
+
+def test_a_file_alone_is_its_experiment(folder):
+    (folder / "alone.py").write_text(
+        "def experiment(context):\n"
+        "    return context.run_experiment(name='alone', data=[{'input': 1}], task=lambda item: 2)\n"
+    )
+    done = command(folder, "run", "alone.py")
+    assert done.returncode == 0 and done.stdout.startswith("DONE  alone: 1 item")
+    (folder / "other.py").write_text("def task(item):\n    return 1\n")
+    assert "there is no 'experiment'; there is task" in refused(folder, "run", "other.py")
+
+
 def test_results_are_saved_wherever_asked(folder):
     done = command(
         folder, "run", "tasks.py:shout", "--data", "good.jsonl", "--store", "s.db", "--output", "r.json",
