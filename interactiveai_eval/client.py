@@ -9,7 +9,7 @@ from ._clock import Clock
 from ._ids import Ids, sha256_hex
 from ._log import show_debug, warn
 from .config import LOCAL_SCHEME, Secret, load_config
-from .errors import ApiError, ArgumentError, ClosedError, ConfigError, TransportError
+from .errors import ApiError, ArgumentError, ClosedError, ConfigError, NotFoundError, TransportError
 from .model import DeliveryReport
 from .running.delivery import ClientDelivery
 from .service.api import Api
@@ -91,6 +91,8 @@ class Interactive(StartsSpans):
             settings.pop(name, None)
         self.config: Config = load_config(settings, os.getenv, needs_keys=transport is None)
         self._closed = False
+        if clock is not None and not isinstance(clock, Clock):
+            raise ArgumentError("clock", clock, "must be a Clock, such as testing.ManualClock")
         self.clock = clock or Clock()
         self._ids = ids or Ids()
         self._owns_transport = transport is None
@@ -420,7 +422,12 @@ class Interactive(StartsSpans):
             "status": status,
             "id": id,
         }
-        return self._item(self.api.create_dataset_item(_without_none(body)))
+        try:
+            return self._item(self.api.create_dataset_item(_without_none(body)))
+        except NotFoundError as error:
+            if id is not None:
+                error.args = (f"{error}; is {id!r} an item of another data set? Ids belong to the whole store",)
+            raise
 
     def get_dataset_runs(
         self, *, dataset_name: str, page: int | None = None, limit: int | None = None
