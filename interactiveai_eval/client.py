@@ -307,8 +307,8 @@ class Interactive(StartsSpans):
         What is left when the call ends early is in `result.resume_token`, which `resume_from` takes up; items that
         failed are tried again first, and those that fail once more then after all others. `checkpoint`: a file that
         always holds such a token: after a kill, the same call goes on, and score ids, which are derived from `run_id`
-        (default: drawn) and the item, land once; a file that another run has is refused. An item whose evaluators failed
-        counts as processed: no token repeats it, a new run does.
+        (default: drawn) and the item, land once; a file that another run has is refused. An item whose evaluators
+        failed counts as processed: no token repeats it, a new run does.
         `shard=(k, n)`: the k-th (from 0) of n disjoint parts. `dataset_run=(data set, run)`: the traces of that run.
         `full_traces`: mappers get traces with their observations and scores. `keep_evaluations=False` keeps counts
         only, at most 10,000 failures; `on_item(item_id, evaluations)` receives what each item got (what it raises
