@@ -28,14 +28,17 @@ def writing() -> Iterator[None]:
         raise OutputLost(error.strerror) from error
 
 
-def turn_off_stdout() -> None:
-    """Have what still waits for stdout vanish: closing it at exit must not complain again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def turn_off(stream: Any) -> None:
+    """Have what still waits for the stream vanish: closing it at exit must not complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def say(message: str) -> None:
-    """A line for people, away from the output that machines read."""
-    print_text(message, sys.stderr)
+    """A line for people, away from the output that machines read. That nobody can read it ends no command."""
+    try:
+        print_text(message, sys.stderr)
+    except OSError:
+        turn_off(sys.stderr)
 
 
 def print_text(text: str, stream: Any) -> None:

@@ -475,7 +475,7 @@ _BATCH_FAILURE = _Noun(
 )
 _BATCH = _Noun(
     dict,
-    "resume_token retry item_failures delivery",
+    "resume_token retry run_id shard item_failures delivery",
     completed=_FLAG,
     has_more_items=_FLAG,
     duration_seconds=_NUMBER,
@@ -485,6 +485,8 @@ _BATCH = _Noun(
     evaluator_stats=_List(_STATS),
     resume_token=_OrNull(_Token()),
     retry=_OrNull(_Token()),
+    run_id=_TEXT_OR_NULL,
+    shard=_OrNull(_Shard()),
     delivery=_DELIVERY,
     failed_item_ids=_List(_TEXT),
     item_failures=_List(_BATCH_FAILURE),

@@ -179,6 +179,17 @@ def is_coroutine_function(function: Any) -> bool:
     return False
 
 
+def takes_arguments(function: Any, count: int) -> bool:
+    """Whether a function can be called with so many arguments by position; True where it does not tell."""
+    signature = _signature(function)
+    if signature is None:
+        return True
+    parameters, _, takes_any_position = signature
+    places = [parameter for parameter in parameters if parameter.by_position]
+    needed = [parameter for parameter in parameters if parameter.required]
+    return (takes_any_position or count <= len(places)) and needed == [each for each in places[:count] if each.required]
+
+
 def _signature(function: Any) -> tuple[list[Parameter], bool, bool] | None:
     """(parameters, takes **kwargs, takes *args); None when the function does not tell.
 
