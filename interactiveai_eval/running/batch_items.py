@@ -158,7 +158,7 @@ class BatchItems:
             "duration_seconds": row.get("latency"),
         }
         made = None if self._elsewhere is None else self._elsewhere.call(values, None)
-        # Where no evaluator asks for the item the mapper alone has it, and each evaluator has copies of what it returns:
+        # Where no evaluator asks for the item the mapper alone has it, and evaluators have copies of what it returns:
         # the dearest copy of all would be one that nobody can tell from the row itself.
         inputs = await self._inputs(made or self._judges.call(self._plan.mapper, values, copies=self._item_is_shared))
         values.update(inputs.items())
