@@ -82,6 +82,7 @@ class _Run:
         self._file = None if plan.checkpoint is None else TokenFile(plan.checkpoint)
         self._goes_on = False  # with what the checkpoint says
         self._outbox = services.make_outbox()
+        self._outbox.expect_scores_alone()
         # Two threads more than the items: one takes, one fetches the next page.
         self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 2, remote=self._remote)
         if self._groups is not None:
