@@ -192,9 +192,13 @@ def _remove(path: str) -> None:
 
 
 def _with_manifest(files: Files) -> Files:
+    return {**files, MANIFEST: _json_bytes(manifest_of(files))}
+
+
+def _json_bytes(manifest: Mapping[str, Any]) -> bytes:
     import json
 
-    return {**files, MANIFEST: json.dumps(manifest_of(files), indent=1).encode("ascii") + b"\n"}
+    return json.dumps(manifest, indent=1).encode("ascii") + b"\n"
 
 
 _ZIP_MAIN = "import sys\nfrom {name}.__main__ import _main\nsys.exit(_main())\n"
@@ -316,7 +320,8 @@ def check_copy(path: str) -> dict[str, Any]:
         raise DataError(f"{path}: there is no such file or folder") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    manifest = _manifest_in(files.pop(MANIFEST, b""))
+    told = files.pop(MANIFEST, b"")
+    manifest = _manifest_in(told)
     if manifest is None and not was_written_here:
         raise DataError(f"{path}: is no copy that `vendor` wrote: it has no {MANIFEST} of this package")
     if manifest is None:
@@ -327,8 +332,19 @@ def check_copy(path: str) -> dict[str, Any]:
         found = [f"{name} is missing" for name in wanted if name not in files]
         found += [f"{name} does not belong to it" for name in files if name not in wanted]
         found += [f"{name} was changed" for name in files if name in wanted and sha256_hex(files[name]) != wanted[name]]
+        if not found and _manifest_bytes(files, manifest) != told:
+            found = [f"{MANIFEST} was changed"]
     findings = found + findings
     return {"path": place, "version": version, "age": age, "findings": findings, "unchecked": unchecked}
+
+
+def _manifest_bytes(files: Files, manifest: Mapping[str, Any]) -> bytes:
+    """The manifest as it was written beside these files, if its version is theirs."""
+    import json
+
+    version = manifest["version"]
+    made = {**manifest_of({path: files[path] for path in manifest["files"]}), "version": version}
+    return _json_bytes(made) if json.dumps(version).encode() in files.get("_version.py", b"") else b""
 
 
 def _manifest_in(data: bytes) -> dict[str, Any] | None:

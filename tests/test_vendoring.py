@@ -13,7 +13,7 @@ import pytest
 
 from interactiveai_eval import __version__
 from interactiveai_eval.cli import main
-from interactiveai_eval.vendoring import check_copy, package_files, write_copy
+from interactiveai_eval.vendoring import check_copy, manifest_of, package_files, write_copy
 
 from .programs import ROOT, environment
 from .test_package import PACKAGE, in_python, offences, smoke, zipped
@@ -321,20 +321,31 @@ def test_one_changed_byte_in_a_single_file_is_found_out(copied, at):
 
 
 @pytest.mark.parametrize(
-    "change, age",
+    "version, more, age",
     [
-        ({"version": "0.0.9"}, f"older than this one, {__version__}"),
-        ({"version": "99.0.0"}, f"newer than this one, {__version__}"),
-        ({"sha256": "0" * 64}, "of this version, with other files than this one"),
-        ({}, "the same as this one"),
+        ("0.0.9", "", f"older than this one, {__version__}"),
+        ("99.0.0", "", f"newer than this one, {__version__}"),
+        (__version__, "# otherwise\n", "of this version, with other files than this one"),
+        (__version__, "", "the same as this one"),
     ],
 )
-def test_a_copy_tells_how_old_it_is(copied, change, age):
+def test_a_copy_tells_how_old_it_is(copied, version, more, age):
     target = copied("folder")
-    manifest = json.loads((target / "MANIFEST.json").read_text())
-    (target / "MANIFEST.json").write_text(json.dumps({**manifest, **change}))
+    text = (target / "_version.py").read_text().replace(__version__, version) + more
+    (target / "_version.py").write_text(text)
+    manifest = manifest_of({**package_files(), "_version.py": text.encode()})
+    (target / "MANIFEST.json").write_text(json.dumps({**manifest, "version": version}, indent=1) + "\n")
 
-    assert check_copy(str(target)) == {"path": str(target), "version": {**manifest, **change}["version"], "age": age, "findings": [], "unchecked": []}
+    assert check_copy(str(target)) == {"path": str(target), "version": version, "age": age, "findings": [], "unchecked": []}
+
+
+@pytest.mark.parametrize("old, new", [("MIT", "MIS"), (__version__, "9.9.9"), ('"sha256": "', '"sha256": "0'), ("\n ", "\n\t")])
+def test_a_changed_manifest_is_a_finding_though_the_files_are_as_they_were(copied, old, new):
+    target = copied("folder")
+    text = (target / "MANIFEST.json").read_text()
+    (target / "MANIFEST.json").write_text(text.replace(old, new, 1))
+
+    assert check_copy(str(target))["findings"] == ["MANIFEST.json was changed"]
 
 
 @pytest.mark.parametrize("what", ["no place", "an empty folder", "text.py", "text.zip", "a foreign folder", "list.py"])
