@@ -143,7 +143,7 @@ def load_config(
         given.text("base_url")
         or given.text("host")
         or given.text("base_url", "INTERACTIVEAI_BASE_URL", "INTERACTIVEAI_HOST")
-        or DEFAULT_BASE_URL
+        or _default_base_url(arguments, variable if needs_keys else lambda _: None)
     )
     config.public_key = given.text("public_key", "INTERACTIVEAI_PUBLIC_KEY")
     if config.public_key is not None and not _is_visible_ascii(config.public_key):
@@ -207,11 +207,13 @@ class _Lookup:
         return None
 
     def secret(self, argument: str, variable: str) -> Secret | None:
-        value = self._arguments.get(argument)
+        name, value = argument, self._arguments.get(argument)
         if value is None:
-            return Secret(self._variable(variable) or "").if_any()
+            name, value = variable, Secret(self._variable(variable) or "")
         if not isinstance(value, Secret):
             raise ArgumentError(argument, type(value).__name__, "must be a text")
+        if not value.reveal().isprintable():
+            raise ConfigError(f"{name} holds a line break or another control character; pass the key alone")
         return value.if_any()
 
     def number(
@@ -267,6 +269,17 @@ class _Lookup:
         if text in ("false", "0", "no", "off"):
             return False
         raise ArgumentError(variable, text, "must be true or false")
+
+
+def _default_base_url(arguments: Mapping[str, Any], variable: Callable[[str], str | None]) -> str:
+    """The default where nothing was said; an address that came out empty meant another server than that."""
+    for argument in ("base_url", "host"):
+        if arguments.get(argument) == "":
+            raise ArgumentError(argument, "", f"must not be empty; leave it out for {DEFAULT_BASE_URL}")
+    for name in ("INTERACTIVEAI_BASE_URL", "INTERACTIVEAI_HOST"):
+        if variable(name) == "":
+            raise ConfigError(f"{name} is empty: set it to the server's address, or unset it for {DEFAULT_BASE_URL}")
+    return DEFAULT_BASE_URL
 
 
 def _base_url(text: str) -> str:

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
-from math import ceil
+from math import ceil, inf
 
 from ._clock import Clock, datetime_to_ns, iso_to_datetime
 from ._ids import Ids
+from .errors import ArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +20,16 @@ class ManualClock(Clock):
     """A clock that stands still until `advance` moves it: `Interactive.local(clock=ManualClock())`.
 
     With `jumps=True` it moves by itself to whatever the run waits for next, so that pauses, rate limits and timeouts
-    pass at once; only for functions that hang or return at once, since a slow one would seem to take for ever.
+    pass at once; only for functions that hang or return at once, since a slow one would seem to take for ever. Without
+    it a run that pauses, retries or has a rate limit waits until another thread advances the clock: for ever, if none
+    does.
     """
 
     def __init__(self, start: str = "2026-01-01T00:00:00Z", *, jumps: bool = False) -> None:
-        self._wall_ns = datetime_to_ns(iso_to_datetime(start))
+        try:
+            self._wall_ns = datetime_to_ns(iso_to_datetime(start))
+        except (AttributeError, ValueError):
+            raise ArgumentError("start", start, "must be a time like 2026-01-01T00:00:00Z") from None
         self._passed_ns = 0
         self._jumps = jumps
         self._lock = allocate_lock()
@@ -42,6 +48,8 @@ class ManualClock(Clock):
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass; whatever waits for that moment goes on."""
+        if not 0.0 <= seconds < inf:
+            raise ArgumentError("seconds", seconds, "must be a finite number >= 0; no clock goes back")
         self._move_to(self._passed_ns + round(seconds * 1e9))
 
     def _move_to(self, passed_ns: int) -> None:

@@ -115,17 +115,19 @@ def write_copy(folder: str, *, name: str = _PACKAGE, kind: str = "folder") -> st
     `kind`: "folder", "zip" (runs as a program too) or "file" (one module). A copy that is there is replaced if it is
     intact; anything else there is an ArgumentError.
     """
-    if not name.isidentifier() or not name.isascii():
-        raise ArgumentError("--name", name, "must be a Python identifier in ASCII")
-    files = package_files()
+    _check_name(name)
+    files = _with_manifest(package_files())
     target = os.path.join(folder, name + {"folder": "", "zip": ".zip", "file": ".py"}[kind])
     if os.path.lexists(target):
         _refuse_foreign(target)
-    os.makedirs(folder, exist_ok=True)
+    try:
+        _make_folder(folder)
+    except (FileExistsError, NotADirectoryError):
+        raise ArgumentError("DEST", folder, "must be a folder, or the name for a new one") from None
     fresh = os.path.join(folder, f".{os.urandom(12).hex()}.tmp")
     try:
         if kind == "folder":
-            for path, data in _with_manifest(files).items():
+            for path, data in files.items():
                 _write(os.path.join(fresh, *path.split("/")), data)
         else:
             _write(fresh, (_zip if kind == "zip" else _single_file)(name, files))
@@ -137,6 +139,27 @@ def write_copy(folder: str, *, name: str = _PACKAGE, kind: str = "folder") -> st
     return target
 
 
+def _check_name(name: str) -> None:
+    from keyword import iskeyword
+
+    if not name.isidentifier() or not name.isascii() or iskeyword(name):
+        raise ArgumentError("--name", name, "must be a Python identifier in ASCII, and no keyword")
+    if name == "__main__" or _is_standard(name):
+        raise ArgumentError("--name", name, "is a module of Python's own, which the copy would hide; choose another")
+
+
+def _is_standard(name: str) -> bool:
+    import sys
+    from importlib.machinery import PathFinder
+    from sysconfig import get_path
+
+    if sys.version_info >= (3, 10):
+        return name in sys.stdlib_module_names
+    library = get_path("stdlib")
+    parts = PathFinder.find_spec(name, [library, os.path.join(library, "lib-dynload")])
+    return name in sys.builtin_module_names or parts is not None
+
+
 def _refuse_foreign(target: str) -> None:
     try:
         findings = check_copy(target)["findings"]
@@ -146,8 +169,15 @@ def _refuse_foreign(target: str) -> None:
         raise ArgumentError("DEST", target, f"was changed by hand ({findings[0]}); remove it first")
 
 
+def _make_folder(path: str) -> None:
+    """Have a folder there, of which no new part may be written to by others, whatever the umask."""
+    if not os.path.isdir(path or "."):
+        _make_folder(os.path.dirname(path.rstrip(os.sep)))
+        os.mkdir(path, 0o755)
+
+
 def _write(path: str, data: bytes) -> None:
-    os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+    _make_folder(os.path.dirname(path))
     with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o644)) as file:  # whatever the umask
         file.write(data)
 
@@ -162,29 +192,33 @@ def _remove(path: str) -> None:
 
 
 def _with_manifest(files: Files) -> Files:
+    return {**files, MANIFEST: _json_bytes(manifest_of(files))}
+
+
+def _json_bytes(manifest: Mapping[str, Any]) -> bytes:
     import json
 
-    return {**files, MANIFEST: json.dumps(manifest_of(files), indent=1).encode("ascii") + b"\n"}
+    return json.dumps(manifest, indent=1).encode("ascii") + b"\n"
 
 
 _ZIP_MAIN = "import sys\nfrom {name}.__main__ import _main\nsys.exit(_main())\n"
 
 
-def _zipfile() -> tuple[Any, Any, Any]:
+def _zipfile() -> tuple[Any, Any]:
     try:
-        from zipfile import BadZipFile, ZipFile, ZipInfo
+        from zipfile import ZipFile, ZipInfo
     except ImportError as error:
         raise FeatureUnavailable("a copy as a zip", error.name or "zipfile") from None
-    return ZipFile, ZipInfo, BadZipFile
+    return ZipFile, ZipInfo
 
 
 def _zip(name: str, files: Files) -> bytes:
     """The archive, without times and without compression: that differs between builds of zlib, which may be missing."""
     from io import BytesIO
 
-    ZipFile, ZipInfo, _ = _zipfile()
+    ZipFile, ZipInfo = _zipfile()
     made = BytesIO()
-    members = {f"{name}/{path}": data for path, data in _with_manifest(files).items()}
+    members = {f"{name}/{path}": data for path, data in files.items()}
     with ZipFile(made, "w") as archive:
         for path, data in {"__main__.py": _ZIP_MAIN.format(name=name).encode(), **members}.items():
             member = ZipInfo(path)  # of 1980-01-01
@@ -252,17 +286,18 @@ sys.meta_path.append(part)
 part.exec_module(sys.modules[__name__])
 '''
 _FILE_SEAL = b"# sha256 "
+_MADE_BY = f"made by `python -m {_PACKAGE} vendor --single-file`"
 
 
 def _single_file(name: str, files: Files) -> bytes:
     pieces = [
-        f'"""{_PACKAGE} {__version__} in one file, made by `python -m {_PACKAGE} vendor --single-file`. MIT licence.',
+        f'"""{_PACKAGE} {__version__} in one file, {_MADE_BY}. MIT licence.',
         "\n\nIt can be imported under any name, also inside other packages, and run as a program. Its modules are",
         "\nloaded when they are first used, from this table by the standard library's own loader: no file is written,",
         "\nand tracebacks show their lines. The last line is the SHA-256 of all above it.",
         f'\n"""\nNAME = "{name}"\nFILES = {{\n',
     ]
-    for path, data in _with_manifest(files).items():
+    for path, data in files.items():
         text = data.decode("ascii").replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
         pieces.append(f'    "{path}": """\\\n{text}""",\n')
     made = "".join([*pieces, "}\n", _FILE_CODE]).encode("ascii")
@@ -275,17 +310,52 @@ def _single_file(name: str, files: Files) -> bytes:
 def check_copy(path: str) -> dict[str, Any]:
     """What the copy at `path` is: its `path`, `version`, `findings` (why it is not intact) and `age` beside ours.
 
-    `path` may be the folder that a copy was written into. Raises DataError when there is none.
+    `unchecked` is what nobody could look at, and `version` is None where the damage took it. `path` may be the folder
+    that a copy was written into. Raises DataError when there is none.
     """
-    found, manifest, findings = _contents(_place_of(path))
-    known = isinstance(manifest, dict) and manifest.get("schema") == _SCHEMA and type(manifest.get("files")) is dict
-    if not known or not str(manifest.get("version")).replace(".", "").isdecimal():
-        raise DataError(f"{path}: its {MANIFEST} is not of a copy of this package")
-    wanted: dict[str, str] = manifest["files"]
-    findings += [f"{name} is missing" for name in wanted if name not in found]
-    findings += [f"{name} does not belong to it" for name in found if name not in wanted]
-    findings += [f"{name} was changed" for name in found if name in wanted and sha256_hex(found[name]) != wanted[name]]
-    return {"path": _place_of(path), "version": manifest["version"], "age": _age(manifest), "findings": findings}
+    place = _place_of(path)
+    try:
+        files, findings, unchecked, was_written_here = _contents(place)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file or folder") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    told = files.pop(MANIFEST, b"")
+    manifest = _manifest_in(told)
+    if manifest is None and not was_written_here:
+        raise DataError(f"{path}: is no copy that `vendor` wrote: it has no {MANIFEST} of this package")
+    if manifest is None:
+        version, age, found = None, "of a version that cannot be told", [f"{MANIFEST} was changed or is missing"]
+    else:
+        version, age = manifest["version"], _age(manifest)
+        wanted: dict[str, str] = manifest["files"]
+        found = [f"{name} is missing" for name in wanted if name not in files]
+        found += [f"{name} does not belong to it" for name in files if name not in wanted]
+        found += [f"{name} was changed" for name in files if name in wanted and sha256_hex(files[name]) != wanted[name]]
+        if not found and _manifest_bytes(files, manifest) != told:
+            found = [f"{MANIFEST} was changed"]
+    findings = found + findings
+    return {"path": place, "version": version, "age": age, "findings": findings, "unchecked": unchecked}
+
+
+def _manifest_bytes(files: Files, manifest: Mapping[str, Any]) -> bytes:
+    """The manifest as it was written beside these files, if its version is theirs."""
+    import json
+
+    version = manifest["version"]
+    made = {**manifest_of({path: files[path] for path in manifest["files"]}), "version": version}
+    return _json_bytes(made) if json.dumps(version).encode() in files.get("_version.py", b"") else b""
+
+
+def _manifest_in(data: bytes) -> dict[str, Any] | None:
+    from ._strict_json import JSONError, from_json
+
+    try:
+        told = from_json(data)
+    except (ValueError, JSONError):
+        return None
+    known = isinstance(told, dict) and told.get("schema") == _SCHEMA and type(told.get("files")) is dict
+    return told if known and str(told.get("version")).replace(".", "").isdecimal() else None
 
 
 def _age(manifest: Mapping[str, Any]) -> str:
@@ -311,54 +381,120 @@ def _entries(path: str) -> list[str]:
     return os.listdir(path) if os.path.isdir(path) else []
 
 
-def _contents(path: str) -> tuple[Files, Any, list[str]]:
-    """The files of a copy, its manifest, and what is wrong with what holds them. Raises DataError."""
-    from ._strict_json import JSONError, from_json
+def _contents(path: str) -> tuple[Files, list[str], list[str], bool]:
+    """The files of a copy, what is wrong with what holds them, what was not checked, and whether `vendor` wrote it.
+
+    The last is told from marks that one change cannot take all away, so that what is damaged is not taken for foreign.
+    """
+    if os.path.isdir(path):
+        files, compiled = _of_folder(path)
+        mark = _SCHEMA.encode()
+        return files, *_bytecode(path, files, compiled), MANIFEST in files and mark in files.get("vendoring.py", b"")
+    with open(path, "rb") as file:
+        data = file.read()
+    files, findings, was_written_here = (_of_zip if path.endswith(".zip") else _of_single_file)(data)
+    return files, findings, [], was_written_here
+
+
+def _of_folder(path: str) -> tuple[Files, list[str]]:
+    """The files below `path`, and the paths of those in folders for bytecode."""
+    found: Files = {}
+    compiled: list[str] = []
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        links = [each for each in folders if os.path.islink(os.path.join(folder, each))]  # not walked
+        for name in sorted([*names, *links]):
+            full = os.path.join(folder, name)
+            inside = os.path.relpath(full, path).replace(os.sep, "/")
+            if "__pycache__" in inside.split("/")[:-1]:
+                compiled.append(inside)
+            elif name in links:
+                found[inside] = b""
+            else:
+                with open(full, "rb") as file:
+                    found[inside] = file.read()
+    return found, compiled
+
+
+def _bytecode(root: str, files: Files, paths: list[str]) -> tuple[list[str], list[str]]:
+    """Findings about bytecode, which Python runs without a look at the source, and what only other Pythons can check.
+
+    It is read and compared, and not run. A file without a source beside its folder is never run, and does not belong.
+    """
+    import sys
 
     findings: list[str] = []
+    others: dict[str, int] = {}
+    for path in paths:
+        place, _, name = path.rpartition("__pycache__/")
+        stem, _, rest = name.partition(".")
+        tag, _, level = rest[: -len(".pyc")].partition(".opt-")
+        source = f"{place}{stem}.py"
+        if not rest.endswith(".pyc") or source not in files or level not in ("", "1", "2"):
+            findings.append(f"{path} does not belong to it")
+        elif tag != sys.implementation.cache_tag:
+            others[tag] = others.get(tag, 0) + 1
+        elif not _is_compiled(os.path.join(root, *path.split("/")), files[source], int(level or 0)):
+            findings.append(f"{path} is not what this Python makes of {stem}.py")
+    return findings, [f"not checked: bytecode of {tag} in __pycache__ ({count} files)" for tag, count in others.items()]
+
+
+def _is_compiled(path: str, source: bytes, level: int) -> bool:
+    from importlib.machinery import SourceFileLoader, SourcelessFileLoader
+
     try:
-        if os.path.isdir(path):
-            files = _of_folder(path)
-        elif path.endswith(".zip"):
-            files, findings = _of_zip(path)
-        else:
-            files, findings = _of_single_file(path)
-        return files, from_json(files.pop(MANIFEST)), findings
-    except (OSError, KeyError, ValueError, SyntaxError, AttributeError, JSONError) as error:
-        raise DataError(f"{path}: is no copy that `vendor` wrote ({type(error).__name__}: {error})") from None
+        code: Any = SourcelessFileLoader("part", path).get_code("part")
+        made: Any = SourceFileLoader("part", path).source_to_code(source, path, _optimize=level)
+    except (ImportError, OSError, SyntaxError, EOFError, ValueError, TypeError):
+        return False
+    return _is_same_code(code, made)
 
 
-def _of_folder(path: str) -> Files:
-    found: Files = {}
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(each for each in folders if each != "__pycache__")
-        for name in sorted(names):
-            full = os.path.join(folder, name)
-            with open(full, "rb") as file:
-                found[os.path.relpath(full, path).replace(os.sep, "/")] = file.read()
-    return found
+def _is_same_code(one: Any, other: Any) -> bool:
+    # 3.11 compares code without its table of exception handlers, so that one could be moved unseen.
+    tables = ("co_exceptiontable", "co_stacksize")
+    return (
+        one == other
+        and all(getattr(one, name, None) == getattr(other, name, None) for name in tables)
+        and all(_is_same_code(a, b) for a, b in zip(one.co_consts, other.co_consts) if hasattr(a, "co_consts"))
+    )
 
 
-def _of_zip(path: str) -> tuple[Files, list[str]]:
-    ZipFile, _, BadZipFile = _zipfile()
-    try:
-        with ZipFile(path) as archive:
-            members = {member: archive.read(member) for member in archive.namelist()}
-    except BadZipFile as error:
-        raise ValueError(str(error)) from None
-    name = next(member for member in [*members, "/"] if "/" in member).partition("/")[0]
-    main = members.pop("__main__.py", b"")
-    findings = [] if main == _ZIP_MAIN.format(name=name).encode() else ["__main__.py of the archive was changed"]
-    return {member[len(name) + 1 :]: data for member, data in members.items()}, findings
+_MEMBER = b"PK\x03\x04"
 
 
-def _of_single_file(path: str) -> tuple[Files, list[str]]:
+def _of_zip(data: bytes) -> tuple[Files, list[str], bool]:
+    """The members by their own heads, which damage elsewhere leaves alone; all other bytes by writing them again."""
+    members: Files = {}
+    at = data.find(_MEMBER)
+    while at >= 0:
+        size, long, more = (int.from_bytes(data[at + a : at + b], "little") for a, b in ((18, 22), (26, 28), (28, 30)))
+        start = at + 30 + long + more
+        member = data[at + 30 : at + 30 + long].decode("ascii", "backslashreplace").replace("\0", "?")
+        members[member] = data[start : start + size]
+        at = data.find(_MEMBER, at + 30)
+    name = next((member for member in members if member.endswith("/" + MANIFEST)), "/").partition("/")[0]
+    files = {member[len(name) + 1 :]: members[member] for member in members if member.startswith(name + "/")}
+    main = _ZIP_MAIN.format(name=name).encode()
+    findings = [] if members.pop("__main__.py", b"") == main else ["__main__.py of the archive was changed"]
+    findings += [f"{member} does not belong to it" for member in members if not member.startswith(name + "/")]
+    named = b"/" + MANIFEST.encode() in data and b"/vendoring.py" in data
+    was_written_here = named or _ZIP_MAIN.partition(".")[2].encode() in data
+    if was_written_here and _zip(name, files) != data:
+        findings.append("the archive is not as it was written")
+    return files, findings, was_written_here
+
+
+def _of_single_file(text: bytes) -> tuple[Files, list[str], bool]:
     import ast
 
-    with open(path, "rb") as file:
-        text = file.read()
     body, _, seal = text.rpartition(_FILE_SEAL)
-    findings = [] if seal.strip().decode("ascii") == sha256_hex(body) else ["the file is not as it was written"]
-    tables = [node.value for node in ast.parse(text).body if isinstance(node, ast.Assign)]
-    table: dict[str, str] = next((ast.literal_eval(node) for node in tables if isinstance(node, ast.Dict)), {})
-    return {name: data.encode("ascii") for name, data in table.items()}, findings
+    findings = [] if seal.strip() == sha256_hex(body).encode() else ["the file is not as it was written"]
+    try:
+        tables = [node.value for node in ast.parse(text).body if isinstance(node, ast.Assign)]
+        table: dict[str, str] = next((ast.literal_eval(node) for node in tables if isinstance(node, ast.Dict)), {})
+        files = {name: data.encode("ascii") for name, data in table.items()}
+    except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError, MemoryError):
+        files = {}
+    mark = f'"schema": "{_SCHEMA}"'.encode()
+    return files, findings, _MADE_BY.encode() in text or (mark in text and b"\nFILES = {\n" in text)

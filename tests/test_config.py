@@ -302,6 +302,34 @@ def test_missing_keys_are_an_error_that_names_both_variables_and_the_way_without
         assert wanted in said
 
 
+@pytest.mark.parametrize("key", ["sk-tell\n", "sk-\ttell", "\x00sk-tell", "sk-tell\x7f"])
+@pytest.mark.parametrize("variable", [None, "INTERACTIVEAI_SECRET_KEY"])
+def test_a_secret_key_with_a_control_character_is_refused_and_not_shown(monkeypatch, key, variable):
+    """It came out of a file with its line break, and no server would know it."""
+    if variable and "\x00" not in key:
+        monkeypatch.setenv(variable, key)
+    settings = {} if variable and "\x00" not in key else {"secret_key": key}
+
+    with pytest.raises(ConfigError) as refused:
+        Interactive(public_key="pk-1", **settings)
+    name = variable if not settings else "secret_key"
+    assert str(refused.value) == f"{name} holds a line break or another control character; pass the key alone"
+    frames = traceback.TracebackException.from_exception(refused.value, capture_locals=True).format()
+    assert "tell" not in "".join(frames).split("in __init__", 1)[-1]
+
+
+@pytest.mark.parametrize("name", ["base_url", "host", "INTERACTIVEAI_BASE_URL", "INTERACTIVEAI_HOST"])
+def test_an_empty_address_is_refused_and_does_not_mean_the_public_server(monkeypatch, name):
+    """A variable that was to name the own server and came out empty must not send keys and data elsewhere."""
+    settings = {name: ""} if name.islower() else {}
+    if not settings:
+        monkeypatch.setenv(name, "")
+
+    with pytest.raises((ArgumentError, ConfigError)) as refused:
+        Interactive(public_key="pk-1", secret_key="sk-1", **settings)
+    assert str(refused.value).startswith(name) and "https://app.interactive.ai" in str(refused.value)
+
+
 def test_the_environment_can_choose_the_embedded_store(monkeypatch, tmp_path):
     monkeypatch.setenv("INTERACTIVEAI_BASE_URL", "local:")
     with Interactive() as client:

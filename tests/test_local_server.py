@@ -695,9 +695,9 @@ def test_a_server_shows_its_address_and_no_secret(server):
     assert (server.public_key, server.secret_key) == ("pk-local", "sk-local")
 
 
-def serve(*arguments):
+def serve(*arguments, **more):
     command = [sys.executable, "-m", "interactiveai_eval", "serve", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=programs.environment())
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=programs.environment(**more))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that can be handled")
@@ -718,6 +718,30 @@ def test_serve_says_where_and_ends_well(tmp_path, number):
     assert (code, program.returncode, out, err) == (200, 0, "", "")
     with LocalTransport(tmp_path / "s.db") as store, store.database.read() as connection:
         assert connection.execute("SELECT id FROM scores").fetchall() == [("s",)]
+
+
+@pytest.mark.parametrize(
+    "arguments, variables, keys",
+    [
+        ((), {}, "pk-local:sk-local"),
+        ((), {"INTERACTIVEAI_PUBLIC_KEY": "pk-1", "INTERACTIVEAI_SECRET_KEY": "sk-1"}, "pk-1:sk-1"),
+        (("--public-key", "pk-2", "--secret-key", "sk-2"), {"INTERACTIVEAI_SECRET_KEY": "sk-1"}, "pk-2:sk-2"),
+    ],
+)
+def test_serve_takes_its_keys_from_the_environment_too_and_says_whether_the_secret_is_the_default(arguments, variables, keys):
+    """Options are seen by everybody who may list processes."""
+    with serve("--json", *arguments, **variables) as program:
+        told = json.loads(program.stdout.readline())
+
+        class Served:
+            url = told["url"]
+
+        code = status(Served, post(Served, "scores", SCORE, authorization=basic(keys)))
+        program.terminate()
+        program.communicate(timeout=10)
+
+    assert code == 200
+    assert (told["public_key"], told["default_secret"]) == (keys.partition(":")[0], keys == "pk-local:sk-local")
 
 
 def test_serve_refuses_what_it_cannot_use(tmp_path):

@@ -11,10 +11,11 @@ from .endings import PASSED
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
 _NOTES = """\
 The first line of the output is `Serving http://HOST:PORT`. Clients need that address and the two keys. Beyond loopback
-the secret key must be one of your own.
+the secret key must be one of your own: others see options in the list of processes, the environment they do not.
 """
 
 
@@ -22,8 +23,8 @@ def _declare_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", metavar="PATH", help="serve this SQLite file, old or new; by default memory")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=0, help="(default: 0, one that is free)")
-    parser.add_argument("--public-key", metavar="KEY", default="pk-local", help="(default: pk-local)")
-    parser.add_argument("--secret-key", metavar="KEY", default="sk-local", help="(default: sk-local)")
+    parser.add_argument("--public-key", metavar="KEY", help="(default: INTERACTIVEAI_PUBLIC_KEY, or pk-local)")
+    parser.add_argument("--secret-key", metavar="KEY", help="(default: INTERACTIVEAI_SECRET_KEY, or sk-local)")
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -31,7 +32,7 @@ def _serve(options: argparse.Namespace) -> int:
     from threading import Event
 
     from ..transports.local import LocalTransport
-    from ..transports.server import LocalServer
+    from ..transports.server import DEFAULT_KEYS, LocalServer
 
     ended = Event()
     # Also where the process was started in the background of a shell, which has Ctrl-C ignored there.
@@ -41,10 +42,14 @@ def _serve(options: argparse.Namespace) -> int:
         store = LocalTransport(options.store)
     except StoreError as error:
         raise ArgumentError("--store", options.store, str(error)) from None
-    keys = {"public_key": options.public_key, "secret_key": options.secret_key}
+    keys = {
+        "public_key": _key(options.public_key, "INTERACTIVEAI_PUBLIC_KEY", DEFAULT_KEYS[0]),
+        "secret_key": _key(options.secret_key, "INTERACTIVEAI_SECRET_KEY", DEFAULT_KEYS[1]),
+    }
     with store, LocalServer(store, host=options.host, port=options.port, **keys) as server:
         if options.json:
-            print_json({"url": server.url, "public_key": server.public_key})
+            is_default = server.secret_key == DEFAULT_KEYS[1]
+            print_json({"url": server.url, "public_key": server.public_key, "default_secret": is_default})
         else:
             print_text(f"Serving {server.url}", sys.stdout)
         with writing():
@@ -53,6 +58,10 @@ def _serve(options: argparse.Namespace) -> int:
         while not ended.wait(1.0 if os.name == "nt" else None):  # Windows hears no signal while it waits
             pass
     return PASSED
+
+
+def _key(given: str | None, variable: str, default: str) -> Any:
+    return (os.environ.get(variable) or default) if given is None else given
 
 
 COMMANDS = {

@@ -48,8 +48,9 @@ def _vendor(options: argparse.Namespace) -> int:
     if options.json:
         print_json(told)
     elif "path" in told:
-        state = f"{len(told['findings'])} findings" if told["findings"] else "intact"
-        lines = [f"{told['path']}: {told['version']}, {state}, {told['age']}", *told["findings"]]
+        state = f"not intact ({len(told['findings'])} findings)" if told["findings"] else "intact"
+        lines = [f"{told['path']}: {told['version'] or 'a copy'}, {state}, {told['age']}"]
+        lines += [*told["findings"], *told["unchecked"]]
         print_text("\n".join(lines), sys.stdout)
     return CHECK_FAILED if told.get("findings") else PASSED
 
