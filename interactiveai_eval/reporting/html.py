@@ -157,6 +157,8 @@ def _section(page: Page, place: int, table: RunRows, level: str, rows: int) -> I
         yield f"<p>{link_html(one_line(record.dataset_run_url))}</p>\n"
     poor = " poor" if report.verdict.status in ("failed", "incomplete", "errors") else ""
     yield f'<p class="verdict{poor}">{escaped(report.verdict.text[:1].upper() + report.verdict.text[1:])}.</p>\n'
+    if report.undelivered:
+        yield f'<p class="note">{escaped(one_line(report.undelivered))}.</p>\n'
     if report.resume:
         yield f'<p class="note">To go on: {escaped(report.resume)}.</p>\n'
     yield from checks_html(report)

@@ -8,7 +8,9 @@ from __future__ import annotations
 from _thread import allocate_lock
 
 from .._contexts import copy_context
-from ..errors import RunStopped
+from .._log import warn
+from ..errors import RunStopped, short_repr
+from ..tally import undelivered_text
 from .engine import Engine
 from .loops import LOOK_SECONDS, CallersLoop, OwnLoop, run_to_end, running_loop
 from .stops import Signals
@@ -201,7 +203,14 @@ class Driver:
         return errand.value
 
     async def deliver(self) -> DeliveryReport:
-        """Deliver what is left, in bounded time, and close the outbox; what became of everything."""
+        """Deliver what is left, in bounded time, and close the outbox; what became of all, with a warning of what is lost."""
+        report = await self._delivered()
+        told = undelivered_text(report)
+        if told is not None:
+            warn(f"a run ended with {short_repr(told, 600)[1:-1]}; see result.delivery")
+        return report
+
+    async def _delivered(self) -> DeliveryReport:
         now = self.clock.monotonic()
         deadline = now + (HURRIED_FLUSH_SECONDS if self.hurried else FINAL_FLUSH_SECONDS)
         if self._latest is not None:
