@@ -203,7 +203,7 @@ class Driver:
         return errand.value
 
     async def deliver(self) -> DeliveryReport:
-        """Deliver what is left, in bounded time, and close the outbox; what became of all, with a warning of what is lost."""
+        """Deliver what is left, in bounded time, and close the outbox; what became of all, warning of what is lost."""
         report = await self._delivered()
         told = undelivered_text(report)
         if told is not None:
