@@ -452,10 +452,13 @@ class Api:
             body = from_json(response.body)
         except JSONError:
             body = response.body[:1000].decode("utf-8", "replace")
-        told = told_in(body)
+        told = short_repr(told_in(body), 300)
+        if isinstance(body, str) and _is_page(body):
+            fits = f": this server does not offer {method} /{operation}"
+            told = "an HTML page" + (fits if response.status == 404 else ", not an answer of this service")
         kind = _ERRORS.get(response.status, ApiError)
         error = kind(
-            f"{method} {operation} on {self._where} was answered {response.status}: {short_repr(told, 300)}",
+            f"{method} {operation} on {self._where} was answered {response.status}: {told}",
             status_code=response.status,
             body=body,
             retry_after_seconds=retry_after_seconds(response.headers, self._clock.time_ns()),
@@ -484,6 +487,11 @@ def _all(page_at: Callable[[str | None], dict[str, Any]]) -> list[dict[str, Any]
         if cursor in cursors:  # the last page has none; one that leads back would lead round for ever
             return rows
         cursors.add(cursor)
+
+
+def _is_page(text: str) -> bool:
+    """Whether a body is what a web server shows to people."""
+    return text.lstrip("\ufeff \t\r\n")[:14].lower().startswith(("<!doctype html", "<html"))
 
 
 def _is_without(error: ApiError) -> bool:
