@@ -74,7 +74,9 @@ class Driver:
         self._schedule: Schedule | None = None
         self._cut_off = False
         self._impatient = False
-        self._latest: float | None = None
+        self._latest: float | None = None  # when all is to be over by the time budget
+        self._patience_ends: float | None = None
+        self._delivery_ends = float("inf")
         self._patient_until: float | None = None  # set once the run is hurried
 
     # -- stopping --------------------------------------------------------------------------------------------------
@@ -118,19 +120,23 @@ class Driver:
     def set_time_budget(self, seconds: float | None) -> float | None:
         """Have the run cut off, without an error, so that all is over in `seconds` from its start; when it will be.
 
-        What is kept back is half for what cannot be stopped (a request of an item, an errand), half for delivery.
+        What is kept back is half for what cannot be stopped (a request of an item, an errand), half for delivery; of
+        that, a half again is for its threads to end, once no answer is waited for.
         """
         if seconds is None:
             return None
         deadline = self.began + seconds - min(BUDGET_RESERVE_SECONDS, seconds * BUDGET_RESERVE_SHARE)
         self._latest = self.began + seconds
         self.engine.alarm(deadline, lambda: self.stop(None))
-        self.engine.alarm((deadline + self._latest) / 2, self._lose_patience)
+        self._patience_ends = (deadline + self._latest) / 2
+        self._delivery_ends = (self._patience_ends + self._latest) / 2
+        self._outbox.hurry(self._delivery_ends)  # what is sent before the end, too, wants no answer after it
+        self.engine.alarm(self._patience_ends, self._lose_patience)
         return deadline
 
-    def latest(self) -> float | None:
-        """When all is to be over by the time budget; None without one."""
-        return self._latest
+    def patience_ends(self) -> float | None:
+        """From when on no answer to an item's request is waited for, by the time budget; None without one."""
+        return self._patience_ends
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
@@ -216,7 +222,7 @@ class Driver:
         if self._latest is not None:
             deadline = min(deadline, self._latest)
         if self.hurried:  # counted from here: what ended the run may lie seconds back
-            self._outbox.hurry(deadline)
+            self._outbox.hurry(min(deadline, self._delivery_ends))
         if not self.at_once:
             errand = _Errand(lambda: self._outbox.close(deadline), None, self.engine.lane.wake)
             self.engine.submit(errand.run, None)
