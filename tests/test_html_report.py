@@ -28,8 +28,6 @@ from interactiveai_eval.reporting.report import report_of
 from interactiveai_eval.result import ExperimentResult
 from interactiveai_eval.tally import RunTally
 
-from .judged import result_of, row
-
 
 def result_of(text="plain", *, label="good", url="https://example.test/run", **fields):
     """A result in which every text from outside is `text`, and every place of the report is filled."""
@@ -434,7 +432,7 @@ def test_spans_are_in_the_data_of_their_item():
 
 def test_an_address_that_no_browser_can_open_is_left_out():
     def page(url):
-        return "".join(render_html([report_of(result_of(row(0), dataset_run_url=url))]))
+        return "".join(render_html([report_of(ExperimentResult(name="n", run_name="r", item_results=[], run_evaluations=[], dataset_run_url=url))]))
 
     assert "local:s.db/project" not in page("local:s.db/project/local/datasets/1/runs/2")
     assert "https://h.test/run" in page("https://h.test/run")

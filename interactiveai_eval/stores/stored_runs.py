@@ -1,7 +1,7 @@
 """Runs as a store holds them, read back into results: experiments by their id, and runs of data sets.
 
-Only the API is used. What a store does not hold is not there: the order of the data (items come by time, those of data sets by id), the stage at
-which an item failed, and evaluations of a whole run that belongs to no data set.
+Only the API is used. What a store does not hold is not there: the order of the data (items come by time, those of data
+sets by id), the stage at which an item failed, and evaluations of a whole run that belongs to no data set.
 """
 from __future__ import annotations
 
