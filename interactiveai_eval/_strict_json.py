@@ -19,6 +19,7 @@ MAX_NODES = 2_000_000  # a made-up bound: far beyond what anyone reads, small en
 MAX_TEXT = 200_000_000  # characters in all, a made-up bound: one large text may stand in a value a thousand times
 CONTAINER_NODES = 8  # what an object or container counts in `to_plain`: it takes so much longer than a number
 SAFE_INTEGER = 2**53 - 1  # beyond it JavaScript rounds, so such integers travel as decimal text
+EXACT_INTEGER = 2**2048  # files that we read again keep integers up to this: 617 digits, which every Python reads
 
 # Programs that allow more recursion let the C parser of Python 3.11 and older run over the end of the stack.
 _SAFE_RECURSION = 10_000
@@ -46,17 +47,17 @@ _quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
 _encode_utf8: Callable[[Any], str] = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 
 
-def to_json(value: Any) -> str:
-    """Strict ASCII JSON text of any value; separators `", "` and `": "`, insertion order."""
+def to_json(value: Any, *, largest: int = SAFE_INTEGER) -> str:
+    """Strict ASCII JSON text of any value; separators `", "` and `": "`, insertion order; see `to_plain`."""
     try:
-        if _is_json(value):
+        if _is_json(value, largest):
             text = _encode(value)
             if "\\ud" not in text or _pairs_are_whole(value):
                 return text
     except (ValueError, RuntimeError):
         # NaN, an infinity, or another thread changed the value under our hands.
-        return _encode(to_plain(value))
-    return _encode(to_plain(value))
+        return _encode(to_plain(value, largest=largest))
+    return _encode(to_plain(value, largest=largest))
 
 
 def fields_to_json(fields: Mapping[str, Any], keys: Mapping[str, str]) -> str:
@@ -79,8 +80,8 @@ def fields_to_json(fields: Mapping[str, Any], keys: Mapping[str, str]) -> str:
     return "{" + ", ".join(parts) + "}"
 
 
-def _is_json(value: Any) -> bool:
-    """Whether the C encoder writes `value` as we promise: plain types, text keys, safe integers, not too deep."""
+def _is_json(value: Any, largest: int) -> bool:
+    """Whether the C encoder writes `value` as we promise: plain types, text keys, small integers, not too deep."""
     level = [value]
     nodes = characters = 0
     for _ in range(MAX_DEPTH):
@@ -105,7 +106,7 @@ def _is_json(value: Any) -> bool:
                 if nodes > MAX_NODES:  # asked before they are laid out: a list in itself 1,000 times has 10**9 soon
                     return False
                 below.extend(node)
-            elif kind is not int or not -SAFE_INTEGER <= node <= SAFE_INTEGER:
+            elif kind is not int or not -largest <= node <= largest:
                 return False
         if characters > MAX_TEXT:
             return False
@@ -142,12 +143,14 @@ def well_formed(text: str) -> str:
     return text
 
 
-def to_plain(value: Any) -> Any:
+def to_plain(value: Any, *, largest: int = SAFE_INTEGER) -> Any:
     """`value` out of dicts, lists, strings, numbers, booleans and None only; never raises.
+
+    `largest` is the greatest integer that stays one: `EXACT_INTEGER` for what Python alone reads again.
 
     | value | becomes |
     |---|---|
-    | int beyond +-(2**53 - 1) | decimal text; beyond 4,000 digits "<integer of N bits>" |
+    | int beyond +-`largest`, 2**53 - 1 | decimal text; beyond 4,000 digits "<integer of N bits>" |
     | NaN, infinities | "NaN", "Infinity", "-Infinity" |
     | text with lone surrogates | the same with U+FFFD in their place |
     | bytes, bytearray, memoryview | text where it is UTF-8, else "base64:..." |
@@ -168,13 +171,14 @@ def to_plain(value: Any) -> Any:
 
     What is no Exception passes through (KeyboardInterrupt, the alarm of a test tool): it is meant for the program.
     """
-    return _Plainer().convert(value)
+    return _Plainer(largest).convert(value)
 
 
 class _Plainer:
     """One conversion: its budget of nodes, and the objects on the way down (to see cycles)."""
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int) -> None:
+        self.largest = largest
         self.nodes_left = MAX_NODES
         self.text_left = MAX_TEXT
         self.open: set[int] = set()
@@ -187,7 +191,7 @@ class _Plainer:
         if kind in _SCALARS:
             return value
         if kind is int:
-            return _plain_int(value)
+            return _plain_int(value, self.largest)
         if kind is float:
             return plain_float(value)
         self.nodes_left -= CONTAINER_NODES
@@ -219,7 +223,7 @@ class _Plainer:
             enum_value = getattr(value, "_value_", None)
             return well_formed(str.__str__(value if enum_value is None else enum_value))
         if isinstance(value, int):
-            return _plain_int(int.__index__(value))
+            return _plain_int(int.__index__(value), self.largest)
         if isinstance(value, float):
             return plain_float(float.__float__(value))
         if isinstance(value, (bytes, bytearray, memoryview)):
@@ -294,8 +298,8 @@ class _Plainer:
         return plain if isinstance(plain, str) else _encode(plain)
 
 
-def _plain_int(value: int) -> Any:
-    if -SAFE_INTEGER <= value <= SAFE_INTEGER:
+def _plain_int(value: int, largest: int) -> Any:
+    if -largest <= value <= largest:
         return value
     if value.bit_length() < _MAX_DIGITS * 3:  # 3.3 bits a digit
         try:

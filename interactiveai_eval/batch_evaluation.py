@@ -80,7 +80,9 @@ class _Run:
         self._groups = self._groups_elsewhere()
         self._remote = self._groups or (None if plan.executor is None else RemoteLane(plan.executor))
         self._file = None if plan.checkpoint is None else TokenFile(plan.checkpoint)
+        self._goes_on = False  # with what the checkpoint says
         self._outbox = services.make_outbox()
+        self._outbox.expect_scores_alone()
         # Two threads more than the items: one takes, one fetches the next page.
         self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 2, remote=self._remote)
         if self._groups is not None:
@@ -140,6 +142,7 @@ class _Run:
         """
         plan = self._plan
         given = plan.resume_from if self._file is None else self._file.open()
+        self._goes_on = self._file is not None and given is not None
         fingerprint = derived_id(*plan.scoring_names)[:16]
         if given is not None and given.run_id is not None:
             try:
@@ -263,7 +266,7 @@ class _Run:
             upper=lambda: begun.upper if pages is None else pages.upper,
             save=None if self._file is None else self._file.write,
             stop=self.driver.stop,
-            clock=self._clock,
+            engine=self.driver.engine,
             evaluator_names=self._plan.scoring_names,
             keep=self._plan.keep_evaluations,
         )
@@ -304,7 +307,9 @@ class _Run:
             times = "1 attempt" if source.attempts == 1 else f"{source.attempts} attempts"
             reason = f"{error_text(error)} (after {times})"
             book.fetch_failed(type(error).__name__, reason)
-            warn(f"batch evaluation: reading {plan.scope} ended early: {reason}; go on with the result's resume_token")
+            if not _is_refused(error, book.total_fetched):
+                how = "go on with the result's resume_token"
+                warn(f"batch evaluation: reading {plan.scope} ended early: {reason}; {how}")
         has_more = await self._has_more(source) if completed else not source.is_empty
         delivery = await self.driver.deliver()
         await self.driver.in_thread(book.close)
@@ -314,6 +319,11 @@ class _Run:
         has_more = has_more or (not completed and not book.all_done)  # what was cancelled is left, too
         untouched = plan.max_items == 0 and plan.resume_from is not None  # nothing was asked for: the token still holds
         remains = has_more or not book.all_done or untouched
+        if self._goes_on and completed and not (remains or book.attempted):
+            warn(
+                f"checkpoint {plan.checkpoint!r}: its run is complete, so nothing was evaluated; "
+                "items that came since, and evaluators that failed, need a new run with another file"
+            )
         if book.counts["failed"]:
             attempted = book.counts["processed"] + book.counts["failed"]
             warn(f"batch evaluation: {book.counts['failed']} of {attempted} items failed; see result.item_failures")
@@ -335,6 +345,8 @@ class _Run:
             item_failures=book.failures,
             delivery=delivery,
             retry=None if remains else book.retry(),
+            run_id=begun.run_id,
+            shard=begun.shard,
         )
 
     async def _has_more(self, source: PageSource) -> bool:
@@ -357,12 +369,17 @@ class _Run:
         assert self._schedule is not None
         stopped, error = self.driver.stopped, self._schedule.source_error
         if stopped is None and error is not None:
-            refused = isinstance(error, ApiError) and not error.retryable and not result.total_items_fetched
+            refused = _is_refused(error, result.total_items_fetched)
             if refused or not isinstance(error, (ApiError, TransportError)):
                 stopped = error  # the server will have nothing to do with it, or a defect of ours
         if stopped is None:
             return result
         raise with_result(stopped, result)
+
+
+def _is_refused(error: BaseException, fetched: int) -> bool:
+    """Whether the server will have nothing to do with this run."""
+    return isinstance(error, ApiError) and not error.retryable and not fetched
 
 
 def _filter_of(token: BatchEvaluationResumeToken) -> list[dict[str, Any]]:

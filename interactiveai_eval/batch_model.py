@@ -326,7 +326,9 @@ class BatchEvaluationRecord(Value):
     `resume_token` is None when nothing remains. `error_summary` counts failed items by error type,
     and the page that could not be read.
     `has_more_items`: whether items are left that match. `item_evaluations` maps item ids to evaluations, the
-    composite's last; `item_failures` says why items and evaluators failed. `retry` is for `retry_token`.
+    composite's last; `item_failures` says why items and evaluators failed. `retry` is for `retry_token`. `run_id`
+    is what a call and those that go on from its token share, `shard` the part of the items that the run is about; both
+    are for `merge`.
     """
 
     __slots__ = (
@@ -347,6 +349,8 @@ class BatchEvaluationRecord(Value):
         "item_failures",
         "delivery",
         "retry",
+        "run_id",
+        "shard",
     )
 
     total_items_fetched: int
@@ -366,6 +370,8 @@ class BatchEvaluationRecord(Value):
     item_failures: list[BatchItemFailure]
     delivery: DeliveryReport
     retry: BatchEvaluationResumeToken | None
+    run_id: str | None
+    shard: tuple[int, int] | None
 
     def __init__(
         self,
@@ -387,6 +393,8 @@ class BatchEvaluationRecord(Value):
         item_failures: list[BatchItemFailure] | None = None,
         delivery: DeliveryReport | None = None,
         retry: BatchEvaluationResumeToken | None = None,
+        run_id: str | None = None,
+        shard: tuple[int, int] | None = None,
     ) -> None:
         self._fill(
             {
@@ -407,6 +415,8 @@ class BatchEvaluationRecord(Value):
                 "item_failures": [] if item_failures is None else item_failures,
                 "delivery": DeliveryReport() if delivery is None else delivery,
                 "retry": retry,
+                "run_id": run_id,
+                "shard": shard,
             }
         )
 

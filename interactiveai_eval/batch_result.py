@@ -4,6 +4,7 @@ Printing and saving live in `reporting`; nothing of it is loaded before it is as
 """
 from __future__ import annotations
 
+from ._log import warn
 from .batch_model import BatchEvaluationRecord
 from .errors import ArgumentError
 from .judged import Judged
@@ -42,21 +43,24 @@ class BatchEvaluationResult(Judged, BatchEvaluationRecord):
         """One result out of those of disjoint runs, such as all shards of one evaluation.
 
         Counts are added up, evaluators by position and name; lists follow one another in the order of `results`. The
-        duration is the longest: shards run side by side. `completed` only if all are, `has_more_items` if any has.
-        `resume_token` and `retry_token()` are None: a token says where one shard stands, so each is resumed with its
-        own. Raises ArgumentError for no results, for what is no result, and for an item (evaluated or failed) of two
-        results: it would be counted twice.
+        duration is the longest: shards run side by side. `completed` only if all are and no shard is missing,
+        `has_more_items` if any has. `resume_token` and `retry_token()` are None: a token says where one shard stands,
+        so each is resumed with its own. An item that failed and was tried again by a later one of `results`, which went
+        on with the first one's token, is what came of it last. Raises ArgumentError for no results, for what is no
+        result, and for any other item of two results: it would be counted twice.
         """
-        from .merging import added_counts, added_deliveries, added_stats, list_of
+        from .merging import added_counts, added_deliveries, added_stats, list_of, missing_shards
 
-        parts = list_of(BatchEvaluationResult, results)
-        _check_disjoint(parts)
+        parts = [_without(part, ids) for part, ids in _tried_again(list_of(BatchEvaluationResult, results))]
+        missing = missing_shards(parts)
+        if missing:
+            warn(f"merge: the result is incomplete, as these shards are missing: {missing}")
         totals = {name: sum(part[name] for part in parts) for name in cls._fields if name.startswith("total_")}
         return cls(
             **totals,
             evaluator_stats=added_stats(parts),
             resume_token=None,
-            completed=all(part.completed for part in parts),
+            completed=not missing and all(part.completed for part in parts),
             duration_seconds=max(part.duration_seconds for part in parts),
             failed_item_ids=[item_id for part in parts for item_id in part.failed_item_ids],
             error_summary=added_counts(part.error_summary for part in parts),
@@ -121,14 +125,42 @@ class BatchEvaluationResult(Judged, BatchEvaluationRecord):
         )
 
 
-def _check_disjoint(parts: list[BatchEvaluationResult]) -> None:
+def _tried_again(parts: list[BatchEvaluationResult]) -> Iterable[tuple[BatchEvaluationResult, set[str]]]:
+    """Each result with those of its failed items that a later one of the same run has tried again."""
+    again: list[set[str]] = [set() for _ in parts]
     seen: dict[str, int] = {}
     for place, part in enumerate(parts):
         for item_id in [*part.item_evaluations, *part.failed_item_ids]:
-            first = seen.setdefault(item_id, place)
-            if first != place:
+            first = seen.get(item_id, place)
+            seen[item_id] = place
+            if first == place:
+                continue
+            before = parts[first]
+            same_run = before is not part and before.run_id is not None and before.run_id == part.run_id
+            if not same_run or item_id in before.item_evaluations:
                 raise ArgumentError(
                     "results",
-                    [parts[first], part],
-                    f"item {item_id!r} is in results {first} and {place}; merge results of disjoint runs, each once",
+                    [before, part],
+                    f"item {item_id!r} is in results {first} and {place}; merge results of disjoint runs, each once, "
+                    "and after each the one of its retry_token()",
                 )
+            again[first].add(item_id)
+    return zip(parts, again)
+
+
+def _without(part: BatchEvaluationResult, ids: set[str]) -> BatchEvaluationResult:
+    """The result as if these items, which failed, had not come up in it."""
+    if not ids:
+        return part
+    gone = [each for each in part.item_failures if each.evaluator is None and each.item_id in ids]
+    errors = dict(part.error_summary)
+    for each in gone:
+        errors[each.error_type] -= 1
+    found: BatchEvaluationResult = part.replaced(
+        total_items_fetched=part.total_items_fetched - len(ids),
+        total_items_failed=part.total_items_failed - len(ids),
+        failed_item_ids=[item_id for item_id in part.failed_item_ids if item_id not in ids],
+        item_failures=[each for each in part.item_failures if each not in gone],
+        error_summary={name: count for name, count in errors.items() if count},
+    )
+    return found

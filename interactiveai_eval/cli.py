@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 
-from .commands.console import OutputLost, print_json, print_text, say, turn_off_stdout, writing
+from .commands.console import OutputLost, print_json, print_text, say, turn_off, writing
 from .commands.endings import CHECK_FAILED, EXIT_CODES, NOT_COMPLETED, USAGE
 from .errors import ArgumentError, CheckpointError, ConfigError, DataError, EvalError, RegressionError
 
@@ -68,9 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.parser.error(_unknown_text(options.parser, unknown[0]))
         return _carry_out(options)
     except BrokenPipeError:
-        turn_off_stdout()  # whoever read our output has left
+        turn_off(sys.stdout)  # whoever read our output has left
     except OutputLost as lost:
-        turn_off_stdout()
+        turn_off(sys.stdout)
         say(f"error: the output cannot be written: {lost}")
     return NOT_COMPLETED
 
@@ -109,8 +109,12 @@ def _failed(error: BaseException, options: argparse.Namespace, code: int) -> int
     message = one_line(told or type(error).__name__)
     say(f"error: {message}")
     if options.json:
-        print_json({"error": {"type": type(error).__name__, "message": message}})
+        _print_error(type(error).__name__, message)
     return code
+
+
+def _print_error(kind: str, message: str) -> None:
+    print_json({"error": {"type": kind, "message": message}})
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -131,10 +135,16 @@ def _columns() -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser whose complaint is one line, and a document where that `is_asked_for`."""
+
+    is_asked_for = False
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"error: {message} (see {self.prog} --help)\n")
+        message = f"{message} (see {self.prog} --help)"
+        say(f"error: {message}")
+        if self.is_asked_for:
+            _print_error("ArgumentError", message)
+        self.exit(USAGE)
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -146,6 +156,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.is_asked_for = "--json" in arguments
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for name, summary in _COMMANDS.items():
         command = commands.add_parser(
@@ -155,6 +166,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             formatter_class=_Help,
             allow_abbrev=False,
         )
+        command.is_asked_for = parser.is_asked_for
         if name in arguments:
             notes, declare, execute = _command(name)
             command.epilog = f"{notes}\n{EXIT_CODES}" if notes else EXIT_CODES

@@ -9,7 +9,7 @@ from ._clock import Clock
 from ._ids import Ids, sha256_hex
 from ._log import show_debug, warn
 from .config import LOCAL_SCHEME, Secret, load_config
-from .errors import ApiError, ArgumentError, ClosedError, ConfigError, TransportError
+from .errors import ApiError, ArgumentError, ClosedError, ConfigError, NotFoundError, TransportError
 from .model import DeliveryReport
 from .running.delivery import ClientDelivery
 from .service.api import Api
@@ -91,6 +91,8 @@ class Interactive(StartsSpans):
             settings.pop(name, None)
         self.config: Config = load_config(settings, os.getenv, needs_keys=transport is None)
         self._closed = False
+        if clock is not None and not isinstance(clock, Clock):
+            raise ArgumentError("clock", clock, "must be a Clock, such as testing.ManualClock")
         self.clock = clock or Clock()
         self._ids = ids or Ids()
         self._owns_transport = transport is None
@@ -305,7 +307,8 @@ class Interactive(StartsSpans):
         What is left when the call ends early is in `result.resume_token`, which `resume_from` takes up; items that
         failed are tried again first, and those that fail once more then after all others. `checkpoint`: a file that
         always holds such a token: after a kill, the same call goes on, and score ids, which are derived from `run_id`
-        (default: drawn) and the item, land once; a file that another run has is refused.
+        (default: drawn) and the item, land once; a file that another run has is refused. An item whose evaluators
+        failed counts as processed: no token repeats it, a new run does.
         `shard=(k, n)`: the k-th (from 0) of n disjoint parts. `dataset_run=(data set, run)`: the traces of that run.
         `full_traces`: mappers get traces with their observations and scores. `keep_evaluations=False` keeps counts
         only, at most 10,000 failures; `on_item(item_id, evaluations)` receives what each item got (what it raises
@@ -420,7 +423,12 @@ class Interactive(StartsSpans):
             "status": status,
             "id": id,
         }
-        return self._item(self.api.create_dataset_item(_without_none(body)))
+        try:
+            return self._item(self.api.create_dataset_item(_without_none(body)))
+        except NotFoundError as error:
+            if id is not None:
+                error.args = (f"{error}; is {id!r} an item of another data set? Ids belong to the whole store",)
+            raise
 
     def get_dataset_runs(
         self, *, dataset_name: str, page: int | None = None, limit: int | None = None

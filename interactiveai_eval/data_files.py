@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BOM = b"\xef\xbb\xbf"
 
 
-def read_items(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+def read_items(path: str | os.PathLike[str], called: str | None = None) -> Iterator[dict[str, Any]]:
     """The items of a file, as dicts with all their keys, in the file's order.
 
     - .jsonl: an object on each line; empty lines are passed over.
@@ -30,6 +30,7 @@ def read_items(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
       an empty cell other than the input's is left out.
 
     The text is UTF-8, with or without a byte order mark. Every item needs an `input` that is not null.
+    Errors name the file, or what it is `called`.
     Raises DataError, before the first item, with file, line, reason and fix, also for a file without items;
     ArgumentError for another extension.
     """
@@ -38,13 +39,13 @@ def read_items(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     if extension not in _READERS:
         raise ArgumentError("data", name, f"must end in {', '.join(_READERS)}; convert the file to one of these")
     check_is_file(name)
-    read = _READERS[extension]
+    read, called = _READERS[extension], called or name
     n = 0
-    for _ in checked(read(name), name, _problem):
+    for _ in checked(read(name), called, _problem):
         n += 1
     if n == 0:
-        raise DataError(f"{name}: holds no items; give it at least one")
-    return checked(read(name), name, _problem)
+        raise DataError(f"{called}: holds no items; give it at least one")
+    return checked(read(name), called, _problem)
 
 
 def check_is_file(name: str) -> None:

@@ -253,11 +253,13 @@ def _same_leaf(left: Any, right: Any, absolute: float, relative: float) -> bool:
 def list_overlap(measure: str = "f1", *, name: str | None = None) -> OutputEvaluator:
     """How far two lists have the same members, in any order: "f1", "precision", "recall" or "jaccard", from 0 to 1.
 
+    Its metric is "list_overlap", of another measure than "f1" "list_overlap_recall" and so on, unless `name` says more.
     Members that occur several times count as often; a text is read as a JSON list. Two empty lists agree fully.
     """
     if measure not in _MEASURES:
         raise ArgumentError("measure", measure, f"must be one of {', '.join(_MEASURES)}")
-    return OutputEvaluator(f"list_{measure}" if name is None else name, _list_overlap, measure=measure)
+    made = "list_overlap" if measure == "f1" else f"list_overlap_{measure}"
+    return OutputEvaluator(made if name is None else name, _list_overlap, measure=measure)
 
 
 _MEASURES = ("f1", "precision", "recall", "jaccard")
@@ -366,7 +368,10 @@ def _max_duration(duration: float, seconds: float) -> Judged:
 
 
 def mean(metric: str, *, name: str | None = None) -> RunEvaluator:
-    """The mean of a metric's numbers and booleans over the items that have one; None where none has."""
+    """The mean of a metric's numbers and booleans over the items that have one; None where none has.
+
+    A metric that is not there, as one that is misspelt, is a failure of the evaluator; so it is for `pass_rate`.
+    """
     return RunEvaluator(f"mean {_metric(metric)}" if name is None else name, _mean, metric=metric)
 
 
@@ -414,6 +419,9 @@ def _values(results: Sequence[ExperimentItemResult], metric: str) -> list[Any]:
     from .reporting.summary import usable
 
     found = [usable(each.value) for result in results for each in result.evaluations if each.name == metric]
+    if results and not found:
+        names = dict.fromkeys(each.name for result in results for each in result.evaluations)
+        raise ArgumentError("metric", metric, f"no item has it; there are {', '.join(names) or 'none'}")
     return [value for value in found if value is not None]
 
 
@@ -440,6 +448,9 @@ def _confusion(name: str, results: Any, failures: Any, positive: str | None) -> 
             row[_label(result.output)] = row.get(_label(result.output), 0) + 1
     total = sum(sum(row.values()) for row in matrix.values())
     right = sum(row.get(label, 0) for label, row in matrix.items())
+    known = dict.fromkeys([*matrix, *(label for row in matrix.values() for label in row)])
+    if total and positive is not None and positive not in known:
+        raise ArgumentError("positive", positive, f"no item has that label; there are {', '.join(known)}")
     labels = list(matrix) if positive is None else [positive]
     scores = [_label_scores(matrix, label) for label in labels]
     said = "; ".join(f"{label}: {', '.join(f'{k} {n}' for k, n in row.items())}" for label, row in matrix.items())

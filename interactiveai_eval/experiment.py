@@ -403,8 +403,10 @@ def _too_many(failed: int, limit: float) -> TooManyFailuresError:
 
 def _say_what_failed(name: str, collector: Collector) -> None:
     """One line for the log, whatever failed and how often; ids and reasons are in the result."""
+    counts = {"failed": collector.failed - collector.cancelled, "were cancelled": collector.cancelled}
     if collector.failed:
-        warn(f"experiment {name!r}: {collector.failed} of {collector.given} items failed; see result.item_failures")
+        ends = ", ".join(f"{count} of {collector.given} items {end}" for end, count in counts.items() if count)
+        warn(f"experiment {name!r}: {ends}; see result.item_failures")
     failed = {row.name: row.failed_runs for row in collector.stats() if row.failed_runs}
     if failed:
         told = ", ".join(f"{evaluator} {count}x" for evaluator, count in failed.items())

@@ -66,6 +66,15 @@ def list_of(kind: type[Result], results: Any) -> list[Result]:
     return parts
 
 
+def missing_shards(parts: Iterable[Any]) -> str:
+    """The shards that none of the results is of, such as "1/3, 2/3"; results of whole runs need none."""
+    there: dict[int, set[int]] = {}
+    for part in parts:
+        if part.shard is not None:
+            there.setdefault(part.shard[1], set()).add(part.shard[0])
+    return ", ".join(f"{k}/{n}" for n, found in sorted(there.items()) for k in range(n) if k not in found)
+
+
 def _check_alike(parts: Sequence[ExperimentRecord], place: int) -> None:
     first, part = parts[0], parts[place]
     for name in _SHARED:

@@ -388,6 +388,41 @@ def test_shards_are_disjoint_and_complete_and_merge():
     assert len(every) == 40 and set(every.values()) == {1}
 
 
+def test_a_shard_that_is_missing_is_noticed_by_merge(caplog):
+    with filled(40) as client:
+        results = [run(client, shard=(part, 3)) for part in range(3)]
+    saved = [BatchEvaluationResult.from_dict(result.to_dict()) for result in results]
+
+    assert BatchEvaluationResult.merge(saved).completed and not caplog.messages
+    assert not BatchEvaluationResult.merge(saved[:2]).completed
+    [told] = caplog.messages
+    assert told.endswith("these shards are missing: 2/3")
+
+
+def test_what_was_tried_again_takes_the_place_of_the_failure_in_a_merge():
+    ill = [True]
+
+    def judged(item):
+        if ill[0] and item.input in (1, 4):
+            raise OSError("ill")
+        return mapper(item)
+
+    with filled(6) as client:
+        first = run(client, mapper=judged)
+        ill.clear()
+        ill.append(False)
+        again = run(client, mapper=judged, resume_from=first.retry_token())
+        whole = run(client)
+
+    merged = BatchEvaluationResult.merge([first, again])
+    assert (first.total_items_failed, merged.total_items_failed, merged.item_failures) == (2, 0, [])
+    assert (merged.total_items_fetched, merged.total_items_processed, merged.error_summary) == (6, 6, {})
+    assert merged.completed and merged.item_evaluations == whole.item_evaluations
+    for wrong in ([again, first], [first, whole], [first, again, again]):
+        with pytest.raises(ArgumentError, match="each once"):
+            BatchEvaluationResult.merge(wrong)
+
+
 # -- servers and user code that fail -----------------------------------------------------------------------------------
 
 
@@ -697,6 +732,39 @@ def test_a_file_that_is_no_checkpoint_stays_as_it_is(tmp_path, content):
         assert scored(client) == {}
 
     assert path.read_bytes() == content
+
+
+def test_all_that_has_arrived_is_in_the_checkpoint_soon_whatever_comes_next(tmp_path):
+    """What one answer acknowledges is told item by item, and only the first of them found it time to write."""
+    path, told, patience = tmp_path / "eval.json", [], threading.Event()
+
+    def judge(*, input):
+        if input == 12:
+            for _ in range(500):
+                told.append(json.loads(path.read_text())["items_processed"])
+                if told[-1] == 12:
+                    break
+                patience.wait(0.02)
+        return 1
+
+    with Interactive(transport=LocalTransport(), dialect="public", flush_interval=0.3) as client:
+        record(client, *[trace(number) for number in range(20)])
+        run(client, evaluators=[judge], max_concurrency=1, checkpoint=path)
+
+    assert told[-1] == 12
+
+
+def test_a_checkpoint_of_a_run_that_is_complete_says_so(tmp_path, caplog):
+    with filled(3) as client:
+        run(client, checkpoint=tmp_path / "eval.json", max_items=1)
+        run(client, checkpoint=tmp_path / "eval.json")
+        assert not caplog.messages
+        record(client, trace(7, timestamp="2999-01-01T00:00:00.000Z"))  # after the bound that was fixed at the start
+        again = run(client, checkpoint=tmp_path / "eval.json")
+
+    [told] = caplog.messages
+    assert "eval.json" in told and "is complete" in told and "another file" in told
+    assert (again.completed, again.total_items_fetched) == (True, 0)
 
 
 def test_a_checkpoint_of_another_run_stays_as_it_is(tmp_path):
@@ -1047,3 +1115,8 @@ def test_runs_that_are_killed_again_and_again_end_with_the_scores_of_an_undistur
     with Interactive.local(store) as client:
         found = stored_scores(client)
     assert found == undisturbed and len(found) == ITEMS
+
+
+def test_an_item_hook_that_cannot_be_called_is_refused_before_any_work():
+    with filled(1) as client, pytest.raises(ArgumentError, match=r"on_item=.*: is called with an item's id and"):
+        run(client, on_item=lambda evaluations: None)

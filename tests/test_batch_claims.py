@@ -798,3 +798,76 @@ def test_the_first_request_that_is_refused_for_good_is_raised():
         run(client)
 
     assert refused.value.status_code == 403 and refused.value.result.resume_token is not None
+
+
+class Streaming(LocalTransport):
+    """Has two requests on their way at once, and looks at a checkpoint before each score."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+        self.clock = ManualClock()
+        self.seen = []
+
+    def send_each(self, requests):
+        under_way = []
+        for request in requests:
+            under_way.append(request)
+            if len(under_way) == 2:
+                yield under_way[0], self.send(under_way.pop(0))
+        for request in under_way:
+            yield request, self.send(request)
+
+    def send(self, request):
+        if request.path.endswith("/scores"):
+            self.seen.append(json.loads(self.path.read_text())["items_processed"])
+            self.clock.advance(1.0)
+        return super().send(request)
+
+
+def test_a_checkpoint_moves_while_scores_go_out_in_one_stream(tmp_path):
+    """A stream of scores may last as long as the run."""
+    server = Streaming(tmp_path / "run.json")
+    filled(30, server)
+    with Interactive(transport=server, project=("o", "p"), clock=server.clock) as client:
+        result = client.run_batched_evaluation(
+            scope="traces", mapper=mapper, evaluators=[exact], checkpoint=server.path, fetch_batch_size=10
+        )
+
+    assert result.delivery.acknowledged == 30
+    assert 10 <= max(server.seen) < 30
+
+
+@pytest.mark.parametrize("asks_for_item", [False, True])
+def test_what_a_mapper_does_to_its_item_is_seen_by_nobody_else(asks_for_item):
+    """Where no evaluator asks for the item the mapper has the only one, and is given no copy of it."""
+    seen = []
+
+    def spoiling(*, item):
+        inputs = EvaluatorInputs(input=item.input, output=[item.output])
+        item.raw.update(id="other", traceId="other", latency=9.0)
+        return inputs
+
+    def by_item(*, input, output, item, trace_id):
+        seen.append((item.id, trace_id))
+        return Evaluation(name="s", value=1)
+
+    def by_values(*, input, output, trace_id):
+        seen.append((trace_id, trace_id))
+        output.append("spoiled")
+        return Evaluation(name="s", value=1)
+
+    def after(*, input, output):
+        assert len(output) == 1
+        return []
+
+    server = LocalTransport()
+    with filled(3, server) as client:
+        result = client.run_batched_evaluation(
+            scope="traces", mapper=spoiling, evaluators=[by_item if asks_for_item else by_values, after]
+        )
+        ids = [row["id"] for row in client.api.traces(page=1, limit=100)["data"]]
+        scores = [row["traceId"] for row in client.api.scores(page=1, limit=100)["data"]]
+
+    assert result.total_evaluations_failed == 0
+    assert sorted(seen) == sorted((id, id) for id in ids) and sorted(scores) == sorted(ids)

@@ -165,6 +165,21 @@ def test_going_on_from_a_saved_result_and_what_cannot_be_used(capsys):
         assert capsys.readouterr().err.startswith("error: ")
 
 
+def test_without_a_store_there_is_nothing_to_evaluate(capsys):
+    """A store in memory would be empty, and a run over it complete."""
+    assert main(["batch", "--mapper", "judge.py:inputs", "--evaluator", "judge.py:long"]) == 2
+    assert "nothing to evaluate: give --store" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["batch", "--mapper", "judge.py:inputs", "--store", "traces.db"])
+    assert ended.value.code == 2 and "--evaluator" in capsys.readouterr().err
+
+
+def test_a_run_of_a_data_set_that_is_not_there_is_a_usage_error(capsys):
+    assert batch("--dataset-run", "capitals", "v9") == 2
+    error = "error: --dataset-run='capitals v9': there is no such run of a data set here\n"
+    assert capsys.readouterr().err == error
+
+
 def test_nothing_left_to_do_is_said():
     assert batch("--output", "all.json") == 0
     assert batch("--resume", "all.json") == 2

@@ -327,6 +327,8 @@ def test_a_result_becomes_a_document_of_plain_values():
         ],
         "resume_token": None,
         "retry": None,
+        "run_id": None,
+        "shard": None,
         "delivery": {
             "acknowledged": 0,
             "pending": 0,
@@ -509,6 +511,8 @@ def test_merged_shards_add_up():
             by_kind={"scores": {"acknowledged": 3, "pending": 1, "rejected": 0, "skipped": 0}}, problems=[problem]
         ),
         "retry": None,
+        "run_id": None,
+        "shard": None,
     }
 
 

@@ -83,6 +83,16 @@ def test_a_third_call_runs_nothing_and_gives_the_same_result(client, tmp_path):
     assert two.delivery.acknowledged == 0  # all of it had arrived
 
 
+def test_integers_of_64_bits_come_back_as_integers(client, tmp_path):
+    """A run that went on had texts where the run before had ids; so had its metadata, which made it another run."""
+    common = {"name": "ids", "data": numbers(2), "metadata": {"seed": 2**60}, "checkpoint": tmp_path / "run.checkpoint"}
+    client.run_experiment(task=lambda *, item: {"id": 2**63 + item["input"]}, **common)
+
+    result = client.run_experiment(task=lambda *, item: None, **common)
+
+    assert outputs(result) == [{"id": 2**63}, {"id": 2**63 + 1}]
+
+
 def test_items_are_known_by_what_they_say_and_not_by_their_place(client, tmp_path):
     path = tmp_path / "run.checkpoint"
     client.run_experiment(name="moved", data=numbers(4), task=Task(), checkpoint=path)

@@ -3,7 +3,10 @@ from __future__ import annotations
 
 import pytest
 
-from interactiveai_eval import ArgumentError, RegressionError
+from interactiveai_eval import ArgumentError, Evaluation, Interactive, RegressionError
+from interactiveai_eval.model import EvaluatorFailure
+from interactiveai_eval.reporting.report import report_of
+from interactiveai_eval.reporting.report_text import render_text
 
 from .judged import failed, published, result_of, row, scores
 
@@ -70,7 +73,8 @@ def test_labels_are_asked_for_by_their_share():
 
     assert value_of(result, "m[warm] >= 0.5") == 0.75
     assert value_of(result, 'm["very cold"].n == 1') == 1
-    assert value_of(result, "m[ 'rude' ] <= 1%") == 0.0
+    assert value_of(result, "m[ 'very cold' ] <= 1%", baseline=baseline) == 0.25
+    assert value_of(baseline, 'm["very cold"] <= 1%', baseline=result) == 0.0, "the baseline has it"
     assert value_of(result, "m[warm].delta >= -0.5", baseline=baseline) == -0.25
     assert value_of(scores([1.0]), "m[warm] >= 0") is None, "a number has no labels"
 
@@ -145,6 +149,7 @@ def test_a_reason_says_over_how_many_items():
         ('"a b".p75 >= 1', "at character 7: there is no figure 'p75'"),
         ('"open >= 1', "at character 1: expected the closing quote"),
         ("tone[warm >= 1", "at character 11: expected ]"),
+        ("lab[New York] >= 1", 'at character 9: expected ] after the label; put quotes around other texts, as in ["New York"]'),
         ("tone[warm].p90 >= 1", "there is no figure 'p90'; there are value, delta, n"),
         ("is it right >= 1", "at character 4: expected one of"),
         ("__import__('os') > 1", "at character 11: expected one of"),
@@ -184,6 +189,95 @@ def test_the_text_of_a_regression():
     assert str(RegressionError(result=1, metric="m")) == "Experiment regression detected"
     error = RegressionError(result=1, metric="m", value=0.5, message="too bad")
     assert str(error) == error.message == "too bad"
+
+
+def test_failures_that_no_check_speaks_of_fail_the_gate():
+    """Nine of ten items failed, and the one that was left passed for all."""
+    result = result_of(row(0, {"m": 1}), item_failures=[failed(n) for n in range(1, 10)])
+    reason = "9 of 10 items failed, and no check says how many may (failure_rate, failures)"
+
+    assert result.check("m >= 1").reasons == [reason]
+    assert result.check("m >= 1", "items == 10", "evaluator_failures == 0").reasons == [reason]
+    assert result.check("m >= 1", "failures <= 9").passed and result.check("m >= 1", "failure_rate <= 0.9").passed
+    assert result.check("m >= 1", "failure_rate <= 1%").reasons == ["failure_rate <= 1%: it is 0.900"]
+    assert result.check("m >= 1", "newly_failing == 0", baseline=result).passed
+    with pytest.raises(RegressionError, match="9 of 10 items failed"):
+        result.raise_for_checks("m >= 1")
+
+
+def test_evaluators_that_failed_must_be_spoken_of_too():
+    trouble = EvaluatorFailure(evaluator="judge", error_type="KeyError", message="x")
+    result = result_of(row(0, {"m": 1}, evaluator_failures=[trouble]), run_evaluator_failures=[trouble])
+
+    assert result.check("m >= 1", "failures == 0").reasons == [
+        "2 evaluator calls failed, and no check says how many may (evaluator_failures)"
+    ]
+    assert result.check("m >= 1", "evaluator_failures <= 2").passed
+
+
+@pytest.mark.parametrize("expression", ["newly_failing == 0", "removed == 0", "m.regressed == 0", "m.delta >= 0"])
+def test_items_that_were_not_kept_cannot_be_found_out_about(expression):
+    """Without items nothing is newly failing: a run with keep_results=False passed whatever it did."""
+    full = scores([1, 1])
+    with Interactive.local() as client:
+        counts = client.run_experiment(
+            name="x", data=[{"input": 1}] * 2, task=lambda *, item: 1, evaluators=[lambda *, output: {"name": "m", "value": 1}], keep_results=False
+        )
+
+    for result, baseline in ((full, counts), (counts, full)):
+        report = result.check(expression, baseline=baseline)
+        assert not report.passed and "were not kept" in report.reasons[0]
+        with pytest.raises(ArgumentError, match="keep_results=True"):
+            result.compare(baseline)
+    assert counts.check("items == 2", "m >= 0", baseline=full).reasons == []
+
+
+def test_nothing_is_newly_failing_where_no_item_is_in_both():
+    report = scores([1.0]).check("newly_failing == 0", baseline=result_of(row(0, {"m": 1}, item_id="another")))
+
+    assert report.reasons == ["newly_failing == 0: no item is both here and in the baseline"]
+
+
+def test_a_metric_of_numbers_and_texts_has_no_figure():
+    """Nine answers of ten were the text "n/a", and the gate looked at the number that was left."""
+    result, numbers = scores([1.0, *["n/a"] * 9]), scores([0.5] * 10)
+    estimate = result.summary().metrics["m"]
+
+    assert (estimate.kind, estimate.n, estimate.value, estimate.low, estimate.max) == ("mixed", 10, None, None, None)
+    for expression in ("m >= 0.9", "m.low >= 0", "m.max >= 1", "m.delta >= 0", "m.regressed == 0", "m.p <= 1"):
+        (reason,) = result.check(expression, baseline=numbers).reasons
+        assert "it is mixed" in reason
+    assert result.check("m.n == 10", "m[n/a] == 90%".replace("n/a", '"n/a"')).passed
+    assert "1 number beside the texts" in render_text(report_of(result))
+    assert "mixed" in numbers.check("m.regressed == 0", baseline=result).reasons[0]
+    assert "none is regressed" in scores(["a"]).check("m.regressed == 0", baseline=scores(["b"])).reasons[0]
+
+
+def test_a_label_that_no_item_has_is_taken_for_misspelt():
+    result = scores(["rude", "warm", "warm"], name="tone")
+
+    assert result.check("tone[rud] <= 1%").reasons == ["tone[rud] <= 1%: no item has the label 'rud'; there are warm, rude"]
+    assert not result.check("tone[rud].n == 0").passed
+    assert not result.check("tone[rud].delta <= 0", baseline=result).passed
+
+
+def test_run_evaluations_are_checked_by_their_value():
+    evaluations = [("mean m", 0.75), ("verdict", "good"), ("none", None), ("twice", 1), ("twice", 2), ("m", 5.0)]
+    made = [Evaluation(name=name, value=value) for name, value in evaluations]
+    result = scores([1.0]).replaced(run_evaluations=made)
+
+    assert value_of(result, '"mean m" >= 0.7') == 0.75
+    assert value_of(result, "verdict[good] == 1") == 1.0
+    assert value_of(result, "m >= 1") == 1.0, "the items' metric comes first"
+    reasons = {
+        '"mean m".low >= 0': "a run evaluation has a value alone, no low",
+        "verdict >= 0": "it is the text 'good'",
+        "verdict[bad] <= 0": "it is good",
+        "none >= 0": "it has no value",
+        "twice >= 0": "there are 2 run evaluations of that name",
+        "other >= 0": "there is no metric 'other'; there are m, mean m, verdict, none, twice",
+    }
+    assert result.check(*reasons).reasons == [f"{expression}: {reason}" for expression, reason in reasons.items()]
 
 
 def test_a_hundred_thousand_signs_are_read_in_linear_time():

@@ -166,6 +166,35 @@ def test_machines_get_errors_as_a_document_too(folder):
     }
 
 
+@pytest.mark.parametrize("wrong", [("nope",), ("run", "tasks:shout", "--nope"), ("check", "x.json")])
+def test_machines_get_complaints_about_the_command_line_as_a_document(folder, wrong):
+    done = command(folder, *wrong, "--json")
+
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, done.stderr) == (2, f"error: {error['message']}\n") and error["type"] == "ArgumentError"
+
+
+def test_items_come_from_stdin_and_are_checked_before_anything_runs(folder):
+    run = ("run", "tasks:shout", "--data", "-", "--json")
+    done = command(folder, *run, input='{"input": "a"}\n{"input": "b"}\n')
+    assert [item["output"] for item in json.loads(done.stdout)["item_results"]] == ["A", "B"]
+
+    done = command(folder, *run, input='{"input": "a"}\n{"in": "b"}\n')
+    assert done.returncode == 2 and done.stderr.startswith("error: <stdin>, line 2: no 'input'")
+    assert (folder / "calls.txt").read_text() == "a\nb\n"
+
+
+def test_a_file_alone_is_its_experiment(folder):
+    (folder / "alone.py").write_text(
+        "def experiment(context):\n"
+        "    return context.run_experiment(name='alone', data=[{'input': 1}], task=lambda item: 2)\n"
+    )
+    done = command(folder, "run", "alone.py")
+    assert done.returncode == 0 and done.stdout.startswith("DONE  alone: 1 item")
+    (folder / "other.py").write_text("def task(item):\n    return 1\n")
+    assert "there is no 'experiment'; there is task" in refused(folder, "run", "other.py")
+
+
 def test_results_are_saved_wherever_asked(folder):
     done = command(
         folder, "run", "tasks.py:shout", "--data", "good.jsonl", "--store", "s.db", "--output", "r.json",
@@ -636,3 +665,69 @@ def test_a_full_disk_under_the_output_is_one_line_and_exit_code_3(folder, argume
 
     told = done.stderr.replace("the task says hello", "").strip()
     assert (done.returncode, told) == (3, "error: the output cannot be written: No space left on device")
+
+
+SAVED = {
+    "run": ("run", "tasks:shout", "--data", "good.jsonl", "--output", "new.json", "--output", "new.csv"),
+    "run --json": ("run", "tasks:shout", "--data", "good.jsonl", "--json", "--output", "new.json"),
+    "report": ("report", "old.json", "--output", "new.json"),
+    "check": ("check", "old.json", "failure_rate <= 0.5", "--output", "new.html"),
+    "batch": ("batch", "--mapper", "tasks:inputs", "--evaluator", "tasks:size", "--store", "s.db", "--output", "new.json"),
+    "demo": ("demo", "--limit", "1", "--output", "new.html"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["gone", "full"])
+@pytest.mark.parametrize("name", SAVED)
+def test_files_are_saved_though_nobody_can_read_what_is_printed(folder, name, kind):
+    if kind == "full" and not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full")
+    (folder / "tasks.py").write_text(
+        TASKS.replace('print("the task says hello")', "pass")
+        + "def inputs(item):\n    return {'input': 1, 'output': item.name}\ndef size(*, output):\n    return len(output)\n"
+    )
+    if name in ("report", "check"):
+        with interactiveai_eval.Interactive.local() as client:
+            result = client.run_experiment(name="old", data=[{"input": 1}], task=lambda item: 1)
+            result.save(str(folder / "old.json"))
+    if name == "batch":
+        with interactiveai_eval.Interactive.local(str(folder / "s.db")) as client:
+            client.start_span(name="one", output="x").end()
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "wb") if kind == "full" else open(writer, "wb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "interactiveai_eval", *SAVED[name]],
+            cwd=folder, env=ENVIRONMENT, stdout=stream, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    if kind == "full":
+        os.close(writer)
+
+    told = [line for line in done.stderr.splitlines() if not line.startswith("saved ")]
+    lost = ["error: the output cannot be written: No space left on device"] if kind == "full" else []
+    assert (done.returncode, told) == (3, lost)
+    named = [SAVED[name][place + 1] for place, word in enumerate(SAVED[name]) if word == "--output"]
+    assert all((folder / path).stat().st_size for path in named)
+
+
+def test_lines_for_people_that_nobody_reads_end_no_command(folder):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "interactiveai_eval", *SAVED["run"]],
+            cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=stream, text=True,
+        )  # fmt: skip
+
+    assert done.returncode == 0 and "DONE" in done.stdout
+    assert (folder / "new.json").exists() and (folder / "new.csv").exists()
+
+
+def test_a_file_that_cannot_be_saved_keeps_no_report_from_being_printed(folder):
+    (folder / "deep").mkdir()
+    (folder / "tasks.py").write_text(TASKS + "\ndef away(*, item):\n    import os\n    os.rmdir('deep')\n")
+    (folder / "one.jsonl").write_text('{"input": "a"}\n')
+
+    done = command(folder, "run", "tasks:away", "--data", "one.jsonl", "--json", "--output", "deep/new.json")
+
+    assert done.returncode == 3 and done.stderr.startswith("error: ") and json.loads(done.stdout)["name"] == "away"

@@ -701,3 +701,46 @@ def test_a_parameter_that_no_server_knows_is_refused_before_a_request(kind):
         getattr(client.api, kind)(nmae="x")
 
     assert asked == []
+
+
+def test_lists_of_the_api_take_every_notation_of_a_filter(client):
+    for name in ("a", "b"):
+        client.start_span(name=name).end()
+    client.flush()
+    array = [{"type": "string", "column": "name", "operator": "=", "value": "b"}]
+    for filter in (array, {"name": "b"}, '{"name": "b"}', json.dumps(array)):
+        for read in (client.api.traces, client.api.observations):
+            assert [row["name"] for row in read(filter=filter)["data"]] == ["b"], filter
+    assert client.api.scores(filter=[])["data"] == []
+    with pytest.raises(ArgumentError, match="has no column 'nope'"):
+        client.api.traces(filter={"nope": 1})
+
+
+@pytest.mark.parametrize("id", [None, "", " ", 5])
+def test_what_is_read_by_id_needs_one(client, id):
+    """GET traces/None is a question about another trace, GET traces/ about all of them."""
+    for name in ("trace", "observation"):
+        with pytest.raises(ArgumentError, match=f"{name}_id=.* must be an id"):
+            getattr(client.api, name)(id)
+
+
+def test_an_id_that_another_data_set_has_is_named(client):
+    for name in ("one", "two"):
+        client.create_dataset(name=name)
+    client.create_dataset_item(dataset_name="one", id="i", input=1)
+
+    with pytest.raises(NotFoundError, match="is 'i' an item of another data set"):
+        client.create_dataset_item(dataset_name="two", id="i", input=1)
+
+
+def test_a_clock_that_is_none_is_refused_at_once():
+    with pytest.raises(ArgumentError, match="clock='x': must be a Clock"):
+        Interactive.local(clock="x")
+
+
+def test_none_is_no_tag(client):
+    span = client.start_span(name="tagged")
+    span.update_trace(tags=["a", None]).end()
+    client.flush()
+
+    assert client.api.trace(span.trace_id)["tags"] == ["a"]

@@ -223,6 +223,19 @@ def test_any_output_can_be_written_and_read(output):
     assert ExperimentResult.from_dict(json.loads(text)).to_dict() == result.to_dict()
 
 
+@pytest.mark.parametrize("extension", [".json", ".jsonl"])
+def test_integers_come_back_as_integers(tmp_path, extension):
+    """Ids of 64 bits are common outputs; browsers would round them, but these files are read by this package."""
+    numbers = {"ids": [2**53, -(2**64), 10**600], "item": 2**63 - 1}
+    result = result_of(row(output=numbers, item={"input": 2**63}), metadata={"seed": 2**60})
+
+    result.save(tmp_path / f"r{extension}")
+    back = ExperimentResult.load(tmp_path / f"r{extension}")
+
+    assert (back.item_results[0].output, back.item_results[0].item) == (numbers, {"input": 2**63})
+    assert back.metadata == {"seed": 2**60} and back.to_dict() == result.to_dict()
+
+
 def test_an_output_that_holds_itself_is_cut():
     cycle = []
     cycle.append(cycle)

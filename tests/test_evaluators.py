@@ -1,12 +1,13 @@
 """The evaluators that come with the package, in real runs and by themselves."""
 from __future__ import annotations
 
+import functools
 import pickle
 import random
 
 import pytest
 
-from interactiveai_eval import ArgumentError, evaluators
+from interactiveai_eval import ArgumentError, Interactive, evaluators
 from interactiveai_eval.evaluators import edit_distance
 
 from .judged import failed, result_of, row
@@ -221,3 +222,55 @@ def test_bad_arguments_are_refused_when_they_are_made(make, problem):
 def test_they_can_be_sent_to_other_processes():
     for evaluator in (evaluators.exact(), evaluators.regex("a+"), evaluators.max_duration(1), evaluators.confusion()):
         assert repr(pickle.loads(pickle.dumps(evaluator))) == repr(evaluator)
+
+
+def test_the_metric_is_called_as_its_evaluator():
+    assert evaluators.list_overlap().__name__ == "list_overlap"
+    assert evaluators.list_overlap("recall").__name__ == "list_overlap_recall"
+    assert evaluators.list_overlap("recall", name="found").__name__ == "found"
+
+
+@pytest.mark.parametrize("make", [evaluators.exact, evaluators.llm_judge, evaluators.max_duration], ids=lambda make: make.__name__)
+def test_a_forgotten_pair_of_parentheses_is_told_before_any_work(make):
+    """Called with outputs, what makes an evaluator failed once for each item."""
+    called = []
+    fix = rf"evaluators\[0\]=.*: makes an evaluator and is none; call it, as in {make.__name__}\(\)"
+    with Interactive.local() as client:
+        with pytest.raises(ArgumentError, match=fix):
+            client.run_experiment(name="x", data=[{"input": 1}], task=called.append, evaluators=[make])
+        with pytest.raises(ArgumentError, match=fix):
+            client.run_batched_evaluation(scope="traces", mapper=called.append, evaluators=[make])
+        with pytest.raises(ArgumentError, match=r"run_evaluators\[0\]=.*call it, as in confusion"):
+            client.run_experiment(name="x", data=[{"input": 1}], task=called.append, run_evaluators=[evaluators.confusion])
+    assert called == []
+
+
+def test_an_evaluator_of_ones_own_may_wrap_ours():
+    """`wraps` gives it our module's name."""
+
+    @functools.wraps(evaluators.exact())
+    def mine(*, output):
+        return output == 1
+
+    with Interactive.local() as client:
+        result = client.run_experiment(name="x", data=[{"input": 1}], task=lambda *, item: 1, evaluators=[mine])
+
+    assert result.item_results[0].evaluations[0].value is True
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "message"),
+    [
+        (evaluators.mean("nope"), "metric='nope': no item has it; there are ok"),
+        (evaluators.pass_rate("nope"), "metric='nope': no item has it; there are ok"),
+        (evaluators.confusion(positive="zzz"), "positive='zzz': no item has that label; there are dog, cat, emu"),
+    ],
+    ids=repr,
+)
+def test_what_is_misspelt_is_a_failure_and_no_zero(evaluator, message):
+    rows = [row(0, {"ok": True}, item={"expected_output": "dog"}, output="cat")]
+    rows.append(row(1, item={"expected_output": "cat"}, output="emu"))
+
+    with pytest.raises(ArgumentError) as caught:
+        evaluator(item_results=rows)
+    assert str(caught.value) == message

@@ -1180,3 +1180,36 @@ def test_what_an_evaluator_waits_for_a_free_thread_is_not_its_time(client, concu
     )
 
     assert result.item_results[0].evaluator_failures == [] and len(result.item_results[0].evaluations) == 6
+
+
+@pytest.mark.parametrize(
+    "name, hook",
+    [
+        ("on_result", lambda: None),
+        ("on_result", lambda index, result: None),
+        ("on_result", lambda result, *, file: None),
+        ("progress", lambda: None),
+        ("retry_on", lambda: True),
+    ],
+)
+def test_a_hook_that_cannot_be_called_is_refused_before_any_work(client, name, hook):
+    calls = []
+    with pytest.raises(ArgumentError, match=f"{name}=.*: is called with "):
+        client.run_experiment(name="h", data=[{"input": 1}], task=lambda item: calls.append(1), **{name: hook})
+    assert calls == []
+
+
+def test_what_was_cancelled_is_not_said_to_have_failed(client, caplog):
+    def task(*, item):
+        if item["input"] == 1:
+            raise ValueError
+        if item["input"] == 2:
+            raise KeyboardInterrupt
+        return 1
+
+    with pytest.raises(KeyboardInterrupt):
+        client.run_experiment(name="c", data=[{"input": n} for n in range(4)], task=task, max_concurrency=1)
+
+    assert caplog.messages == [
+        "experiment 'c': 1 of 3 items failed, 1 of 3 items were cancelled; see result.item_failures"
+    ]

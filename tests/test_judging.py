@@ -11,6 +11,8 @@ import pytest
 
 from interactiveai_eval import ArgumentError, Interactive, RunnerContext
 from interactiveai_eval.cli import main
+from interactiveai_eval.model import DeliveryReport
+from interactiveai_eval.tally import RunTally
 
 from .judged import result_of, row, scores
 from .programs import environment
@@ -90,10 +92,10 @@ RUN = ("run", "tasks.py:task", "--data", "data.jsonl", "--evaluator", "tasks.py:
         ((*RUN, "--check", "exact >= 0.6"), 0),
         ((*RUN, "--check", "exact >= 0.6", "--check", "exact >= 0.7"), 1),
         ((*RUN, "--check", "nothing >= 0"), 1),
-        (("run", "tasks.py:task", "--data", "mixed.jsonl", "--check", "items == 2"), 3),
+        (("run", "tasks.py:task", "--data", "mixed.jsonl", "--check", "items == 2"), 1),
         (("run", "tasks.py:task", "--data", "mixed.jsonl", "--check", "failure_rate <= 0.5"), 0),
         (("run", "tasks.py:task", "--data", "mixed.jsonl", "--check", "failures == 0"), 1),
-        ((*RUN, "--evaluator", "tasks.py:broken", "--check", "exact >= 0.6"), 3),
+        ((*RUN, "--evaluator", "tasks.py:broken", "--check", "exact >= 0.6"), 1),
         ((*RUN, "--evaluator", "tasks.py:broken", "--check", "evaluator_failures <= 3"), 0),
         (("check", "now.json", "exact >= 0.6"), 0),
         (("check", "now.json", "exact >= 0.6", "exact >= 0.7"), 1),
@@ -118,6 +120,64 @@ RUN = ("run", "tasks.py:task", "--data", "data.jsonl", "--evaluator", "tasks.py:
 def test_exit_codes(folder, capsys, arguments, code):
     """0 passed, 1 a check failed, 2 cannot be carried out, 3 not completed; what a check is about, it judges alone."""
     assert said(capsys, *arguments)[0] == code
+
+
+def test_a_saved_run_leaves_with_the_code_of_the_run_itself(folder, capsys):
+    """Half of the items failed: the run left with 3, `report` and `compare` of its file with 0."""
+    mixed = ("run", "tasks.py:task", "--data", "mixed.jsonl", "--evaluator", "tasks.py:exact")
+    for checks, word, code in (
+        ((), "WITH ERRORS", 3),
+        (("exact >= 0",), "FAILED", 1),
+        (("exact >= 0", "items == 2"), "FAILED", 1),
+        (("exact >= 0", "failure_rate <= 0.5"), "PASSED", 0),
+        (("exact >= 0", "failures == 0"), "FAILED", 1),
+    ):
+        options = [word for each in checks for word in ("--check", each)]
+        told = [said(capsys, *mixed, *options, "--output", "mixed.json", "--run-name", "r")]
+        told.append(said(capsys, "report", "mixed.json", *options))
+        told.append(said(capsys, "compare", "mixed.json", "mixed.json", *options))
+        told += [said(capsys, "check", "mixed.json", *checks)] if checks else []
+
+        assert {(found[0], found[1].partition("  ")[0]) for found in told} == {(code, word)}
+
+
+def test_what_was_not_delivered_is_not_completed_in_the_headline_too(folder, capsys):
+    scores([True], name="exact", delivery=DeliveryReport(by_kind={"scores": {"rejected": 1}})).save("lost.json")
+
+    assert said(capsys, "check", "lost.json", "exact >= 1")[:2] == (
+        3, "WITH ERRORS  Capitals: 1 check passed, 1 not delivered\n\nChecks\n  \u2713 exact >= 1: it is 1.000\n"
+    )  # fmt: skip
+    assert said(capsys, "check", "lost.json", "exact >= 1", "undelivered <= 1")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["compare", "report"])
+def test_a_baseline_of_other_data_cannot_be_used(folder, capsys, command):
+    result_of(row(0, {"exact": True}, item_id="other")).save("other.json")
+    files = ("now.json", "other.json") if command == "compare" else ("now.json", "--baseline", "other.json")
+
+    code, _, err = said(capsys, command, *files)
+
+    assert (code, err) == (2, "error: no item is both in this run and in the baseline: name results of the same data\n")
+
+
+def test_items_that_were_not_kept_cannot_be_compared(folder, capsys):
+    tally = RunTally()
+    tally.succeeded = 3
+    result_of(tally=tally).save("counts.json")
+
+    for files in (("now.json", "counts.json"), ("counts.json", "now.json")):
+        code, _, err = said(capsys, "compare", *files)
+        assert code == 2 and "has counts only" in err
+    code, out, _ = said(capsys, "check", "now.json", "newly_failing == 0", "--baseline", "counts.json")
+    assert code == 1 and "newly_failing == 0: a run has counts only" in out
+
+
+def test_the_help_promises_no_lines_of_a_batch(capsys):
+    """They are refused."""
+    for command, promised in (("run", True), ("batch", False)):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert (".jsonl, .csv" in " ".join(capsys.readouterr().out.split())) is promised
 
 
 def test_an_incomplete_run_is_not_completed_whatever_the_checks_say(folder, capsys):

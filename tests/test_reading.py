@@ -5,6 +5,7 @@ import itertools
 import json
 import logging
 import random
+import threading
 
 import pytest
 
@@ -22,8 +23,9 @@ from interactiveai_eval import (
 from interactiveai_eval._clock import datetime_to_ns, iso_to_datetime
 from interactiveai_eval._ids import item_digest
 from interactiveai_eval.errors import DataError
-from interactiveai_eval.service.lists import ms_to_time
+from interactiveai_eval.service.lists import Row, ms_to_time, time_to_ms
 from interactiveai_eval.service.reading import Position, Reader
+from interactiveai_eval.service.two_pages import following
 
 START = 1_763_632_800_000  # 2025-11-20T10:00:00Z
 NOW = START + 3_600_000
@@ -767,9 +769,9 @@ class Busy(Server):
         return {**query, "orderBy": f"timestamp.{self.order}"} if self.order else query
 
 
-def check(seed):
+def check(seed, kind=None):
     chance = random.Random(seed)
-    server = Busy(chance)
+    server = (kind or Busy)(chance)
     page_size = chance.randrange(1, 8)
     reader = server.reader(page_size)
     found, stops_left = [], 5
@@ -815,3 +817,134 @@ def test_milliseconds_are_what_positions_know():
 
     assert shown == {time_of(5)[:-4] + "Z"}
     assert datetime_to_ns(iso_to_datetime(server.reader(100).read().position.time)) == (START + 5) * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-31T10:00:00.000Z",
+        "2026-01-31T10:00:59.999Z",
+        "2026-01-31T10:01:00.001Z",
+        "2026-01-31T10:01:60.001Z",
+        "2026-01-31T10:01:0\u0661.001Z",
+        "2026-01-31T10:01:+1.001Z",
+        "2026-01-31T10:01:01.0010",
+        "2026-01-31T10:01:01,001Z",
+        "2026-01-31T10:01:01.001999Z",
+        "2026-02-31T10:01:01.001Z",
+    ],
+)
+def test_a_time_is_the_same_whatever_was_read_before_it(text):
+    """Times of one minute are read by what they add to it."""
+    known = {}
+    for before in ("1999-12-31T23:59:59.999Z", "2026-01-31T10:00:30.000Z", "2026-01-31T10:01:30.000Z"):
+        assert time_to_ms(before) is not None
+        known[before] = time_to_ms(text)
+    try:
+        plain = datetime_to_ns(iso_to_datetime(text)) // 1_000_000
+    except ValueError:
+        plain = None
+
+    assert set(known.values()) == {plain}
+
+
+# -- two pages at a time -----------------------------------------------------------------------------------------------
+
+
+class Slow(Server):
+    """Each list request takes 20 ms of `now`; several may come at once."""
+
+    def __init__(self, *details, **more):
+        self.ms = NOW
+        self.lock = threading.RLock()
+        super().__init__(*details, **more)
+
+    def send(self, request):
+        with self.lock:
+            return super().send(request)
+
+    def before(self, asked):
+        self.ms += 20
+        return super().before(asked)
+
+    def reader(self, page_size=3, **more):
+        return Reader(self.api, self.scope, (), page_size=page_size, now=lambda: self.ms * 1_000_000, **more)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_pages_that_are_slow_and_waited_for_are_read_two_at_a_time(scope):
+    server = Slow(scope, {f"r{number:02d}": number for number in range(40)})
+    read = [len(page.rows) for page in pages(server.reader(10))]
+
+    assert read == [10, 10, 17, 3]
+    assert [query["page"] for query in server.asked].count("2") == 2
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("rows", ALL, ids=len)
+def test_every_row_comes_once_from_slow_servers_too(scope, rows):
+    for page_size in (1, 2, 3, 7, 100):
+        assert sorted(Slow(scope, rows).read(page_size)) == sorted(rows)
+        assert sorted(Slow(scope, rows, most=2).read(page_size)) == sorted(rows)
+
+
+def test_whoever_takes_long_over_a_page_or_wants_few_rows_gets_one_at_a_time():
+    server = Slow(rows={f"r{number:02d}": number for number in range(40)})
+    patient, modest = server.reader(10), server.reader(10)
+    for _ in range(4):
+        patient.read()
+        server.ms += 20
+        modest.read(10)
+
+    assert [query["page"] for query in server.asked].count("2") == 0
+
+
+def test_a_second_page_that_is_refused_is_asked_for_no_more_and_is_no_error():
+    class Refusing(Slow):
+        def before(self, asked):
+            super().before(asked)
+            return answered({"message": "slowly"}, 429) if asked["page"] == "2" else None
+
+    server = Refusing(rows={f"r{number:02d}": number for number in range(60)})
+
+    assert len(server.read(10)) == 60
+    assert [query["page"] for query in server.asked].count("2") == 1
+
+
+class SlowAndBusy(Slow, Busy):
+    pass
+
+
+@pytest.mark.parametrize("first", range(0, 100, 10))
+def test_what_is_there_all_the_time_comes_exactly_once_from_slow_servers_too(first):
+    for seed in range(first, first + 10):
+        try:
+            check(seed, SlowAndBusy)
+        except BaseException as error:
+            raise AssertionError(f"seed {seed}") from error
+
+
+def test_a_second_page_is_used_only_if_it_cannot_have_missed_a_row():
+    """A list that changes between two looks at parts of it, rows of equal times in any order each time."""
+    chance, used = random.Random(7), 0
+    for _ in range(3000):
+        ascending, size = chance.random() < 0.5, chance.randrange(3, 9)
+
+        def listed(times, ascending=ascending):
+            order = sorted(times, key=lambda id: (times[id] if ascending else -times[id], chance.random()))
+            return [Row(None, id, times[id], "") for id in order]
+
+        times = {f"r{number}": chance.randrange(chance.choice([2, 9, 99])) for number in range(2 * size)}
+        first = listed(times)[:size]
+        stay = {id: ms for id, ms in times.items() if chance.random() < 0.9}
+        come = {f"n{number}": chance.randrange(30) for number in range(chance.randrange(3))}
+        second = listed({**stay, **come})[size - 2 : 2 * size - 4]
+        more = following(first, second, ascending=ascending)
+        if more:
+            used += 1
+            found = {row.key for row in [*first, *more]}
+            end = more[-1].ms
+            before = [id for id, ms in stay.items() if (ms < end if ascending else ms > end)]
+            assert found >= set(before)
+
+    assert used > 500

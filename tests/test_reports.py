@@ -70,10 +70,16 @@ def test_the_verdict_comes_first_and_says_what_counts():
     assert verdict(good, "m >= 1", "items == 2") == ("passed", "2 checks passed")
     assert verdict(good, "m < 1", "items == 2") == ("failed", "1 of 2 checks failed")
     assert verdict(good.replaced(item_failures=[failed(2)])) == ("errors", "2 items went through, 1 of 3 items failed")
-    assert verdict(good.replaced(item_failures=[failed(2)]), "m >= 1") == ("passed", "1 check passed, 1 of 3 items failed")
+    assert verdict(good.replaced(item_failures=[failed(2)]), "m >= 1", "failures < 2") == ("passed", "2 checks passed, 1 of 3 items failed")
+    assert verdict(good.replaced(item_failures=[failed(2)]), "m >= 1") == (
+        "failed", "1 check passed, 1 of 3 items failed, and no check says how many may",
+    )  # fmt: skip
     assert verdict(good.replaced(completed=False), "m >= 1") == ("incomplete", "stopped after 2 items")
     lost = DeliveryReport(by_kind={"scores": {"rejected": 2, "pending": 1}})
     assert verdict(good.replaced(delivery=lost)) == ("errors", "2 items went through, 3 not delivered")
+    assert verdict(good.replaced(delivery=lost), "m >= 1") == ("errors", "1 check passed, 3 not delivered")
+    assert verdict(good.replaced(delivery=lost), "m > 1") == ("failed", "1 of 1 check failed, 3 not delivered")
+    assert verdict(good.replaced(delivery=lost), "undelivered < 4") == ("passed", "1 check passed, 3 not delivered")
 
 
 def test_failures_are_grouped_by_stage_and_type():
@@ -109,13 +115,15 @@ def test_the_worst_items_are_those_with_the_lowest_scores():
 def test_a_report_is_a_document_with_a_schema_version():
     result, baseline = everything()
 
-    document = report_to_document(report_of(result, baseline=baseline, checks=["ok >= 0.9", "ok.delta >= -1"]))
+    document = report_to_document(report_of(result, baseline=baseline, checks=["ok >= 0.9", "ok.delta >= -1", "failures < 3"]))
 
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert (document["schema"], document["schema_version"]) == ("interactiveai_eval/report", 1)
     assert document["verdict"]["status"] == "failed"
     assert document["summary"]["metrics"]["ok"]["value"] == 0.75
-    assert document["checks"]["reasons"] == ["ok >= 0.9: it is 0.750"]
+    assert document["checks"]["reasons"] == [
+        "1 evaluator call failed, and no check says how many may (evaluator_failures)", "ok >= 0.9: it is 0.750",
+    ]  # fmt: skip
     assert document["checks"]["outcomes"][1]["value"] == -0.25
     assert document["comparison"]["metrics"]["ok"]["regressed"] == 2
     assert document["comparison"]["counts"]["added"] == 2
@@ -140,12 +148,14 @@ def test_the_text_of_a_report_from_top_to_bottom():
 
 
 EVERYTHING = """\
-FAILED  Capitals: 1 of 2 checks failed, 2 of 10 items failed, 1 evaluator call failed
+FAILED  Capitals: 1 of 2 checks failed, 2 of 10 items failed, 1 evaluator call failed, and no check
+  says how many may
   run run 7
 
 Checks
   \u2717 ok >= 0.9: it is 0.750
   \u2713 failure_rate <= 50%: it is 0.200
+  \u2717 1 evaluator call failed, and no check says how many may (evaluator_failures)
 
 Metric  n   mean  95 % interval     sd    p50    p90  distribution
 ok      8  0.750  0.409 - 0.929  0.463  1.000  1.000  \u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2591\u2591
@@ -304,12 +314,15 @@ def test_a_comment_for_a_pull_request(tmp_path):
 
     text = (tmp_path / "r.md").read_text(encoding="utf-8")
     assert text.startswith(
-        "### \u274c `Capitals`: 1 of 2 checks failed, 2 of 10 items failed, 1 evaluator call failed\n"
+        "### \u274c `Capitals`: 1 of 2 checks failed, 2 of 10 items failed, 1 evaluator call failed, and no check "
+        "says how many may\n"
         "\n"
         "|  | Check | Found |\n"
         "| --- | --- | --- |\n"
         "| \u274c | `ok >= 0.9` | 0.750 |\n"
         "| \u2705 | `failure_rate <= 50%` | 0.200 |\n"
+        "\n"
+        "- \u274c 1 evaluator call failed, and no check says how many may (evaluator_failures)\n"
         "\n"
         "| Metric | n | Mean | 95 % interval | SD | p50 | p90 |\n"
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
@@ -353,17 +366,18 @@ def test_checks_and_items_are_tests_of_a_suite(tmp_path):
 
     (suite,) = ElementTree.parse(tmp_path / "r.xml").getroot()
     assert {key: suite.get(key) for key in ("name", "tests", "failures", "errors", "time")} == {
-        "name": "Capitals", "tests": "12", "failures": "1", "errors": "3", "time": "2.500",
+        "name": "Capitals", "tests": "13", "failures": "2", "errors": "3", "time": "2.500",
     }  # fmt: skip
     cases = suite.findall("testcase")
-    assert len(cases) == 12
+    assert len(cases) == 13
     assert [(case.get("name"), child.tag, child.get("message")) for case in cases for child in case if child.tag != "properties"] == [
+        ("failures are spoken of", "failure", "1 evaluator call failed, and no check says how many may (evaluator_failures)"),
         ("ok >= 0.9", "failure", "ok >= 0.9: it is 0.750"),
         ("item 3 (q2)", "error", "evaluator judge: 'x'"),
         ("item 9 (q8)", "error", "task: no answer\nat all"),
         ("item 10 (q9)", "error", "timeout: no"),
     ]
-    assert [(p.get("name"), p.get("value")) for p in cases[2].find("properties")] == [
+    assert [(p.get("name"), p.get("value")) for p in cases[3].find("properties")] == [
         ("ok", "False"), ("length", "0.000"), ("tone", "warm"),
     ]  # fmt: skip
 
@@ -460,9 +474,21 @@ def test_json_lines_are_read_back_whole(tmp_path):
     result.save(tmp_path / "r.jsonl")
 
     lines = (tmp_path / "r.jsonl").read_bytes().splitlines()
-    assert len(lines) == 11 and [next(iter(json.loads(line))) for line in lines[1:4]] == ["item_failure", "item_failure", "item_result"]
+    assert len(lines) == 12 and [next(iter(json.loads(line))) for line in lines[1:4]] == ["item_failure", "item_failure", "item_result"]
     assert b"".join(lines).isascii()
     assert ExperimentResult.load(tmp_path / "r.jsonl").to_dict() == result.to_dict()
+
+
+@pytest.mark.parametrize("lacking", [slice(1, None), slice(-1, None), slice(-2, None), slice(1, 2), slice(5, 6)], ids=str)
+def test_json_lines_that_lack_lines_are_no_smaller_run(tmp_path, lacking):
+    """A file cut between two lines had nothing wrong with it but its length."""
+    everything()[0].save(tmp_path / "r.jsonl")
+    lines = (tmp_path / "r.jsonl").read_bytes().splitlines(keepends=True)
+    del lines[lacking]
+    (tmp_path / "r.jsonl").write_bytes(b"".join(lines))
+
+    with pytest.raises(DataError, match="not all of the result is there"):
+        ExperimentResult.load(tmp_path / "r.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -474,12 +500,16 @@ def test_json_lines_are_read_back_whole(tmp_path):
         (['{"schema": "x"}', "{}"], "schema is 'x'"),
         (["HEAD", '{"other": 1}'], "line 2: is neither an item_result nor an item_failure"),
         (["HEAD", "", "[]"], "line 3: is neither"),
-        (["HEAD", '{"item_result": {}}'], "item_results[0].index: is missing"),
+        (["HEAD", '{"item_result": {}}', '{"end": {"item_failures": 0, "item_results": 1}}'], "item_results[0].index: is missing"),
+        (["HEAD"], "its end line is missing"),
+        (["HEAD", '{"item_result": {}}', '{"end": {"item_failures": 0, "item_results": 2}}'], "its end line says"),
+        (["HEAD", '{"end": 5}'], "its end line says 5"),
+        (["HEAD", '{"end": {"item_failures": 0, "item_results": 0}}', '{"item_result": {}}'], "line 3: comes after the end line"),
     ],
 )
 def test_broken_json_lines_are_refused_with_the_place(tmp_path, lines, problem):
     result_of().save(tmp_path / "r.jsonl")
-    head = (tmp_path / "r.jsonl").read_text().strip()
+    head = (tmp_path / "r.jsonl").read_text().splitlines()[0]
     (tmp_path / "r.jsonl").write_text("\n".join(head if line == "HEAD" else line for line in lines))
 
     with pytest.raises(DataError) as caught:
@@ -542,7 +572,7 @@ def test_a_batch_that_kept_nothing_is_judged_by_its_counts():
     result = batch(keep_evaluations=False)
 
     assert result.check("failure_rate == 0.25", "items == 4").passed
-    assert result.check("small >= 0").reasons == ["small >= 0: there is no metric 'small'; there are none"]
+    assert result.check("failures < 2", "small >= 0").reasons == ["small >= 0: there is no metric 'small'; there are none"]
 
 
 def test_a_batch_is_judged_like_an_experiment(tmp_path):
@@ -615,7 +645,9 @@ def test_the_ci_action_gets_the_shapes_that_it_knows():
     [
         ({}, ["m >= 1"], "passed", None),
         ({}, [], "passed", None),
-        ({"item_failures": [failed(1)]}, [], "passed", None),
+        ({"item_failures": [failed(1)]}, [], "error", "ItemsFailed"),
+        ({"item_failures": [failed(1)]}, ["m >= 1"], "regression", "RegressionError"),
+        ({"item_failures": [failed(1)]}, ["failures < 2"], "passed", None),
         ({}, ["m > 1"], "regression", "RegressionError"),
         ({"completed": False}, ["m >= 1"], "error", "RunStopped"),
     ],
@@ -624,3 +656,17 @@ def test_the_ci_action_is_told_how_it_ended(fields, checks, status, error):
     found = report_to_action(report_of(scores([1], **fields), checks=checks), script="exp.py")["results"][0]
 
     assert (found["status"], found["error"] and found["error"]["name"]) == (status, error)
+
+
+def test_the_ci_action_is_told_which_items_failed():
+    """Its shape of a result has no place for them: without this nine failed items of ten were not in the document."""
+    result = result_of(row(0, {"m": 1}), item_failures=[failed(n, message="no\nkey") for n in range(1, 10)])
+
+    error = report_to_action(report_of(result), script="exp.py")["results"][0]["error"]
+
+    assert error == {
+        "name": "ItemsFailed",
+        "message": "1 item went through, 9 of 10 items failed",
+        "is_regression": False,
+        "details": "9 x task, ValueError: no key (items 2, 3, 4, 5, 6, ...)",
+    }

@@ -704,3 +704,56 @@ UNDER_ASYNCIO_RUN = """
 def test_an_interrupt_under_asyncio_run_has_its_result_where_the_run_is_awaited():
     """The README says so: what leaves `asyncio.run` is an exception of its own."""
     assert run(UNDER_ASYNCIO_RUN) == "[0, 1]\nFalse\n"
+
+
+HELD = """
+    import signal, sys, time
+    from interactiveai_eval import Interactive
+
+    async def task(*, item):
+        print("begun", flush=True)
+        time.sleep(float(sys.argv[1]))
+
+    def data():
+        yield from [{"input": n} for n in range(30)]
+
+    async def async_data():
+        for item in data():
+            yield item
+
+    try:
+        Interactive.local().run_experiment(
+            name="held", data=async_data() if sys.argv[2] == "async" else data(), task=task, max_concurrency=10
+        )
+    except BaseException as stop:
+        stages = {failure.stage for failure in stop.result.item_failures}
+        print(type(stop).__name__, getattr(stop, "code", None), stages, len(stop.result.item_results), flush=True)
+"""
+
+
+@pytest.mark.parametrize("data", ["plain", "async"])
+def test_after_a_signal_no_coroutine_begins_however_many_are_posted(data):
+    """Each blocks the loop, whose thread would hear of the stop between two of them."""
+    program = start(HELD, "0.5", data)
+    assert program.stdout.readline() == "begun\n"
+    program.send_signal(signal.SIGINT)
+
+    out, err = program.communicate(timeout=20)
+
+    lines = out.splitlines()
+    assert lines[:-1] == [] and lines[-1].startswith("KeyboardInterrupt None {"), (out, err)
+
+
+@pytest.mark.parametrize(
+    "number, ending", [(signal.SIGINT, "KeyboardInterrupt None"), (signal.SIGTERM, "SystemExit 143")]
+)
+def test_a_second_signal_ends_the_coroutine_that_blocks_and_the_run(number, ending):
+    program = start(HELD, "60", "plain")
+    assert program.stdout.readline() == "begun\n"
+    program.send_signal(number)
+    threading.Event().wait(0.3)  # two signals at once are one: the second must come after the first was heard
+    program.send_signal(number)
+
+    out, err = program.communicate(timeout=20)
+
+    assert out == f"{ending} {{'cancelled'}} 0\n", err

@@ -4,7 +4,7 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 
-from ..errors import ArgumentError, DataError
+from ..errors import ArgumentError, ConfigError, DataError, NotFoundError
 from .console import check_place, print_json, print_text, say
 from .endings import NOT_COMPLETED, PASSED, as_far_as_it_comes
 from .judging import declare_output
@@ -31,7 +31,7 @@ def _declare_batch(parser: argparse.ArgumentParser) -> None:
         "--mapper", metavar="TARGET", required=True, help="a function that takes item and gives evaluator inputs"
     )
     parser.add_argument(
-        "--evaluator", metavar="TARGET", action="append", default=[], help="judges one item; may be repeated"
+        "--evaluator", metavar="TARGET", action="append", required=True, help="judges one item; may be repeated"
     )
     parser.add_argument("--composite", metavar="TARGET", help="combines the evaluations of one item")
     parser.add_argument("--scope", choices=("traces", "observations"), default="traces", help="(default: traces)")
@@ -48,7 +48,7 @@ def _declare_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="FILE", help="go on from this token, or from the one in this saved result")
     parser.add_argument("--checkpoint", metavar="PATH", help="keep the token here; the same command continues")
     parser.add_argument("--store", metavar="PATH", help="the SQLite file that has the items")
-    declare_output(parser)
+    declare_output(parser, lines=False)
 
 
 def _batch(options: argparse.Namespace) -> int:
@@ -77,15 +77,25 @@ def _batch(options: argparse.Namespace) -> int:
             "progress": not options.json and sys.stderr is not None and sys.stderr.isatty(),
         }
         with client_for(options.store, must_exist=True) as client:
-            result: BatchEvaluationResult = as_far_as_it_comes(client.run_batched_evaluation, settings)
-    if options.json:
-        print_json(result.to_dict())
-        options.json = False  # the one document is out; what fails from here on is a line on stderr alone
-    else:
-        print_text(str(result), sys.stdout)
-    for path in options.output:
-        result.save(path)
-        say(f"saved {path}")
+            if client.config.is_local and client.config.local_path is None:
+                raise ConfigError("there is nothing to evaluate: give --store, or set the INTERACTIVEAI_... variables")
+            try:
+                result: BatchEvaluationResult = as_far_as_it_comes(client.run_batched_evaluation, settings)
+            except NotFoundError:
+                if options.dataset_run is None:
+                    raise
+                what = "there is no such run of a data set here"
+                raise ArgumentError("--dataset-run", " ".join(options.dataset_run), what) from None
+    try:
+        for path in options.output:
+            result.save(path)
+            say(f"saved {path}")
+    finally:  # the files come first: whoever reads the text may have left, or the disk under it may be full
+        if options.json:
+            print_json(result.to_dict())
+            options.json = False  # the one document is out; what failed is a line on stderr alone
+        else:
+            print_text(str(result), sys.stdout)
     lost = result.delivery.pending + result.delivery.rejected
     failed = result.total_items_failed + result.total_evaluations_failed
     return NOT_COMPLETED if failed or lost or not result.completed else PASSED

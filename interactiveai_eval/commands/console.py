@@ -28,14 +28,17 @@ def writing() -> Iterator[None]:
         raise OutputLost(error.strerror) from error
 
 
-def turn_off_stdout() -> None:
-    """Have what still waits for stdout vanish: closing it at exit must not complain again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def turn_off(stream: Any) -> None:
+    """Have what still waits for the stream vanish: closing it at exit must not complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def say(message: str) -> None:
-    """A line for people, away from the output that machines read."""
-    print_text(message, sys.stderr)
+    """A line for people, away from the output that machines read. That nobody can read it ends no command."""
+    try:
+        print_text(message, sys.stderr)
+    except OSError:
+        turn_off(sys.stderr)
 
 
 def print_text(text: str, stream: Any) -> None:
@@ -51,9 +54,9 @@ def print_text(text: str, stream: Any) -> None:
 
 def print_json(document: Any) -> None:
     """The one document for machines."""
-    from .._strict_json import to_json
+    from .._strict_json import EXACT_INTEGER, to_json
 
-    text = to_json(document)
+    text = to_json(document, largest=EXACT_INTEGER)
     with writing():
         print(text)
 

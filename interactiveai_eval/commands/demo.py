@@ -36,12 +36,8 @@ def _demo(options: argparse.Namespace) -> int:
     known = len(sample())
     if options.limit is not None and not 1 <= options.limit <= known:
         raise ArgumentError("--limit", options.limit, f"must be from 1 to {known}")
-    results = []
     with store_client(options.store) as client:
-        for result in run_demo(client, limit=options.limit):
-            results.append(result)
-            if not options.json:
-                print_text(result.format(), sys.stdout)
+        results = list(run_demo(client, limit=options.limit))
     target, render = format_for(options.output, several=True)
     write_atomically(target, render(results))
     if options.json:
@@ -53,6 +49,8 @@ def _demo(options: argparse.Namespace) -> int:
             }
         )
     else:
+        for result in results:
+            print_text(result.format(), sys.stdout)
         print_text(f"\n{comparison_table(results)}\n\nReport: {os.path.abspath(target)}", sys.stdout)
     return _exit_code(results)
 

@@ -9,7 +9,7 @@ import sys
 
 from ..errors import ArgumentError, DataError
 from .console import check_place, print_json, print_text, say, writing
-from .endings import CHECK_FAILED, NOT_COMPLETED, PASSED
+from .endings import CHECK_FAILED, NOT_COMPLETED, PASSED, USAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,12 +38,17 @@ def declare_judging(parser: argparse.ArgumentParser, *, check: bool = True, base
     parser.add_argument("--action-json", metavar="FILE", help="write what langfuse/experiment-action puts out")
 
 
-def declare_output(parser: argparse.ArgumentParser) -> None:
-    """Where results and reports are saved."""
-    kinds = ".json, .jsonl, .csv, .md, .html, .txt, .xml (JUnit)"
+def declare_output(parser: argparse.ArgumentParser, *, lines: bool = True) -> None:
+    """Where results and reports are saved; `lines` tells whether as JSON lines, too, which only experiments are."""
+    kinds = f".json, {'.jsonl, ' if lines else ''}.csv, .md, .html, .txt, .xml (JUnit)"
     parser.add_argument(
         "--output", metavar="FILE", action="append", default=[], help=f"save it: {kinds}; may be repeated"
     )
+
+
+_CODES = {
+    "passed": PASSED, "done": PASSED, "failed": CHECK_FAILED, "incomplete": NOT_COMPLETED, "errors": NOT_COMPLETED
+}  # fmt: skip
 
 
 class Judge:
@@ -127,16 +132,12 @@ class Judge:
             say(f"saved {path}")
 
     def exit_code(self, report: Report) -> int:
-        """Of a run: 0, 1 or 3. Failures that a check is about are judged by that check alone."""
-        record = report.record
-        if not record.completed or record.delivery.pending or record.delivery.rejected:
-            return NOT_COMPLETED
-        if report.verdict.status == "failed":
-            return CHECK_FAILED
-        spoken = {each.field for each in self._checks if each.metric is None}
-        failed = report.summary.failed and not spoken & {"failure_rate", "failures"}
-        calls = sum(row.failed_runs for row in record.evaluator_stats) + len(record.run_evaluator_failures)
-        return NOT_COMPLETED if failed or (calls and "evaluator_failures" not in spoken) else PASSED
+        """What the headline says as a code, for a run as for its saved result; 2 if it shares no item with BASELINE."""
+        code = _CODES[report.verdict.status]
+        if code == PASSED and report.comparison is not None and not report.comparison.paired:
+            say("error: no item is both in this run and in the baseline: name results of the same data")
+            return USAGE
+        return code
 
 
 def document_of(reports: Sequence[Report]) -> dict[str, Any]:

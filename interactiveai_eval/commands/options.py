@@ -3,11 +3,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from contextlib import contextmanager
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, FeatureUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 
@@ -42,6 +45,21 @@ def _shard(text: str) -> tuple[int, int]:
         fix = "must be K/N, the part K (from 0, or the variable that has it) of N parts, such as 0/3"
         raise argparse.ArgumentTypeError(f"{text!r}: {fix}{told}")
     return shard
+
+
+@contextmanager
+def stdin_file(name: str) -> Iterator[str]:
+    """A file called `name`, for as long as the context lasts, with what comes from stdin and is read twice."""
+    try:
+        from shutil import copyfileobj
+        from tempfile import TemporaryDirectory
+    except ImportError as error:
+        raise FeatureUnavailable("reading stdin", error.name or "tempfile") from None
+    with TemporaryDirectory() as folder:
+        path = os.path.join(folder, name)
+        with open(path, "wb") as copy:
+            copyfileobj(sys.stdin.buffer, copy)
+        yield path
 
 
 def metadata_from(text: str | None) -> Any:

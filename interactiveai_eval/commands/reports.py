@@ -6,17 +6,20 @@ import sys
 
 from ..errors import ArgumentError
 from .console import check_output, check_place, print_json, print_text
-from .endings import CHECK_FAILED, NOT_COMPLETED, PASSED
+from .endings import PASSED
 from .judging import Judge, declare_judging, declare_output, document_of, saved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from ..reporting.report import Report
+
 _NOTES = """\
 A check is such as "accuracy >= 0.9", "accuracy.low > 80%", "tone[rude] <= 1%", "failure_rate <= 0.01" or, with a
 baseline, "accuracy.delta >= -0.02" or "newly_failing == 0". Names with other signs stand in quotes within the quotes.
-What cannot be found out fails. SAVED is a result that was saved as .json or .jsonl.
+What cannot be found out fails, and so do items and evaluators that failed while no check says how many may
+(failure_rate, failures, newly_failing; evaluator_failures). SAVED is a result that was saved as .json or .jsonl.
 """
 
 
@@ -72,7 +75,8 @@ def _report_or_browse(options: argparse.Namespace) -> int:
     if options.json:
         print_json(written)
     else:
-        print_text(f"{written['runs']} runs: {os.path.join(written['folder'], 'index.html')}", sys.stdout)
+        count = "1 run" if written["runs"] == 1 else f"{written['runs']} runs"
+        print_text(f"{count}: {os.path.join(written['folder'], 'index.html')}", sys.stdout)
     return PASSED
 
 
@@ -89,22 +93,26 @@ def _report_several(options: argparse.Namespace) -> int:
     judge = Judge(options)
     results = [saved("SAVED", path) for path in options.saved]
     reports = [judge.report(result) for result in results]
+    try:
+        judge.save_reports(results, reports)
+    finally:  # as after a run: the files come first
+        _print_reports(options, judge, reports)
+    return max(map(judge.exit_code, reports))
+
+
+def _print_reports(options: argparse.Namespace, judge: Judge, reports: list[Report]) -> None:
     if options.json:
         print_json(document_of(reports))
         options.json = False
-    else:
+        return
+    for place, report in enumerate(reports):
+        if place:
+            print_text("", sys.stdout)
+        judge.print_text(report)
+    if len(reports) > 1:
         from ..reporting.text import comparison_table
 
-        for place, report in enumerate(reports):
-            if place:
-                print_text("", sys.stdout)
-            judge.print_text(report)
-        if several:
-            print_text("\n" + comparison_table([report.record for report in reports]), sys.stdout)
-    judge.save_reports(results, reports)
-    if not all(report.record.completed for report in reports):
-        return NOT_COMPLETED
-    return CHECK_FAILED if any(report.verdict.status == "failed" for report in reports) else PASSED
+        print_text("\n" + comparison_table([report.record for report in reports]), sys.stdout)
 
 
 COMMANDS = {

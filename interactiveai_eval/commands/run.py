@@ -3,23 +3,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 
 from ..errors import ArgumentError, RegressionError
 from .console import check_output, say
 from .endings import CHECK_FAILED, PASSED, as_far_as_it_comes
 from .judging import Judge, declare_judging, declare_output
-from .options import declare_shard, metadata_from, shard_from
+from .options import declare_shard, metadata_from, shard_from, stdin_file
 from .places import client_for
 from .targets import load_target, look_here_too, wants_context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 _NOTES = """\
 A TARGET is module:function or file.py:function; modules are looked up in the current folder too, and beside file.py.
+file.py alone is its experiment(context), a function that runs the experiment itself with what the context has.
 The data file is .jsonl, .json or .csv (UTF-8) with input and, if there is, expected_output and metadata. It is checked
 to its end before anything runs. Without --store, results go to the server that the INTERACTIVEAI_... variables name,
 or else to a store in memory that ends with the command.
@@ -47,7 +48,7 @@ _RUN_SETTINGS: Sequence[tuple[str, str, Callable[[str], float], int | None, str]
 
 def _declare_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="the task: a function that takes item")
-    parser.add_argument("--data", metavar="FILE", help="the items: .jsonl, .json or .csv")
+    parser.add_argument("--data", metavar="FILE", help="the items: .jsonl, .json or .csv; - is .jsonl from stdin")
     for option, what in (("--evaluator", "judges one output"), ("--run-evaluator", "judges the whole run")):
         parser.add_argument(option, metavar="TARGET", action="append", default=[], help=f"{what}; may be repeated")
     parser.add_argument("--composite", metavar="TARGET", help="combines the evaluations of one item")
@@ -77,12 +78,12 @@ def _run(options: argparse.Namespace) -> int:
     judge = Judge(options)
     look_here_too()
     # What the user's code prints must not mix with the document.
-    with redirect_stdout(sys.stderr if options.json else sys.stdout):
+    with redirect_stdout(sys.stderr if options.json else sys.stdout), _data_of(options) as data:
         task = load_target("TARGET", options.target)
         alone = wants_context(task)
-        settings = _context_settings(options) if alone else _settings(task, options)
+        settings = (_context_settings if alone else _settings)(options, data)
         with client_for(options.store) as client:
-            run = partial(run_with_context, task, client) if alone else client.run_experiment
+            run = partial(run_with_context, task, client) if alone else partial(client.run_experiment, task=task)
             try:
                 regression, result = None, as_far_as_it_comes(run, settings)
             except RegressionError as error:
@@ -91,27 +92,38 @@ def _run(options: argparse.Namespace) -> int:
                     raise
                 say(f"error: {error}")
     report = judge.report(result)
-    if options.json:
-        judge.print_json(result, report)
-        options.json = False  # the one document is out; what fails from here on is a line on stderr alone
-    else:
-        judge.print_text(report)
-    judge.save(result, script=options.target)
+    try:
+        judge.save(result, script=options.target)
+    finally:  # the files come first: whoever reads the text may have left, or the disk under it may be full
+        if options.json:
+            judge.print_json(result, report)
+            options.json = False  # the one document is out; what failed is a line on stderr alone
+        else:
+            judge.print_text(report)
     code = judge.exit_code(report)
     return CHECK_FAILED if code == PASSED and regression is not None else code
 
 
-def _settings(task: Callable[..., Any], options: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of `run_experiment` for a task."""
+@contextmanager
+def _data_of(options: argparse.Namespace) -> Iterator[Callable[[], Any]]:
+    """How to get at the items of --data, which are checked then."""
     from ..data_files import read_items
 
+    if options.data != "-":
+        yield lambda: None if options.data is None else read_items(options.data)
+    else:
+        with stdin_file("stdin.jsonl") as path:
+            yield lambda: read_items(path, "<stdin>")
+
+
+def _settings(options: argparse.Namespace, data: Callable[[], Any]) -> dict[str, Any]:
+    """The arguments of `run_experiment` for a task."""
     if options.data is None:
         options.parser.error("the following arguments are required: --data")
     return {
         "name": options.name if options.name is not None else options.target.rpartition(":")[2],
         "run_name": options.run_name,
-        "data": read_items(options.data),
-        "task": task,
+        "data": data(),
         "evaluators": [load_target("--evaluator", text) for text in options.evaluator],
         "run_evaluators": [load_target("--run-evaluator", text) for text in options.run_evaluator],
         "composite_evaluator": options.composite and load_target("--composite", options.composite),
@@ -125,10 +137,8 @@ def _settings(task: Callable[..., Any], options: argparse.Namespace) -> dict[str
     }
 
 
-def _context_settings(options: argparse.Namespace) -> dict[str, Any]:
+def _context_settings(options: argparse.Namespace, data: Callable[[], Any]) -> dict[str, Any]:
     """What the context of an `experiment(context)` is made of; evaluators and the like it names itself."""
-    from ..data_files import read_items
-
     defaults: dict[str, Any] = {"evaluator": [], "run_evaluator": []}
     defaults.update(dict.fromkeys(("composite", "checkpoint", "experiment_id", "shard")))
     defaults.update({name: default for name, _, _, default, _ in _RUN_SETTINGS})
@@ -136,9 +146,8 @@ def _context_settings(options: argparse.Namespace) -> dict[str, Any]:
         if getattr(options, name) != default:
             option = "--" + name.replace("_", "-")
             raise ArgumentError(option, getattr(options, name), "experiment(context) says this itself, in its call")
-    data = None if options.data is None else read_items(options.data)
     metadata = metadata_from(options.metadata)
-    return {"name": options.name, "run_name": options.run_name, "data": data, "metadata": metadata}
+    return {"name": options.name, "run_name": options.run_name, "data": data(), "metadata": metadata}
 
 
 COMMANDS = {

@@ -5,9 +5,10 @@ import os
 import sys
 from contextlib import contextmanager
 
-from ..errors import ArgumentError, FeatureUnavailable
+from ..errors import ArgumentError
 from .console import check_place, print_json, print_text, say
 from .endings import NOT_COMPLETED, PASSED
+from .options import stdin_file
 from .places import store_client
 
 TYPE_CHECKING = False
@@ -51,22 +52,14 @@ def _traces_in(file: str) -> Iterator[Iterator[dict[str, Any]]]:
     if file != "-":
         yield read_traces(file)
         return
-    try:
-        from shutil import copyfileobj
-        from tempfile import TemporaryDirectory
-    except ImportError as error:
-        raise FeatureUnavailable("reading traces from stdin", error.name or "tempfile") from None
-    with TemporaryDirectory() as folder:
-        path = os.path.join(folder, "stdin")
-        with open(path, "wb") as copy:
-            copyfileobj(sys.stdin.buffer, copy)
+    with stdin_file("stdin") as path:
         yield read_traces(path, "<stdin>")
 
 
 def _declare_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", metavar="PATH", required=True, help="the SQLite file that has the traces")
     parser.add_argument("--output", metavar="FILE", default="-", help="where to; - is stdout (default: -)")
-    parser.add_argument("--filter", metavar="JSON", help="only traces that match, an array of conditions")
+    parser.add_argument("--filter", metavar="JSON", help="only traces that match: a list of conditions, or an object")
 
 
 def _export(options: argparse.Namespace) -> int:

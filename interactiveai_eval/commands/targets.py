@@ -21,6 +21,8 @@ def load_target(argument: str, text: str) -> Callable[..., Any]:
 
     Raises ArgumentError that names `argument` and says what is wrong.
     """
+    if text.endswith(".py") and argument == "TARGET":
+        text += ":experiment"
     source, _, names = text.rpartition(":")
     if not source or not names:
         raise ArgumentError(argument, text, "must look like module:function or file.py:function")

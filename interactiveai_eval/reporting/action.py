@@ -6,7 +6,8 @@ Source: schemas/result-json.v1.schema.json and the Python runner of that reposit
 from __future__ import annotations
 
 from .._strict_json import to_plain
-from .shown import item_part, one_line
+from .report import failed_items_text
+from .shown import cut, item_part, name_text, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..model import Evaluation, ExperimentItemResult, ExperimentRecord
-    from .report import Report
+    from .report import FailureGroup, Report
 
 SCHEMA_VERSION = "v1"
 
@@ -31,16 +32,19 @@ def result_to_action(record: ExperimentRecord) -> dict[str, Any]:
 def report_to_action(report: Report, *, script: str, metadata: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The whole document that the action puts out, for a run of the one script that is named.
 
-    Its status is "regression" where a check failed, "error" where the run was stopped, else "passed".
+    Its status is "regression" where a check failed, "error" where the run was stopped or, without checks, something
+    failed, else "passed". The shape has no place for items that failed but the `details` of an error.
     """
     record, verdict = report.record, report.verdict
-    status = {"failed": "regression", "incomplete": "error"}.get(verdict.status, "passed")
+    status = {"failed": "regression", "incomplete": "error", "errors": "error"}.get(verdict.status, "passed")
     error = None
     if status != "passed":
         reasons = report.checks.reasons if report.checks is not None else [verdict.text]
-        name = "RegressionError" if status == "regression" else "RunStopped"
+        name = {"failed": "RegressionError", "incomplete": "RunStopped"}.get(verdict.status, "ItemsFailed")
         message = one_line("; ".join(reasons or [verdict.text]))
         error = {"name": name, "message": message, "is_regression": status == "regression"}
+        if report.failures:
+            error["details"] = "\n".join(map(_group_text, report.failures))
     url = record.dataset_run_url
     return {
         "schema_version": SCHEMA_VERSION,
@@ -58,6 +62,12 @@ def report_to_action(report: Report, *, script: str, metadata: Mapping[str, str]
             }
         ],
     }
+
+
+def _group_text(group: FailureGroup) -> str:
+    where = f"evaluator {name_text(group.evaluator)}" if group.evaluator is not None else group.stage
+    items = f" ({failed_items_text(group)})" if group.places else ""
+    return f"{group.count:,} x {where}, {group.error_type}: {one_line(cut(group.message, 300))}{items}"
 
 
 def _item(result: ExperimentItemResult) -> dict[str, Any]:

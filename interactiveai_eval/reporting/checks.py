@@ -4,8 +4,11 @@
     operand = run figure | metric [ "[" label "]" ] { "." field }
     metric, label = a bare name, or any text in quotes: "is it right?" >= 0.9, tone["very warm"] <= 10%
 
-All expressions are read before anything else is done. A figure that is not there (no such metric, no value, no
-baseline, no pairs) fails its check, and an incomplete run fails all.
+A metric is an evaluation of items, or where no item has one of that name, a run evaluation with its value alone.
+
+All expressions are read before anything else is done. A figure that is not there (no such metric or label, no value,
+no baseline, no pairs, numbers and texts mixed) fails its check. An incomplete run fails all, and so do items or
+evaluators that failed while no check says how many may.
 """
 from __future__ import annotations
 
@@ -15,18 +18,20 @@ import re
 from ..errors import ArgumentError, RegressionError
 from ..model import Value
 from ..tally import tally_of
-from .comparison import compare
-from .shown import name_text, score_text
-from .summary import summarize
+from .comparison import UNKNOWN_ITEMS, compare, knows_its_items
+from .shown import counted, name_text, score_text
+from .summary import summarize, usable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-    from typing import Any
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from typing import Any, Union
 
     from ..model import ExperimentRecord
     from .comparison import Comparison
     from .summary import Summary
+
+    Figure = tuple[Union[float, None], str]
 
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -50,17 +55,21 @@ _RUN: dict[str, Callable[[ExperimentRecord], float]] = {
     "failure_rate": lambda record: tally_of(record).failure_rate,
     "failures": lambda record: tally_of(record).failed,
     "items": lambda record: tally_of(record).given,
-    "evaluator_failures": lambda record: _evaluator_failures(record),
+    "evaluator_failures": lambda record: evaluator_failures(record),
     "undelivered": lambda record: record.delivery.pending + record.delivery.rejected,
     "duration_seconds": lambda record: record.duration_seconds,
 }
 # Counts of the comparison: run figures that need a baseline.
 _RUN_CHANGES = ("added", "removed", "newly_failing", "recovered")
+# A check of one of these alone judges the items that failed. "items" is not among them: it counts those, too.
+_OF_FAILURES = ("failure_rate", "failures", "newly_failing")
 
 _name = re.compile(r"[^\W\d][\w-]*(?:\.[^\W\d][\w-]*)*")
 _quoted = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
 _number = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,4})?)\s*(%?)")
 _operator = re.compile(r">=|<=|==|!=|>|<")
+_bracket = re.compile(r"\]")
+_MIXED = "it is mixed: texts for some items and numbers for others have no figure in common"
 
 
 class Check(Value):
@@ -81,6 +90,11 @@ class Check(Value):
     def needs_baseline(self) -> bool:
         """Whether it compares with a baseline."""
         return self.field in _RUN_CHANGES if self.metric is None else self.field in _CHANGES
+
+
+    def speaks_of(self, *figures: str) -> bool:
+        """Whether it is about one of these figures of the run."""
+        return self.metric is None and self.field in figures
 
 
 class CheckOutcome(Value):
@@ -110,6 +124,17 @@ class CheckReport(Value):
 
     def __bool__(self) -> bool:
         return self.passed
+
+    @property
+    def of_the_run(self) -> list[str]:
+        """The reasons that are of no single check."""
+        return self.reasons[: len(self.reasons) - sum(not outcome.passed for outcome in self.outcomes)]
+
+    @property
+    def said(self) -> list[tuple[bool, str]]:
+        """What a report says line by line: whether it is good, and the words; what is of no single check comes last."""
+        outcomes = [(outcome.passed, outcome.reason) for outcome in self.outcomes]
+        return outcomes + [(False, reason) for reason in self.of_the_run]
 
     def raise_for_checks(self) -> None:
         """Raise RegressionError with the result and the first check that failed, if any has."""
@@ -177,7 +202,7 @@ class _Reader:
         self._space()
         quoted = self.text[self.at : self.at + 1] in ('"', "'")
         label = self._text() if quoted else self._take(_name, "a label; put quotes around other texts")[0]
-        self._take(re.compile(r"\]"), "]")
+        self._take(_bracket, "]" if quoted else '] after the label; put quotes around other texts, as in ["New York"]')
         return label, self._fields()
 
     def _fields(self) -> list[str]:
@@ -239,21 +264,41 @@ def check(
     if not parsed:
         raise ArgumentError("checks", (), "there is none; give at least one, such as 'accuracy >= 0.9'")
     summary = summarize(record, reduce=reduce) if summary is None else summary
-    if comparison is None and baseline is not None and any(each.needs_baseline for each in parsed):
+    asked = any(each.needs_baseline or each.label is not None for each in parsed)
+    known = baseline is not None and knows_its_items(record) and knows_its_items(baseline)
+    if comparison is None and baseline is not None and known and asked:
         comparison = compare(record, baseline, tolerance=tolerance, lower_is_better=lower_is_better, reduce=reduce)
-    outcomes = [_outcome(each, record, summary, comparison) for each in parsed]
-    reasons = [outcome.reason for outcome in outcomes if not outcome.passed]
-    if not record.completed:
-        reasons.insert(0, "the run is incomplete: what it has until then proves nothing")
+    lacking = "there is no baseline to compare with" if baseline is None else f"a run {UNKNOWN_ITEMS}"
+    outcomes = [_outcome(each, _Found(record, summary, comparison, lacking)) for each in parsed]
+    reasons = [] if record.completed else ["the run is incomplete: what it has until then proves nothing"]
+    reasons += _unspoken(record, parsed)
+    reasons += [outcome.reason for outcome in outcomes if not outcome.passed]
     return CheckReport(outcomes=outcomes, reasons=reasons, result=record if result is None else result)
 
 
-def _outcome(
-    check: Check, record: ExperimentRecord, summary: Summary, comparison: Comparison | None
-) -> CheckOutcome:
-    value, missing = _found(check, record, summary, comparison)
+def evaluator_failures(record: ExperimentRecord) -> int:
+    """How many calls of evaluators failed, those of the run included."""
+    kept = sum([len(row.evaluator_failures) for row in record.item_results])
+    return max(kept, sum([row.failed_runs for row in record.evaluator_stats])) + len(record.run_evaluator_failures)
+
+
+def _unspoken(record: ExperimentRecord, checks: Sequence[Check]) -> list[str]:
+    """What failed although no check says how many may: figures of what is left prove nothing about that."""
+    tally, calls = tally_of(record), evaluator_failures(record)
+    reasons = []
+    if tally.failed and not any(each.speaks_of(*_OF_FAILURES) for each in checks):
+        of_all = f"{tally.failed:,} of {counted(tally.given, 'item')}"
+        reasons.append(f"{of_all} failed, and no check says how many may (failure_rate, failures)")
+    if calls and not any(each.speaks_of("evaluator_failures") for each in checks):
+        of_all = counted(calls, "evaluator call")
+        reasons.append(f"{of_all} failed, and no check says how many may (evaluator_failures)")
+    return reasons
+
+
+def _outcome(check: Check, found: _Found) -> CheckOutcome:
+    value, missing = found.figure(check)
     passed = value is not None and _COMPARE[check.operator](value, check.threshold)
-    said = missing if value is None else f"it is {score_text(value)}{_basis(check, summary)}"
+    said = missing if value is None else f"it is {score_text(value)}{_basis(check, found.summary)}"
     return CheckOutcome(check=check, value=value, passed=passed, reason=f"{name_text(check.expression)}: {said}")
 
 
@@ -265,38 +310,93 @@ def _basis(check: Check, summary: Summary) -> str:
     return f" (over {estimate.n:,} of {estimate.n + estimate.missing:,} items)"
 
 
-def _found(
-    check: Check, record: ExperimentRecord, summary: Summary, comparison: Comparison | None
-) -> tuple[float | None, str]:
-    """The figure that a check asks for, or None and why there is none."""
-    if check.needs_baseline or (check.metric is not None and check.field == "delta"):
-        if comparison is None:
-            return None, "there is no baseline to compare with"
+class _Found:
+    """Where figures are looked up; each method gives one, or None and why there is none."""
+
+    def __init__(
+        self, record: ExperimentRecord, summary: Summary, comparison: Comparison | None, lacking: str
+    ) -> None:
+        self.record = record
+        self.summary = summary
+        self.comparison = comparison
+        self.lacking = lacking
+
+    def figure(self, check: Check) -> Figure:
+        """The figure that a check asks for."""
         if check.metric is None:
-            return comparison.counts.get(check.field.replace("_", " "), 0), ""
-        changes = comparison.metrics.get(check.metric)
+            return self._count(check.field) if check.needs_baseline else (_RUN[check.field](self.record), "")
+        if check.metric not in self.summary.metrics and self._of_run(check.metric):
+            return self._run_evaluation(check)
+        if check.label is not None and (unseen := self._unseen(check.metric, check.label)):
+            return None, unseen
+        return self._change(check) if check.needs_baseline else self._estimate(check)
+
+    def _count(self, field: str) -> Figure:
+        if self.comparison is None:
+            return None, self.lacking
+        if not self.comparison.paired and field in ("newly_failing", "recovered"):
+            return None, "no item is both here and in the baseline"
+        return self.comparison.counts.get(field.replace("_", " "), 0), ""
+
+    def _estimate(self, check: Check) -> Figure:
+        estimate = self.summary.metrics.get(check.metric or "")
+        if estimate is None:
+            names = dict.fromkeys([*self.summary.metrics, *(each.name for each in self.record.run_evaluations)])
+            return None, f"there is no metric {check.metric!r}; there are {_listed(names)}"
+        if check.label is not None:
+            counts = estimate.labels if check.field == "n" else estimate.shares
+            return counts.get(check.label, 0), ""
+        if estimate.is_mixed and check.field not in ("n", "missing", "unstable"):
+            return None, _MIXED
+        return _number_or_none(getattr(estimate, _FIELDS[check.field])), f"it has no {check.field}"
+
+    def _change(self, check: Check) -> Figure:
+        if self.comparison is None:
+            return None, self.lacking
+        changes = self.comparison.metrics.get(check.metric or "")
         if changes is None or not changes.n:
             return None, f"no item has {check.metric!r} both here and in the baseline"
         if check.label is not None:
-            return (changes.labels.get(check.label, 0.0), "") if changes.labels else (None, "it has no labels")
+            return changes.labels.get(check.label, 0.0), ""
+        if check.field not in ("paired", "lost", "gained"):
+            estimate = self.summary.metrics.get(check.metric or "")
+            if (changes.labels and changes.kind != "categorical") or (estimate is not None and estimate.is_mixed):
+                return None, _MIXED
+            if changes.kind == "categorical" and check.field in ("improved", "regressed"):
+                return None, f"labels are equal or changed, none is {check.field}"
         return _number_or_none(getattr(changes, _CHANGES[check.field])), f"it has no {check.field}"
-    if check.metric is None:
-        return _RUN[check.field](record), ""
-    estimate = summary.metrics.get(check.metric)
-    if estimate is None:
-        known = ", ".join(map(name_text, summary.metrics)) or "none"
-        return None, f"there is no metric {check.metric!r}; there are {known}"
-    if check.label is not None and check.field == "n":
-        return estimate.labels.get(check.label, 0), ""
-    if check.label is not None:
-        return (estimate.shares.get(check.label, 0.0), "") if estimate.labels else (None, "it has no labels")
-    return _number_or_none(getattr(estimate, _FIELDS[check.field])), f"it has no {check.field}"
+
+    def _unseen(self, metric: str, label: str) -> str:
+        """Why nothing can be said of a label that no item has, in neither run: it may be misspelt."""
+        estimate = self.summary.metrics.get(metric)
+        seen = dict.fromkeys(estimate.labels if estimate is not None else ())
+        if self.comparison is not None and metric in self.comparison.metrics:
+            seen.update(dict.fromkeys(self.comparison.metrics[metric].labels))
+        if estimate is None or label in seen:
+            return ""
+        return f"no item has the label {label!r}; there are {_listed(seen)}" if seen else "it has no labels"
+
+    def _of_run(self, name: str) -> list[Any]:
+        return [each.value for each in self.record.run_evaluations if each.name == name]
+
+    def _run_evaluation(self, check: Check) -> Figure:
+        value, *others = self._of_run(check.metric or "")
+        if others:
+            return None, f"there are {len(others) + 1:,} run evaluations of that name"
+        if check.field not in ("value", "mean", "rate"):
+            return None, f"a run evaluation has a value alone, no {check.field}"
+        value = usable(value)
+        if check.label is not None:
+            return (1.0, "") if value == check.label else (None, f"it is {score_text(value)}")
+        if isinstance(value, str):
+            return None, f"it is the text {name_text(value)!r}"
+        return (None, "it has no value") if value is None else (float(value), "")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(name_text, names)) or "none"
 
 
 def _number_or_none(value: Any) -> float | None:
     """What can be compared: no NaN, nothing infinite."""
     return value if value is not None and value - value == 0 else None
-
-
-def _evaluator_failures(record: ExperimentRecord) -> int:
-    return sum(row.failed_runs for row in record.evaluator_stats) + len(record.run_evaluator_failures)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Below this a difference is called one: the usual figure, and no more than a convention.
 SIGNIFICANT = 0.05
+UNKNOWN_ITEMS = "has counts only, its items were not kept: which of them changed cannot be found out"
 
 
 class MetricComparison(Value):
@@ -191,6 +192,12 @@ class _Side:
         return None if column is None else column.values.get(place)
 
 
+def knows_its_items(record: ExperimentRecord) -> bool:
+    """Whether all items of a run are in its result; those of a run with keep_results=False are not."""
+    tally = record.tally
+    return tally is None or tally.given == len(record.item_results) + len(record.item_failures)
+
+
 def compare(
     candidate: ExperimentRecord,
     baseline: ExperimentRecord,
@@ -203,8 +210,13 @@ def compare(
     """What `candidate` does better and worse than `baseline` on the items that both have.
 
     Values that differ by `tolerance` or less count as equal (means and p values take them as they are). `seed` is of
-    the permutation test; equal seeds give equal figures. Raises ArgumentError for arguments that cannot be used.
+    the permutation test; equal seeds give equal figures. Raises ArgumentError for arguments that cannot be used, also
+    for a run without its items: none of them would be the baseline's.
     """
+    for argument, record in (("candidate", candidate), ("baseline", baseline)):
+        if not knows_its_items(record):
+            fix = f"{UNKNOWN_ITEMS}; run it with keep_results=True (a batch: keep_evaluations)"
+            raise ArgumentError(argument, record, fix)
     if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < inf:
         raise ArgumentError("tolerance", tolerance, "must be a number from 0, in the unit of the metrics")
     if isinstance(lower_is_better, str):
@@ -218,8 +230,7 @@ def compare(
     metrics = {}
     for name in names:
         both = [(ours.value(name, place), theirs.value(name, other)) for place, other in pairs]
-        kind = (ours.columns.get(name) or theirs.columns[name]).kind
-        metrics[name] = _metric(name, kind, both, tolerance, name in lower_is_better, seed)
+        metrics[name] = _metric(name, _kind(name, ours, theirs), both, tolerance, name in lower_is_better, seed)
     changes = [
         _change(key[0], ours, place, theirs, theirs.places.get(key), metrics, tolerance)
         for key, place in ours.places.items()
@@ -241,6 +252,13 @@ def compare(
         changes=changes,
         tolerance=tolerance,
     )
+
+
+def _kind(name: str, ours: _Side, theirs: _Side) -> str:
+    """What a metric is on both sides: "mixed" where it is numbers on one and texts on the other."""
+    kinds = [side.columns[name].kind for side in (ours, theirs) if name in side.columns]
+    kinds = [kind for kind in kinds if kind != "empty"] or kinds
+    return "mixed" if "categorical" in kinds and len(set(kinds)) > 1 else kinds[0]
 
 
 def _metric(
@@ -271,7 +289,7 @@ def _metric(
             deltas.append(delta)
         counts[_direction(value, other, tolerance, lower_is_better)] += 1
     figures: dict[str, Any] = {}
-    if deltas:
+    if deltas and len(deltas) == pairs:  # the numbers alone would tell of a part of the items
         mean, stdev = mean_and_stdev(deltas)
         figures = {"value": mean_and_stdev(values)[0], "baseline": mean_and_stdev(others)[0], "delta": mean}
         figures["low"], figures["high"] = t_interval(mean, stdev, len(deltas)) or (None, None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from .._strict_json import JSONError, from_json, number_to_text, text_to_number, to_plain
+from .._strict_json import EXACT_INTEGER, JSONError, from_json, number_to_text, text_to_number, to_plain
 from ..batch_model import BatchEvaluationResumeToken, BatchItemFailure
 from ..errors import ArgumentError, DataError, short_repr
 from ..model import (
@@ -50,10 +50,11 @@ def record_to_json(record: ExperimentRecord) -> Iterator[str]:
 
 # Lists that are one line for each member in JSON lines, and the key of such a line.
 _LINES = {"item_failures": "item_failure", "item_results": "item_result"}
+_END = "end"  # the key of the last line, without which a file that was cut between two lines would be a smaller run
 
 
 def record_to_lines(record: ExperimentRecord) -> Iterator[str]:
-    """The document of a result as JSON lines: the run first, then one line for each item."""
+    """The document of a result as JSON lines: the run first, one line for each item, at last how many there are."""
     encode: Callable[[Any], str] = json.JSONEncoder(allow_nan=False).encode
     fields = {name: kind for name, kind in _RECORD.fields.items() if name not in _LINES}
     head = {name: kind.to_plain(getattr(record, name)) for name, kind in fields.items()}
@@ -62,11 +63,13 @@ def record_to_lines(record: ExperimentRecord) -> Iterator[str]:
         member = _LIST_OF[name]
         for each in getattr(record, name):
             yield encode({key: member.to_plain(each)}) + "\n"
+    yield encode({_END: {name: len(getattr(record, name)) for name in _LINES}}) + "\n"
 
 
 def lines_to_document(lines: Iterable[bytes]) -> Any:
     """The document behind `record_to_lines`. Raises DataError that names the line."""
     document: Any = None
+    end: Any = None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -78,10 +81,19 @@ def lines_to_document(lines: Iterable[bytes]) -> Any:
             _check_schema(SCHEMA, SCHEMA_VERSION, value)
             document = {**value, **{name: [] for name in _LINES}}
             continue
+        if end is not None:
+            raise DataError(f"line {number}: comes after the end line")
+        if isinstance(value, dict) and _END in value:
+            end = value[_END]
+            continue
         name = next((name for name, key in _LINES.items() if isinstance(value, dict) and key in value), None)
         if name is None:
             raise DataError(f"line {number}: is neither an item_result nor an item_failure")
         document[name].append(value[_LINES[name]])
+    found = document and {name: len(document[name]) for name in _LINES}
+    if found != end:
+        said = "its end line is missing" if end is None else f"its end line says {short_repr(end, 80)}"
+        raise DataError(f"not all of the result is there: {said}, and there are {found}; copy or save the file again")
     return document
 
 
@@ -155,10 +167,10 @@ class _Any:
     """A value of the user's own: made plain when written, taken as it is when read."""
 
     def to_plain(self, value: Any) -> Any:
-        return to_plain(value)
+        return to_plain(value, largest=EXACT_INTEGER)
 
     def read(self, value: Any, where: str) -> Any:
-        return to_plain(value)  # a copy: what was read belongs to the result alone
+        return to_plain(value, largest=EXACT_INTEGER)  # a copy: what was read belongs to the result alone
 
 
 class _Plain(_Any):
@@ -171,7 +183,7 @@ class _Plain(_Any):
     def read(self, value: Any, where: str) -> Any:
         if type(value) not in self.types:
             raise DataError(f"{where}: {short_repr(value, 40)} is not {self.wanted}")
-        return to_plain(value) if type(value) is dict else value
+        return super().read(value, where) if type(value) is dict else value
 
 
 class _Score(_Any):
@@ -463,7 +475,7 @@ _BATCH_FAILURE = _Noun(
 )
 _BATCH = _Noun(
     dict,
-    "resume_token retry item_failures delivery",
+    "resume_token retry run_id shard item_failures delivery",
     completed=_FLAG,
     has_more_items=_FLAG,
     duration_seconds=_NUMBER,
@@ -473,6 +485,8 @@ _BATCH = _Noun(
     evaluator_stats=_List(_STATS),
     resume_token=_OrNull(_Token()),
     retry=_OrNull(_Token()),
+    run_id=_TEXT_OR_NULL,
+    shard=_OrNull(_Shard()),
     delivery=_DELIVERY,
     failed_item_ids=_List(_TEXT),
     item_failures=_List(_BATCH_FAILURE),

@@ -53,11 +53,11 @@ def checks_html(report: Report) -> Iterator[str]:
     """Each check with its outcome; nothing where there are none."""
     if report.checks is not None:
         yield '<ul class="checks">\n'
-        for outcome in report.checks.outcomes:
-            kind, sign = ("yes", "passed") if outcome.passed else ("no", "failed")
+        for passed, reason in report.checks.said:
+            kind, sign = ("yes", "passed") if passed else ("no", "failed")
             yield (
                 f'<li><span class="{kind}"><span class="unseen">{sign}</span></span>'
-                f"<span>{escaped(one_line(cut(outcome.reason, 500)))}</span></li>\n"
+                f"<span>{escaped(one_line(cut(reason, 500)))}</span></li>\n"
             )
         yield "</ul>\n"
 

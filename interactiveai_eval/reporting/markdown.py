@@ -52,6 +52,10 @@ def _lines(report: Report) -> Iterator[str]:
                 for each in report.checks.outcomes
             ],
         )
+        if report.checks.of_the_run:
+            yield ""
+        for reason in report.checks.of_the_run:
+            yield f"- {_NO} {reason}"
     yield from _metrics(report)
     if report.comparison is not None:
         yield from ["", *_comparison(report.comparison)]

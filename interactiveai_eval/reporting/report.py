@@ -7,8 +7,8 @@ from __future__ import annotations
 from .._strict_json import to_plain
 from ..model import Value
 from ..tally import tally_of, undelivered_text
-from .checks import check, parse_checks
-from .comparison import compare
+from .checks import check, evaluator_failures, parse_checks
+from .comparison import compare, knows_its_items
 from .shown import counted, places_text
 from .statistics import histogram, quantile
 from .summary import item_places, item_values, summarize
@@ -31,8 +31,9 @@ _EXAMPLES = 5
 
 
 class Verdict(Value):
-    """The first thing to say. `status`: "passed" or "failed" where there are checks, "incomplete" for a run that was
-    stopped, "errors" where items, evaluators or deliveries failed, else "done". `text` is a sentence without its stop.
+    """The first thing to say. `text` is a sentence without its stop, `status` the first that is true of "incomplete"
+    (the run was stopped), "failed" (a check, or failures that no check speaks of), "errors" (something failed that no
+    check could judge, or was not delivered and no check says how much may), "passed" (all checks) and "done" (none).
     """
 
     __slots__ = ("status", "text")
@@ -156,14 +157,18 @@ def report_of(
     lower_is_better: Collection[str] = (),
     reduce: str = "mean",
 ) -> Report:
-    """The report of a run. Raises ArgumentError for checks and settings that cannot be used."""
+    """The report of a run. Raises ArgumentError for checks and settings that cannot be used.
+
+    Checks that need a baseline fail where it, or the run, has counts only; without such checks that is an error.
+    """
     parsed = parse_checks(checks)
     summary = summarize(record, reduce=reduce)
     comparison, checked = None, None
-    if baseline is not None:
+    can_be_compared = baseline is not None and knows_its_items(record) and knows_its_items(baseline)
+    if baseline is not None and (can_be_compared or not any(each.needs_baseline for each in parsed)):
         comparison = compare(record, baseline, tolerance=tolerance, lower_is_better=lower_is_better, reduce=reduce)
     if parsed:
-        checked = check(record, parsed, summary=summary, comparison=comparison)
+        checked = check(record, parsed, baseline=baseline, summary=summary, comparison=comparison)
     values = item_values(record, reduce)
     numbers = {name: numbers_of(column) for name, column in values.items()}
     return Report(
@@ -193,9 +198,11 @@ def _verdict(record: ExperimentRecord, checks: CheckReport | None) -> Verdict:
     troubles = []
     if tally.failed:
         troubles.append(f"{tally.failed:,} of {counted(tally.given, 'item')} failed")
-    calls = sum(row.failed_runs for row in record.evaluator_stats) + len(record.run_evaluator_failures)
+    calls = evaluator_failures(record)
     if calls:
         troubles.append(f"{counted(calls, 'evaluator call')} failed")
+    if record.completed and checks is not None and checks.of_the_run:
+        troubles.append("and no check says how many may")
     undelivered = record.delivery.pending + record.delivery.rejected
     if undelivered:
         troubles.append(f"{undelivered:,} not delivered")
@@ -204,7 +211,9 @@ def _verdict(record: ExperimentRecord, checks: CheckReport | None) -> Verdict:
     elif checks is not None:
         failed = sum(not outcome.passed for outcome in checks.outcomes)
         total = counted(len(checks.outcomes), "check")
-        status, first = ("failed", f"{failed:,} of {total} failed") if failed else ("passed", f"{total} passed")
+        first = f"{failed:,} of {total} failed" if failed else f"{total} passed"
+        lost = undelivered and not any(outcome.check.speaks_of("undelivered") for outcome in checks.outcomes)
+        status = "failed" if checks.reasons else "errors" if lost else "passed"
     else:
         status, first = "errors" if troubles else "done", f"{counted(tally.succeeded, 'item')} went through"
     return Verdict(status=status, text=", ".join([first, *troubles]))

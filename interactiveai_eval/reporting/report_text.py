@@ -126,9 +126,9 @@ def _checks(report: Report, style: Style) -> list[str]:
     if report.checks is None:
         return []
     lines = ["Checks"]
-    for outcome in report.checks.outcomes:
-        mark = style.paint("\u2713", "good") if outcome.passed else style.paint("\u2717", "bad")
-        lines += _wrapped(f"  {mark} ", outcome.reason, style, indent=4)
+    for passed, reason in report.checks.said:
+        mark = style.paint("\u2713", "good") if passed else style.paint("\u2717", "bad")
+        lines += _wrapped(f"  {mark} ", reason, style, indent=4)
     return lines
 
 
@@ -187,6 +187,9 @@ def _labels_text(estimate: Estimate) -> str:
 
 def _note(estimate: Estimate) -> str:
     parts = [f"{estimate.missing:,} without a value"] if estimate.missing else []
+    if estimate.is_mixed:
+        numbers = counted(estimate.n - sum(estimate.labels.values()), "number")
+        parts.append(f"{numbers} beside the texts, so that there is no mean")
     if estimate.unstable:
         parts.append(f"{estimate.unstable:.1%} of repeated items unstable")
     return f"{name_text(estimate.name)}: {', '.join(parts)}" if parts else ""

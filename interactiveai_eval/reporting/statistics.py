@@ -146,7 +146,8 @@ class Estimate(Value):
     """What one metric says about a run.
 
     `kind` is "boolean", "numeric", "categorical", "mixed" or "empty". `value` is the mean over `n` items (a rate where
-    all are booleans), None where nothing can be averaged. `low` and `high` are its 95 % interval by the method in
+    all are booleans), None where nothing can be averaged, also where some values are texts (a mean of the others would
+    speak of a part). `low` and `high` are its 95 % interval by the method in
     `interval` ("wilson", "t", "bootstrap"), None where there is none. `missing` counts items that went through and have
     no usable value. `labels` maps each label to its count, most frequent first. `unstable` is the share of repeated
     items whose repetitions disagree, None where none was repeated.
@@ -227,6 +228,11 @@ class Estimate(Value):
         )
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether it has texts for some items and numbers for others."""
+        return 0 < sum(self.labels.values()) < self.n
+
+    @property
     def shares(self) -> dict[str, float]:
         """Each label's share of the `n` items."""
         return {label: count / self.n for label, count in self.labels.items()}
@@ -235,7 +241,7 @@ class Estimate(Value):
 def estimate_of(metric: MetricTally) -> Estimate:
     """What a tally allows to say, without the values: no quantiles, each evaluation counted for itself."""
     kind, n = metric.kind, metric.true + metric.false + metric.numbers
-    mean, stdev = metric.mean, metric.stdev
+    mean, stdev = (None, None) if metric.labels else (metric.mean, metric.stdev)
     bounds, interval = None, None
     if kind == "boolean":
         bounds, interval = wilson_interval(metric.true, n), "wilson"
@@ -250,7 +256,7 @@ def estimate_of(metric: MetricTally) -> Estimate:
         stdev=stdev,
         bounds=bounds,
         interval=interval,
-        min=metric.least,
-        max=metric.most,
+        min=None if metric.labels else metric.least,
+        max=None if metric.labels else metric.most,
         labels=metric.labels,
     )

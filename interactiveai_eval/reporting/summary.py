@@ -197,7 +197,7 @@ def _estimate(column: ItemValues, interval: str, seed: int) -> Estimate:
         if isinstance(value, str):
             labels[value] = labels.get(value, 0) + 1
     figures: dict[str, Any] = {}
-    if numbers:
+    if numbers and not labels:
         mean, stdev = mean_and_stdev(numbers)
         figures.update(value=mean, stdev=stdev, min=numbers[0], max=numbers[-1])
         figures.update(p50=quantile(numbers, 0.5), p90=quantile(numbers, 0.9))

@@ -5,7 +5,7 @@ import os
 import sys
 
 from ..errors import ArgumentError, short_repr
-from .calls import is_coroutine_function
+from .calls import is_coroutine_function, takes_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,15 +127,17 @@ def progress_hook(argument: str, value: Any) -> Any:
     return hook(argument, value, "one details object")
 
 
-def hook(argument: str, value: Any, takes: str) -> Any:
-    """A plain function of what `takes` says, or None. What is async is refused: nobody would await it.
+def hook(argument: str, value: Any, takes: str, *, count: int = 1) -> Any:
+    """A plain function of what `takes` says, `count` arguments, or None.
 
-    Where only the first call shows that, it raises ArgumentError.
+    What is async is refused: nobody would await it. Where only the first call shows that, it raises ArgumentError.
     """
     if value is None:
         return None
     if not callable(value):
         raise ArgumentError(argument, value, f"must be a function of {takes}")
+    if not takes_arguments(value, count):
+        raise ArgumentError(argument, value, f"is called with {takes}; write it so that it takes that by position")
     refusal = ArgumentError(argument, value, "must be a plain function: what is async would not be awaited")
     if is_coroutine_function(value):
         raise refusal

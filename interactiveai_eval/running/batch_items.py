@@ -78,6 +78,9 @@ class BatchItems:
         self._hook_lock = allocate_lock()
         kinds: dict[str, type[Record]] = {"traces": TraceRecord, "observations": ObservationRecord}
         self._record = kinds[plan.scope]
+        self._item_is_shared = any(
+            "item" in (*function.by_position, *function.by_keyword) for function in plan.scoring_functions
+        )
 
     async def run(self, work: BatchWork) -> None:
         """The flow of one item: whatever happens, one outcome comes out."""
@@ -147,21 +150,25 @@ class BatchItems:
         observed, row = self._plan.scope == "observations", work.row
         if row is None or self._plan.full_traces or self._plan.dataset_run is not None:
             row = await self._fetched(work, outcome)
+        # Read before the mapper has the row, which may change it.
+        trace_id = row.get("traceId") if observed else work.id
         values: dict[str, Any] = {
             "item": self._record(row),
-            "trace_id": row.get("traceId") if observed else work.id,
+            "trace_id": trace_id,
             "duration_seconds": row.get("latency"),
         }
         made = None if self._elsewhere is None else self._elsewhere.call(values, None)
-        inputs = await self._inputs(made or self._judges.call(self._plan.mapper, {"item": values["item"]}))
+        # Where no evaluator asks for the item the mapper alone has it, and evaluators have copies of what it returns:
+        # the dearest copy of all would be one that nobody can tell from the row itself.
+        inputs = await self._inputs(made or self._judges.call(self._plan.mapper, values, copies=self._item_is_shared))
         values.update(inputs.items())
         await self._score(work, outcome, self._plan.evaluators, values, made)
         if self._plan.composite is not None and outcome.evaluations:
             values["evaluations"] = list(outcome.evaluations)
             await self._score(work, outcome, [self._plan.composite], values, made)
-        bodies += self._bodies(row, work.id, outcome)
+        bodies += self._bodies(trace_id, work.id, outcome)
 
-    def _bodies(self, row: Mapping[str, Any], item_id: str | None, outcome: Outcome) -> list[dict[str, Any]]:
+    def _bodies(self, trace_id: str | None, item_id: str | None, outcome: Outcome) -> list[dict[str, Any]]:
         """The scores to send; counts them for whoever gave them."""
         assert item_id is not None
         bodies = []
@@ -171,7 +178,7 @@ class BatchItems:
             which = f"{run.position}:{names[run.position]}", evaluation.name
             occurrences[which] = occurrences.get(which, -1) + 1
             score_id = derived_id(self._run_id, self._plan.scope, item_id, *which, str(occurrences[which]))[:32]
-            body = self._body(row, item_id, score_id, evaluation)
+            body = self._body(trace_id, item_id, score_id, evaluation)
             if body is None:
                 run.scores -= evaluation.value is not None  # not counted by it as one that was made
                 continue
@@ -245,7 +252,9 @@ class BatchItems:
                     )
                 )
 
-    def _body(self, row: Mapping[str, Any], id: str, score_id: str, evaluation: Evaluation) -> dict[str, Any] | None:
+    def _body(
+        self, trace_id: str | None, id: str, score_id: str, evaluation: Evaluation
+    ) -> dict[str, Any] | None:
         """The score of an evaluation, None when it is not sent; the reason is counted."""
         counts = self._outbox.counts
         if not self._tracing_enabled:
@@ -261,7 +270,7 @@ class BatchItems:
                 masked_evaluation(self._tracer, evaluation),
                 id=score_id,
                 timestamp_ns=self._engine.clock.time_ns(),
-                trace_id=row.get("traceId") if observed else id,
+                trace_id=trace_id,
                 observation_id=id if observed else None,
                 environment=self._environment,
             )

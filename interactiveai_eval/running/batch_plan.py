@@ -130,7 +130,7 @@ class BatchPlan:
             raise ArgumentError("full_traces", True, "is for scope='traces'")
         self.keep_evaluations: bool = flag("keep_evaluations", given["keep_evaluations"])
         self.on_item: Callable[[str, Any], Any] | None = hook(
-            "on_item", given["on_item"], "an item's id and its evaluations"
+            "on_item", given["on_item"], "an item's id and its evaluations", count=2
         )
 
     @property

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from .._clock import Clock
     from ..batch_model import BatchEvaluationResumeToken
     from ..model import Evaluation, EvaluatorStats
     from ..service.reading import Page, Way
+    from .engine import Engine
 
 # What was done since the checkpoint was written is done again after a kill; so it is written again and again, but
 # takes a twentieth of the time at most, however slow the disk is, and is no older than some seconds. Made-up figures.
@@ -104,7 +104,7 @@ class Book:
         upper: Callable[[], str | None],
         save: Callable[[BatchEvaluationResumeToken], None] | None,
         stop: Callable[[BaseException], None],
-        clock: Clock,
+        engine: Engine,
         evaluator_names: Sequence[str],
         keep: bool,
     ) -> None:
@@ -113,12 +113,14 @@ class Book:
         self._upper = upper
         self._save = save
         self._stop = stop
-        self._clock = clock
+        self._engine = engine
+        self._clock = engine.clock
         self._keep = keep
         self._rows = [StatsRow(name) for name in evaluator_names]
         self._lock = allocate_lock()
         self._saving = allocate_lock()
         self._next_save = 0.0
+        self._save_is_set = False
         self._stretches: deque[_Stretch] = deque()
         self._opened = 0
         # Of all calls of the run, for the token: the unbroken row of what is done.
@@ -212,9 +214,8 @@ class Book:
             else:
                 work.stretch.done[work.place] = (work.id, ending)
                 self._advance()
-            due = self._save is not None and self._clock.monotonic() >= self._next_save
-        if due:
-            self._write()
+        if self._save is not None:
+            self._write_in_time()
 
     def _settle(self, item_id: str | None, ending: Ending) -> None:
         """Take an item into the token; the lock is held."""
@@ -308,13 +309,25 @@ class Book:
             return self._behind_way.position, self._behind_way.direction
         return Position(), None
 
-    def _write(self) -> None:
-        """Write the checkpoint, unless somebody does so right now."""
-        if self._saving.acquire(False):
+    def _write_in_time(self) -> None:
+        """Write the checkpoint now, or as soon as it is time.
+
+        What arrives in one answer is told item by item: what comes after a write must not wait for the next answer.
+        """
+        now = self._clock.monotonic()
+        if now >= self._next_save and self._saving.acquire(False):
             try:
                 self._write_now()
             finally:
                 self._saving.release()
+        elif not self._save_is_set:
+            self._save_is_set = True
+            at = max(self._next_save, now + SAVE_SECONDS_LEAST)
+            self._engine.alarm(at, lambda: self._engine.submit(self._write_again, None))
+
+    def _write_again(self, _: None) -> None:
+        self._save_is_set = False
+        self._write_in_time()
 
     def _write_now(self) -> None:
         """Write the checkpoint; `_saving` is held."""

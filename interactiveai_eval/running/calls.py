@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _COROUTINE_FLAGS = 0x80 | 0x100  # async def, types.coroutine
 _VAR_POSITIONAL, _VAR_KEYWORDS = 0x04, 0x08
+# Where our functions are that make evaluators: without parentheses they would be called with an output as a setting.
+_MAKERS = [__name__.replace("running.calls", name) for name in ("evaluators", "llm_judge")]
 
 
 class Parameter:
@@ -66,6 +68,8 @@ def bind(
     if not callable(function):
         raise ArgumentError(role, function, "must be a function (or another callable)")
     name = display_name(function)
+    if type(function).__name__ == "function" and function.__globals__.get("__name__") in _MAKERS:
+        raise ArgumentError(role, function, f"makes an evaluator and is none; call it, as in {name}()")
     signature = _signature(function)
     if signature is None:  # a builtin that does not tell: it can only be tried
         if sole_positional is None:
@@ -173,6 +177,17 @@ def is_coroutine_function(function: Any) -> bool:
         if code is not None:
             return bool(code.co_flags & _COROUTINE_FLAGS)
     return False
+
+
+def takes_arguments(function: Any, count: int) -> bool:
+    """Whether a function can be called with so many arguments by position; True where it does not tell."""
+    signature = _signature(function)
+    if signature is None:
+        return True
+    parameters, _, takes_any_position = signature
+    places = [parameter for parameter in parameters if parameter.by_position]
+    needed = [parameter for parameter in parameters if parameter.required]
+    return (takes_any_position or count <= len(places)) and needed == [each for each in places[:count] if each.required]
 
 
 def _signature(function: Any) -> tuple[list[Parameter], bool, bool] | None:

@@ -14,7 +14,7 @@ from threading import Lock
 
 from .._ids import derived_id
 from .._log import warn
-from .._strict_json import SAFE_INTEGER, JSONError, from_json, number_to_text, text_to_number, to_json
+from .._strict_json import EXACT_INTEGER, SAFE_INTEGER, JSONError, from_json, number_to_text, text_to_number, to_json
 from ..errors import CheckpointError
 from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .file_locks import close_in_forks, in_use, lock, unlock
@@ -135,7 +135,7 @@ class Checkpoint:
             warn(f"checkpoint {self._path!r} cannot be closed in a child process: {error.strerror}")
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        text = to_json(line).encode("ascii") + b"\n"
+        text = to_json(line, largest=EXACT_INTEGER).encode("ascii") + b"\n"
         with self._lock:
             if self._file.closed:
                 return  # a late acknowledgement after the run: it will be sent again on resume, with the same ids
@@ -205,7 +205,8 @@ class Checkpoint:
         for name, value in fixed.items():
             if name in _LATER and name not in header:
                 continue
-            if header.get(name) != from_json(to_json(value)):  # as it was written: JSON has no lone surrogates
+            # As it was written: JSON has no lone surrogates, and earlier versions had no large integers.
+            if from_json(to_json(header.get(name))) != from_json(to_json(value)):
                 raise CheckpointError(
                     f"checkpoint {self._path!r} is of another run: its {name} is {header.get(name)!r}, this call's is "
                     f"{value!r}; call with the same {name}, or name another file"

@@ -42,6 +42,7 @@ class Collector:
         self.tally: RunTally | None = None if plan.keep_results else RunTally()
         self.given = 0
         self.failed = 0
+        self.cancelled = 0  # of those: nobody waited for them
 
     def add_result(self, result: ExperimentItemResult, runs: list[EvaluatorRun], seconds: float) -> None:
         """Take an item that went through; `seconds` is its whole time, evaluators and waiting included."""
@@ -61,6 +62,7 @@ class Collector:
         with self._lock:
             self.given += 1
             self.failed += 1
+            self.cancelled += failure.stage == "cancelled"
             if self.tally is None:
                 self._failures.append(failure)
             else:

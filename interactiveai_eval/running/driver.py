@@ -101,14 +101,13 @@ class Driver:
 
     def request_stop(self, error: BaseException) -> None:
         """Like `stop`, for signal handlers: takes no lock that the interrupted code may hold."""
+        self.engine.begin_no_more()
         self.engine.request(lambda: self.stop(error))
 
     def request_leave(self, error: BaseException) -> bool:
         """Like `leave`, for signal handlers; False in a coroutine of the user's, which only an exception interrupts."""
-        if self.engine.lane.is_running:
-            return False
         self.engine.request(lambda: self.leave(error))
-        return True
+        return not self.engine.lane.is_running
 
     def leave(self, error: BaseException) -> None:
         """Take what came out of waiting: cancelled from outside, or a second Ctrl-C. Who comes twice waits no more."""

@@ -232,6 +232,13 @@ class Engine:
         if not due:
             await self.lane.wait(deadline)
 
+    def begin_no_more(self) -> None:
+        """Have no call begun from here on, without ending any: takes no lock, and `stop` is to follow.
+
+        The loop's thread, which is to hear of a stop, may be held by a coroutine that blocks, with many more posted.
+        """
+        self._stopping = True
+
     def stop(self) -> None:
         """End every open call as CANCELLED, now and from now on; threads in user code are left to finish alone."""
         with self._lock:
@@ -245,7 +252,7 @@ class Engine:
 
     @property
     def stopping(self) -> bool:
-        """Whether `stop` was called."""
+        """Whether `stop` was called, or is about to be."""
         return self._stopping
 
     # -- driving a flow: on pool threads ---------------------------------------------------------------------------
@@ -320,6 +327,8 @@ class Engine:
         """Run a plain function here. Its flow when that may go on on this thread, else what a job returns."""
         flow = call._flow
         assert flow is not None
+        if self._stopping:
+            self._end_early(call, CANCELLED)
         with flow.lock:
             if call.ending is not None:
                 return None  # ended while it waited in the queue
@@ -424,6 +433,8 @@ class Engine:
     def _begin(self, posted: Any) -> None:
         """Begin a `Call`, or go on with the awaitable of a (call, awaitable)."""
         call, awaitable = posted if type(posted) is tuple else (posted, None)
+        if self._stopping:
+            self._end_early(call, CANCELLED)
         if call.ending is not None:
             if awaitable is not None and hasattr(awaitable, "close"):
                 awaitable.close()
@@ -442,6 +453,8 @@ class Engine:
         error: BaseException | None = None
         try:
             await _HERE
+            if self._stopping:
+                raise KeyboardInterrupt  # it ends below, as what a signal interrupts does
             if not call.start_ns:
                 call.start_ns = self.clock.time_ns()
             started = self.clock.monotonic()  # its turn on the loop may have been long in coming
@@ -461,6 +474,8 @@ class Engine:
                 # goes first and ends this call, which then is no failure of the user's function.
                 with suppress(BaseException):
                     await _HERE
+            if self._stopping and isinstance(raised, (KeyboardInterrupt, SystemExit)):
+                self._end_early(call, CANCELLED)  # what a second signal raised here was meant for the run
         self.lane.ended(call._task)
         self._end_and_advance(call, value, error, self.clock.monotonic() - started)
 

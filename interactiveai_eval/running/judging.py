@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..tracing.context import current
-from .calls import own_arguments
+from .calls import chosen, own_arguments
 from .engine import CANCELLED, Call, Calls
 from .failures import cancelled_failure, failure_of
 from .item_run import Failed, judged
@@ -25,18 +25,19 @@ class Judges:
     def __init__(
         self, context: Context, *, stop: Callable[[BaseException], None], timeout_seconds: float | None
     ) -> None:
-        self._context = context
+        self._context = context.copy()  # changed here once instead of for each call: changing one costs most
+        self._context.run(current.set, None)
         self._stop = stop
         self._timeout_seconds = timeout_seconds
 
-    def call(self, function: UserFunction, values: Mapping[str, Any], *, stays_here: bool = False) -> Call:
-        """A call with copies of its own, in a context of its own without a current span."""
-        context = self._context.copy()
-        context.run(current.set, None)
+    def call(
+        self, function: UserFunction, values: Mapping[str, Any], *, stays_here: bool = False, copies: bool = True
+    ) -> Call:
+        """A call with copies of its own, unless nobody else has the values; in a context without a current span."""
         return Call(
             function.function,
-            *own_arguments(function, values),
-            context=context,
+            *(own_arguments if copies else chosen)(function, values),
+            context=self._context.copy(),
             is_coroutine=function.is_coroutine,
             timeout_seconds=self._timeout_seconds,
             stays_here=stays_here,

@@ -36,6 +36,9 @@ SCORES_A_REQUEST = 100
 # How much may wait before whoever hands in more has to wait too.
 WAITING_EVENTS = 8 * BATCH_EVENTS
 WAITING_BYTES = 32_000_000
+# The same for a run that sends nothing but scores, one by one: some thirty are on their way, and a second's worth is
+# behind them.
+WAITING_SINGLES = 2 * BATCH_EVENTS
 # How much of what was tried in vain is held in memory where there is a spool.
 PARKED_BYTES = 16_000_000
 PROBLEMS_KEPT = 10_000
@@ -174,6 +177,7 @@ class Outbox:
         self._flushing = 0
         self._closed = False
         self._holds_back = True  # whoever hands in more than there is room for
+        self._most_waiting = WAITING_EVENTS
         self._end = end or End()
 
     # -- handing in ------------------------------------------------------------------------------------------------
@@ -255,6 +259,11 @@ class Outbox:
             sender.join(max(0.0, min(LOOK_SECONDS, left)))
         return self.report()
 
+    def expect_scores_alone(self) -> None:
+        """Hold less in memory: who sends nothing but scores, one by one, gains nothing by being far ahead of them."""
+        if self._scores.most_events == 1:
+            self._most_waiting = WAITING_SINGLES
+
     def hold_nobody_back(self) -> None:
         """Let everyone in from now on, room or no room: the run is about to end."""
         with self._lock:
@@ -267,11 +276,21 @@ class Outbox:
             self._end.at = latest
             self._change.notify_all()
 
-    def _has_room(self) -> bool:
+    def _let_in(self) -> None:
+        """Wake whoever is held back once half of what may wait is gone; the lock is held.
+
+        At the brim each item would be a change from the thread that sends to one that evaluates and back, which costs
+        more than sending it.
+        """
+        if self._held_back and self._has_room(0.5):
+            self._change.notify_all()
+
+    def _has_room(self, share: float = 1.0) -> bool:
         if not self._holds_back or self._closed or not self._threads:
             return True
         spans, scores = self._spans, self._scores  # links come from the spool alone
-        return spans.count + scores.count < WAITING_EVENTS and spans.bytes + scores.bytes < WAITING_BYTES
+        waiting, size = spans.count + scores.count, spans.bytes + scores.bytes
+        return waiting < share * self._most_waiting and size < share * WAITING_BYTES
 
     def _end_by(self, deadline: float | None) -> None:
         with self._lock:
@@ -373,8 +392,7 @@ class Outbox:
                 flight = Flight(lane, lane.take(), self._known_silence(lane) if lane.silent else None)
                 lane.flying += 1
                 self._flights.add(flight)
-                if self._held_back and self._has_room():
-                    self._change.notify_all()
+                self._let_in()
                 return flight
         return None
 
@@ -469,7 +487,13 @@ class Outbox:
                 self._flights.discard(flight)
                 if self._held_back or (not self._flights and self._flushing):
                     self._change.notify_all()
-        for arrived in flight.arrived:
+        self._tell(flight)
+
+    @staticmethod
+    def _tell(flight: Flight) -> None:
+        """Tell the owners of what has arrived; without the lock, as a checkpoint may be written."""
+        told, flight.arrived = flight.arrived, []
+        for arrived in told:
             arrived()
 
     def _stream(self, flight: Flight, send_each: SendEach) -> None:
@@ -498,6 +522,8 @@ class Outbox:
                     self._judge(flight, [portion], verdict)
                 else:
                     self._settle(flight, [portion], {verdict.id: verdict.reason})
+                if flight.arrived:  # a stream may last as long as the run
+                    self._tell(flight)
         except Exception as error:
             self._judge(flight, list(flight.unanswered.values()), error)
         finally:
@@ -518,8 +544,7 @@ class Outbox:
         lane.puller = flight
         portion = lane.take_one()
         flight.unanswered[id(portion)] = portion
-        if self._held_back and self._has_room():
-            self._change.notify_all()
+        self._let_in()
         return portion
 
     def _send(self, flight: Flight, portions: list[Portion]) -> None:

@@ -179,7 +179,7 @@ class Schedule:
     @property
     def _taken_out(self) -> bool:
         """Whether nothing more is taken, for whatever reason."""
-        return self.exhausted or self.halted
+        return self.exhausted or self.halted or self._engine.stopping
 
     def _flow_ended(self, error: BaseException | None) -> None:
         if error is not None and self.defect is None:
@@ -210,6 +210,10 @@ class Schedule:
 
     def _begin_take(self, _: Any) -> None:
         assert isinstance(self._source, AsyncSource)
+        if self._engine.stopping:
+            with self._lock:
+                self._taking = False
+            return
         self._taker = self._engine.lane.start(self._take_async(), self._source.context)
         self._taker.add_done_callback(self._taker_ended)
 

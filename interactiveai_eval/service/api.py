@@ -206,6 +206,7 @@ class Api:
     def traces(self, *, any_rows: bool = False, **query: Any) -> dict[str, Any]:
         """One page of traces; parameters as the server names them: page, limit, orderBy, filter, tags, ...
 
+        A filter is the array form as JSON text, or any other notation that `run_batched_evaluation` takes.
         Others raise ArgumentError, here and in the lists below: servers ignore them and give more than was meant.
         Rows that are no objects make it an ApiError unless there may be `any_rows`.
         """
@@ -214,7 +215,7 @@ class Api:
     def trace(self, trace_id: str) -> dict[str, Any]:
         """One trace with its observations and scores; on servers without this endpoint, put together from those."""
         try:
-            return _object(self._json("GET", ("traces", trace_id)))
+            return _object(self._json("GET", ("traces", _given_id("trace_id", trace_id))))
         except ApiError as error:
             if not _is_without(error):
                 raise
@@ -243,14 +244,14 @@ class Api:
 
     def observation(self, observation_id: str) -> dict[str, Any]:
         """One observation; `lists.find` finds it where there is no such endpoint, too."""
-        return _object(self._json("GET", ("observations", observation_id)))
+        return _object(self._json("GET", ("observations", _given_id("observation_id", observation_id))))
 
     def scores(self, **query: Any) -> dict[str, Any]:
         """One page of scores; parameters as the server names them.
 
         A server that pages by cursor has no totals: `meta["cursor"]` leads on, and `page` there cannot be beyond 1.
         """
-        _known("scores", query)
+        query = _known("scores", query)
         if query.get("cursor") is None:
             try:
                 return _page(self._json("GET", ("v2", "scores"), _query(query)))
@@ -535,13 +536,27 @@ def told_in(body: Any) -> str:
     return ": ".join([part for part in told if isinstance(part, str) and part]) or "refused"
 
 
-def _known(kind: str, query: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The query of a list, whose parameters are all ones that servers know."""
+def _known(kind: str, query: Mapping[str, Any]) -> dict[str, Any]:
+    """The query of a list, whose parameters are all ones that servers know; a filter becomes the text they take."""
     for name, value in query.items():
         if name not in _PARAMETERS[kind]:
             fix = f"is no parameter of {kind}; there are {', '.join(sorted(_PARAMETERS[kind]))}"
             raise ArgumentError(name, value, fix)
-    return query
+    filter = query.get("filter")
+    if filter is None or (isinstance(filter, str) and filter.lstrip()[:1] != "{"):
+        return dict(query)
+    if kind == "scores":  # whose columns we have no list of
+        return {**query, "filter": filter if isinstance(filter, str) else to_json(filter)}
+    from .filters import read_filter
+
+    return {**query, "filter": to_json(read_filter(kind.partition("_")[0], filter))}
+
+
+def _given_id(name: str, id: Any) -> str:
+    """An id that names one thing: with an empty one, or with None, servers are asked for another."""
+    if not isinstance(id, str) or not id.strip():
+        raise ArgumentError(name, id, "must be an id, which is a text that is not empty")
+    return id
 
 
 def _query(given: Mapping[str, Any]) -> list[tuple[str, str]]:

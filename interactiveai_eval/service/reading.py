@@ -11,6 +11,7 @@ from ..errors import ApiError, ArgumentError, DataError, short_repr
 from ..model import Value
 from .crowd import EMPTY_PAGES, Crowd
 from .lists import FIRST_MS, LARGEST_PAGE, LAST_MS, Lists, ms_to_time, time_to_ms, unusable
+from .two_pages import OVERLAP, ask_two
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from .lists import Listed, Row
 
 ASCENDING, DESCENDING = "asc", "desc"
+# A page is slow if it takes so long, and waited for if the next one is wanted within this share of that time; made-up
+# figures.
+SLOW_NS, AT_ONCE = 10_000_000, 0.25
 SETTLING_ROUNDS = 10  # a made-up bound: first pages that may change while the server's order is found out
 
 
@@ -201,21 +205,32 @@ class Reader:
         self._empty_pages = 0
         self._crowd: Crowd | None = None
         self._is_over = False
+        self._read_at = 0  # when the last page was there
+        self._is_waited_for = False  # whether reading is what the run spends its time on
+        self._follow_on = True  # second pages, so far
 
     def read(self, most: int | None = None) -> Page:
         """The next page, of about `most` rows if that is less than the page size; one request, at first two or more.
 
+        Where pages are slow and always waited for, two are asked for at once and given as one.
+
         ApiError and TransportError leave the reader as it was: calling again asks again. That a server ignores order,
         filter or page numbers is an ApiError, too. After the last page come empty ones that are last as well.
         """
+        began = self._now()
         if self.upper is None:
             self._upper_ms = self._newest_ms()
             self.upper = ms_to_time(self._upper_ms)
         if self._is_over or self._is_beyond(time_to_ms(self.position.time)):
             return Trail((), self.position, self.direction).page(last=True, is_settled=self._is_settled)
         size = max(1, min(LARGEST_PAGE, self._page_size, self._page_size if most is None else most))
-        page = self._onward(size) if self._crowd is None else self._through(self._crowd)
+        fits_two = most is None or most >= 2 * size
+        page = self._onward(size, two=fits_two) if self._crowd is None else self._through(self._crowd)
         self.position, self._is_over = page.position, page.last
+        ended = self._now()
+        took = ended - began
+        self._is_waited_for = took >= SLOW_NS and began - self._read_at < AT_ONCE * took
+        self._read_at = ended
         return page
 
     def _newest_ms(self) -> int:
@@ -228,10 +243,15 @@ class Reader:
                 break
         return min(max([*times, self._now() // 1_000_000]), LAST_MS)
 
-    def _onward(self, size: int) -> Page:
-        """One page from the position on. Known rows come first on it, so there is room for some."""
+    def _onward(self, size: int, *, two: bool) -> Page:
+        """A page from the position on, or two. Known rows come first on it, so there is room for some."""
         room = min(LARGEST_PAGE, size + min(size, len(self.position.ids)))
-        listed = self._ask(*self._left(self.direction), limit=room, at=self._at)
+        two = two and self._is_waited_for and self._follow_on and self._is_settled and room > OVERLAP
+        if two and self._at is None and self._lists.numbers_pages:
+            span, ascending = self._left(self.direction), self.direction == ASCENDING
+            listed, self._follow_on = ask_two(self._lists, *span, limit=room, ascending=ascending)
+        else:
+            listed = self._ask(*self._left(self.direction), limit=room, at=self._at)
         direction, position, is_settled = self.direction, self.position, self._is_settled
         if not is_settled:
             direction, listed, is_settled = self._settled(listed, room)

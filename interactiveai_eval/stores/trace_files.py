@@ -14,9 +14,9 @@ from .._atomic import write_atomically
 from .._clock import iso_to_datetime
 from .._strict_json import JSONError, from_json, to_json
 from ..data_files import check_is_file, checked, read_json_lines
-from ..errors import ApiError, ArgumentError, NotFoundError, short_repr
-from ..filter_language import FilterError, read_conditions
+from ..errors import ApiError, NotFoundError, short_repr
 from ..running.outbox import Counts
+from ..service.filters import read_filter
 from ..tracing.spans import LEVELS, OBSERVATION_TYPES
 
 TYPE_CHECKING = False
@@ -42,9 +42,9 @@ _LONGEST_TEXT = 500  # of a score of type TEXT
 def export_traces(api: Api, file: str | os.PathLike[str] | TextIO, filter: Any = None) -> int:
     """Write the traces that match, oldest first (ties by id), and return how many they are.
 
-    `file` is a path, which appears whole or not at all (mode 0600), or a text stream. `filter` is an array of
-    conditions on traces, as a list or as JSON text; None takes all. The traces are read by key, one at a time; only the
-    ids of one millisecond are held. What is deleted meanwhile may be left out; scores of sessions and of runs, and
+    `file` is a path, which appears whole or not at all (mode 0600), or a text stream. `filter` is one of traces, in
+    any notation of `run_batched_evaluation`; None takes all. The traces are read by key, one at a time; only the ids of
+    one millisecond are held. What is deleted meanwhile may be left out; scores of sessions and of runs, and
     observations without a trace, belong to no trace and are not written.
 
     Raises: ArgumentError for a filter that is none; ApiError also for a server that does not keep the order.
@@ -53,7 +53,7 @@ def export_traces(api: Api, file: str | os.PathLike[str] | TextIO, filter: Any =
 
     def lines() -> Iterator[str]:
         nonlocal written
-        for trace in _matching(api, _conditions(filter)):
+        for trace in _matching(api, read_filter("traces", filter)):
             yield to_json(_written(trace)) + "\n"
             written += 1
 
@@ -62,15 +62,6 @@ def export_traces(api: Api, file: str | os.PathLike[str] | TextIO, filter: Any =
     else:
         file.writelines(lines())
     return written
-
-
-def _conditions(filter: Any) -> list[Any]:
-    try:
-        conditions = from_json(filter) if isinstance(filter, str) else [] if filter is None else filter
-        read_conditions("traces", conditions)
-    except (JSONError, FilterError) as error:
-        raise ArgumentError("filter", filter, f"{error}; write a JSON array of conditions on traces") from None
-    return list(conditions)
 
 
 def _matching(api: Api, conditions: list[Any]) -> Iterator[dict[str, Any]]:

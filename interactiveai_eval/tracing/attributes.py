@@ -48,5 +48,5 @@ def name_text(value: Any) -> str:
 
 
 def tag_texts(tags: Any) -> list[str]:
-    """Tags as texts; a lone text is one tag, not as many as it has letters."""
-    return [to_attribute_text(tag) for tag in ([tags] if isinstance(tags, str) else tags)]
+    """Tags as texts; a lone text is one tag, not as many as it has letters, and None is none."""
+    return [to_attribute_text(tag) for tag in ([tags] if isinstance(tags, str) else tags) if tag is not None]
