@@ -192,7 +192,7 @@ def test_every_output_of_a_run_says_why_nothing_arrived(tmp_path, caplog):
 
     for text in [*shown, told]:
         text = " ".join(text.split())
-        assert "6 not delivered (4 spans, 2 scores): GET projects on " in text
+        assert "6 not delivered (4 spans, 2 scores): " in text
         assert "was answered 401: " in text and "Invalid credentials" in text
         assert "\u202e" not in text
     assert "see result.delivery" in told
