@@ -87,7 +87,7 @@ class _Run:
         self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 2, remote=self._remote)
         if self._groups is not None:
             self._groups.engine = self.driver.engine
-        self._api = services.api.used_by(self.driver.latest, repeats=True)
+        self._api = services.api.used_by(self.driver.patience_ends, repeats=True)
         self._schedule: Schedule | None = None
         self._context = copy_context()  # the caller's
 

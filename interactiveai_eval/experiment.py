@@ -213,7 +213,7 @@ class _Run:
             collector=collector,
             checkpoint=self._checkpoint,
             rhythm=rhythm,
-            link=self._services.api.used_by(self.driver.latest, repeats=True).create_dataset_run_item,
+            link=self._services.api.used_by(self.driver.patience_ends, repeats=True).create_dataset_run_item,
             link_body={
                 "runName": self._run_name,
                 "runDescription": self._services.tracer.masked(plan.description),

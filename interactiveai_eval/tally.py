@@ -11,6 +11,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from .model import DeliveryReport
+
+
+def undelivered_text(delivery: DeliveryReport) -> str | None:
+    """What has not arrived, by kind, and why the first of it has not: `3 not delivered (2 spans, 1 score): REASON`.
+
+    None where nothing is pending or rejected. The reason may be a server's: it is for `shown` or `short_repr` to mend.
+    """
+    lost = delivery.pending + delivery.rejected
+    if not lost:
+        return None
+    counts = {kind: row.get("pending", 0) + row.get("rejected", 0) for kind, row in delivery.by_kind.items()}
+    kinds = ", ".join(f"{n:,} {kind[:-1] if n == 1 else kind}" for kind, n in counts.items() if n)
+    reason = next((each.reason for each in delivery.problems if each.state in ("pending", "rejected")), "")
+    return f"{lost:,} not delivered ({kinds}){': ' if reason else ''}{reason}"
+
 
 class MetricTally:
     """One metric (an evaluation name) over a run, in constant space for everything but distinct labels."""

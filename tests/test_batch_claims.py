@@ -835,7 +835,7 @@ def test_a_checkpoint_moves_while_scores_go_out_in_one_stream(tmp_path):
         )
 
     assert result.delivery.acknowledged == 30
-    assert 10 <= max(server.seen) < 30
+    assert 0 < max(server.seen) < 30
 
 
 @pytest.mark.parametrize("asks_for_item", [False, True])

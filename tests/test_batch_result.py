@@ -214,6 +214,7 @@ Errors encountered:
 
 Delivery:
   3 acknowledged, 1 pending, 1 rejected, 0 skipped
+  2 not delivered (2 scores): 503
 
 Warning: Evaluation incomplete
   Last processed: 2026-11-20T10:00:00.000000Z

@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -13,6 +16,7 @@ from interactiveai_eval.transports.base import Transport
 from interactiveai_eval.transports.local import LocalTransport
 
 from .sockets import ScriptedServer, answer, serving
+from .test_cli import ROOT
 
 
 def client_of(server, **settings):
@@ -167,3 +171,67 @@ def test_a_spool_is_sent_over_a_real_socket_to_the_server_of_the_environment(tmp
 
     assert (code, capsys.readouterr().out) == (0, "delivered 0 spans, 1 scores, 0 links\n")
     assert len(sent) == 1 and b'"id":"kept"' in sent[0].replace(b" ", b"") and list(tmp_path.iterdir()) == []
+
+
+def refusing(server, peer, number):
+    while server.read(peer) is not None:
+        peer.sendall(answer(b'{"message": "Invalid credentials\\n\\u202e"}', "401 Unauthorized"))
+
+
+def test_every_output_of_a_run_says_why_nothing_arrived(tmp_path, caplog):
+    """A wrong key: a run that scored everything looked like a success, and nothing said why the server has nothing."""
+    with ScriptedServer(refusing) as server, client_of(server) as client:
+        result = client.run_experiment(
+            name="x", data=[{"input": 1}, {"input": 2}], task=lambda item: 1, evaluators=[lambda *, output: 1]
+        )
+    names = ["r.md", "r.html", "r.txt"]
+    for name in names:
+        result.save(str(tmp_path / name))
+    shown = [result.format(), *((tmp_path / name).read_text("utf-8") for name in names)]
+    [told] = [record.getMessage() for record in caplog.records if "not delivered" in record.getMessage()]
+
+    for text in [*shown, told]:
+        text = " ".join(text.split())
+        assert "6 not delivered (4 spans, 2 scores): " in text
+        assert "was answered 401: " in text and "Invalid credentials" in text
+        assert "\u202e" not in text
+    assert "see result.delivery" in told
+
+
+def test_a_batch_evaluation_says_once_why_its_scores_did_not_arrive(caplog):
+    store = LocalTransport()
+    with Interactive(transport=store, dialect="public") as client:
+        for _ in range(3):
+            client.start_span(name="s", input=1).end()
+    wrong = [True]
+
+    def script(request):
+        if request.method == "POST" and wrong:
+            return Response(403, body=b'{"message": "Forbidden key"}')
+        return store.send(request)
+
+    with Interactive(transport=FakeTransport(script), dialect="public", public_key="pk", secret_key="sk") as client:
+        result = client.run_batched_evaluation(
+            scope="traces", mapper=lambda *, item: {"input": 1, "output": 1}, evaluators=[lambda *, output: 1]
+        )
+    told = [record.getMessage() for record in caplog.records if "not delivered" in record.getMessage()]
+
+    assert result.delivery.pending + result.delivery.rejected == 3
+    assert "3 not delivered (3 scores): POST " in str(result) and "Forbidden key" in str(result)
+    assert len(told) == 1 and "Forbidden key" in told[0]
+
+
+def test_a_command_says_on_stderr_why_nothing_arrived(tmp_path):
+    (tmp_path / "tasks.py").write_text("def task(item):\n    return item['input']\n")
+    (tmp_path / "data.jsonl").write_text('{"input": 1}\n')
+    with ScriptedServer(refusing) as server:
+        keys = {"INTERACTIVEAI_BASE_URL": server.url, "INTERACTIVEAI_PUBLIC_KEY": "pk", "INTERACTIVEAI_SECRET_KEY": "sk"}
+        known = {**os.environ, **keys, "PYTHONPATH": ROOT}
+        done = subprocess.run(
+            [sys.executable, "-m", "interactiveai_eval", "run", "tasks.py:task", "--data", "data.jsonl", "--json"],
+            cwd=tmp_path, env=known, capture_output=True, encoding="utf-8",
+        )  # fmt: skip
+
+    assert done.returncode == 3
+    assert "1 not delivered (1 span): " in done.stderr and "Invalid credentials" in done.stderr
+    assert json.loads(done.stdout)["delivery"]["pending"] == 1

@@ -173,13 +173,13 @@ def test_modes_show_what_failed_and_what_changed_with_counts(browser, pair):
         "regressed": ["2", "4"],
         "all": ["1", "2", "3", "4", "5"],
     }
-    assert browser.texts(".mode") == ["All 5", "Failed 4", "Errors 2", "Changed 4", "Regressed 2"]
+    assert browser.texts(".mode") == ["All 5", "Not passed 4", "Errors 2", "Changed 4", "Regressed 2"]
 
 
 def test_without_another_run_there_is_nothing_to_compare(browser, alone):
     browser.open(alone, "mode=regressed")
 
-    assert browser.texts(".mode") == ["All 5", "Failed 4", "Errors 2"]
+    assert browser.texts(".mode") == ["All 5", "Not passed 4", "Errors 2"]
     assert len(browser.texts(NUMBERS)) == 5
 
 

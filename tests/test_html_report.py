@@ -428,3 +428,11 @@ def test_spans_are_in_the_data_of_their_item():
     text = "".join(render_page(Page([report_of(result_of())], spans=spans)))
 
     assert data_in(text)[0]["rows"][0][13] == [["step</script>", "SPAN", 1, 0.0, 12.5, ""]]
+
+
+def test_an_address_that_no_browser_can_open_is_left_out():
+    def page(url):
+        return "".join(render_html([report_of(ExperimentResult(name="n", run_name="r", item_results=[], run_evaluations=[], dataset_run_url=url))]))
+
+    assert "local:s.db/project" not in page("local:s.db/project/local/datasets/1/runs/2")
+    assert "https://h.test/run" in page("https://h.test/run")

@@ -10,6 +10,7 @@ from interactiveai_eval import ArgumentError, Interactive
 from interactiveai_eval.testing import ManualClock
 
 from .programs import run
+from .sockets import ScriptedServer
 from .test_run_anywhere import NO_THREADS
 
 SIMULATED = int(os.environ.get("SIMULATED_DEADLINES", "100"))
@@ -154,6 +155,31 @@ def test_when_a_call_returns_nothing_is_pending_and_no_thread_is_left(client, ki
     assert set(threading.enumerate()) == before
     assert (result.delivery.acknowledged, result.delivery.pending) == (60, 0)
     assert client.api.scores()["meta"]["totalItems"] == client.api.traces()["meta"]["totalItems"] == 20
+
+
+def silent(server, peer, number):
+    server.read(peer)
+    server.ended.wait(20)
+
+
+@pytest.mark.parametrize("dialect", ["platform", "public"])
+@pytest.mark.parametrize("kind", ["experiment", "batch"])
+def test_no_thread_is_left_of_a_call_whose_server_says_nothing_at_all(kind, dialect):
+    """L48: a thread waited for its answer, seconds beyond the budget, as the request for the project knew of none."""
+    with ScriptedServer(silent) as server:
+        with Interactive(public_key="pk", secret_key="sk", base_url=server.url, dialect=dialect, flush_at=1) as client:
+            if kind == "experiment":
+                judges = [lambda *, output: output]
+                client.run_experiment(
+                    name="f", data=numbers(3), task=lambda item: 1, evaluators=judges, time_budget=0.4
+                )
+            else:
+                assert not evaluate(client, time_budget=0.4).completed
+            own = [each for each in threading.enumerate() if each.name.startswith("interactiveai_eval")]
+            for thread in own:  # on a busy machine a thread that is through may still be counted
+                thread.join(1)
+
+    assert not any(thread.is_alive() for thread in own)
 
 
 def test_the_same_event_twice_has_one_effect(client):

@@ -165,3 +165,53 @@ def test_one_gets_from_the_list_to_a_comparison_and_to_an_item(site):
 
         assert {url.rpartition("/")[0] for url in browser.requested()} == {site.as_uri()}
         assert browser.log("browser") == []
+
+
+def test_pages_of_data_set_runs_say_what_is_meant(site):
+    """The list names runs by the run, labels are shown, and what the spans last is not called the run's duration."""
+    pages = [path.read_text("utf-8") for path in site.iterdir() if path.name.startswith("run-")]
+
+    assert all("<span>first to last span</span>" in page and "<span>duration</span>" not in page for page in pages)
+    assert re.findall(r'id="run-\d"( data-base="\d")?', (site / "compare.html").read_text("utf-8")) == [
+        ' data-base="2"', ' data-base="3"', ' data-base="4"', ' data-base="5"', ' data-base="4"',
+    ]  # fmt: skip
+
+
+def test_labels_stand_in_the_list_and_a_run_of_a_data_set_by_its_own_name(tmp_path, client):
+    client.create_dataset(name="d")
+    client.create_dataset_item(dataset_name="d", id="i", input=1)
+    for answer in ("warm", "<cold>"):
+        client.get_dataset("d").run_experiment(
+            name=f"e {answer}", run_name=f"mine {answer}", task=lambda item: 1,
+            evaluators=[lambda *, output, answer=answer: {"name": "tone", "value": answer}],
+        )  # fmt: skip
+    write_site(client.api, str(tmp_path / "out"))
+    index = (tmp_path / "out" / "index.html").read_text("utf-8")
+
+    assert '<td class="metric">warm 100%</td>' in index and '<td class="metric">&lt;cold&gt; 100%</td>' in index
+    assert ">mine warm</a>" in index and ">e warm</a>" not in index
+
+
+@pytest.mark.skipif(find_programs() is None, reason="there is no chromium with chromedriver here")
+def test_a_list_with_three_metrics_fits_and_a_comparison_opens_with_the_two_newest_runs(tmp_path, client):
+    evaluators = [
+        lambda *, output, name=name, n=n: {"name": name, "value": output % n == 0}
+        for n, name in enumerate(("accuracy", "relevance", "helpfulness"), 2)
+    ]
+    for n in (1, 2):
+        client.run_experiment(
+            name="sums of numbers", run_name=f"sums of numbers {n}", data=[{"input": i} for i in range(4)],
+            task=lambda item: item["input"], evaluators=evaluators,
+        )  # fmt: skip
+    write_site(client.api, str(tmp_path / "out"))
+    with Browser() as browser:
+        browser.open(tmp_path / "out" / "index.html")
+        room, needed = browser.run(
+            "const box = document.querySelector('.wide'); return [box.clientWidth, box.scrollWidth]"
+        )
+        browser.open(tmp_path / "out" / "compare.html")
+        browser.until("document.querySelector('#pair h3')")
+        against = browser.texts("#pair h3")
+
+    assert needed <= room
+    assert len(against) == 1 and against[0].startswith("Against sums of numbers")

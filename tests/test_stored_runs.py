@@ -176,3 +176,58 @@ def test_an_interrupted_run_can_be_read_like_any_other(client):
     [run] = stored_runs(client.api)
 
     assert len(read_run(client.api, run)[0].item_results) == 1
+
+
+def test_items_of_a_data_set_have_the_same_numbers_in_all_its_runs(client, clock):
+    """Each run began with another item, and so the same item had another number on each page."""
+    client.create_dataset(name="d")
+    for id in ("q2", "q10", "q1"):
+        clock.advance(1)
+        client.create_dataset_item(dataset_name="d", id=id, input=id)
+    items = client.get_dataset("d").items
+    for order in (items, items[::-1]):
+        clock.advance(60)
+
+        def task(*, item):
+            clock.advance(1)
+            return item.input
+
+        client.run_experiment(name="e", run_name=f"r {order[0].id}", data=order, task=task, max_concurrency=1)
+    runs = [read_run(client.api, run)[0] for run in stored_runs(client.api)]
+
+    assert len(runs) == 2
+    for record in runs:
+        assert sorted((r.index, r.item_id) for r in record.item_results) == [(0, "q1"), (1, "q2"), (2, "q10")]
+
+
+def test_scores_given_to_the_trace_of_a_run_afterwards_are_metrics_of_their_own(client):
+    client.run_experiment(name="e", data=[{"input": 1}], task=lambda item: 2, evaluators=[length_of_one])
+    client.run_batched_evaluation(
+        scope="traces",
+        mapper=lambda *, item: {"input": 1, "output": 1},
+        evaluators=[lambda *, output: {"name": "length_of_one", "value": 7}],
+    )
+    [run] = stored_runs(client.api)
+    [result] = read_run(client.api, run)[0].item_results
+
+    assert sorted((e.name, e.value) for e in result.evaluations) == [
+        ("length_of_one", 1.0), ("length_of_one (on the trace)", 7.0),
+    ]  # fmt: skip
+
+
+def length_of_one(*, output):
+    return 1.0
+
+
+def test_a_run_whose_spans_alone_name_its_data_set_is_of_that_data_set(client):
+    """Newer servers keep runs of data sets as experiments: there is no run in their list of runs."""
+    client.create_dataset(name="capitals")
+    dataset = client.api.dataset("capitals")["id"]
+    with client.start_as_current_span(name="item", input="fr", output="Paris") as span:
+        for name, value in (("id", "e1"), ("name", "v1"), ("dataset.id", dataset), ("item.id", "fr")):
+            span.attributes[f"langfuse.experiment.{name}"] = value
+        span.attributes["langfuse.environment"] = "sdk-experiment"
+    client.flush()
+    [run] = stored_runs(client.api)
+
+    assert (run.run_name, run.dataset_name) == ("v1", "capitals")

@@ -109,6 +109,7 @@ def test_every_section_that_has_something_to_say():
         "  \u2022 judge: 2 of 2 calls (KeyError 1, OSError 1)\n"
         "Delivery:\n"
         "  \u2022 4 acknowledged, 0 pending, 1 rejected, 0 skipped\n"
+        "  \u2022 1 not delivered (1 score)\n"
         "\U0001f517 Dataset Run:\n"
         "   https://example.test/run"
     )

@@ -5,7 +5,8 @@ Like all reports, it shows texts from outside through `shown`.
 from __future__ import annotations
 
 from ..model import DELIVERY_STATES
-from .shown import name_text
+from ..tally import undelivered_text
+from .shown import name_text, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,11 +91,11 @@ def _performance_lines(result: BatchEvaluationRecord) -> list[str]:
 
 
 def _delivery_lines(result: BatchEvaluationRecord) -> list[str]:
-    """What became of the scores; nothing where all of them arrived."""
-    delivery = result.delivery
-    if not delivery.pending and not delivery.rejected:
+    """What became of the scores, and why some did not arrive; nothing where all of them arrived."""
+    told = undelivered_text(result.delivery)
+    if told is None:
         return []
-    return [", ".join(f"{delivery[state]} {state}" for state in DELIVERY_STATES)]
+    return [", ".join(f"{result.delivery[state]} {state}" for state in DELIVERY_STATES), one_line(told)]
 
 
 def _what_is_left_lines(result: BatchEvaluationRecord) -> Iterator[str]:

@@ -46,9 +46,11 @@ class Page:
         links: Sequence[str] = (),
         home: str = "",
         overview: bool | None = None,
+        bases: Sequence[int] = (),
     ) -> None:
         """`notes` stand below the labels; `spans` are for `RunRows`; `links` lead to each report's own page, `home` to
-        the list of all; `overview` tells whether to begin with a table of all (by default where there are several).
+        the list of all; `overview` tells whether to begin with a table of all (by default where there are several);
+        `bases` are the places of the runs that the script compares with at first, where there are no baselines.
         """
         self.reports = list(reports)
         for report in reports:
@@ -62,6 +64,7 @@ class Page:
         self.spans = spans
         self.links = links
         self.home = home
+        self.bases = bases
         self.overview = len(reports) != 1 if overview is None else overview
         self.title = title or (self.labels[0] if len(reports) == 1 else counted(len(reports), "experiment"))
 
@@ -147,21 +150,24 @@ def _pieces(page: Page) -> Iterator[str]:
 def _section(page: Page, place: int, table: RunRows, level: str, rows: int) -> Iterator[str]:
     report, label = page.reports[place], page.labels[place]
     record, base = report.record, page.baseline(report)
-    chosen = f' data-base="{base + 1}"' if base is not None else ""
+    first = page.bases[place] if page.bases else base
+    chosen = f' data-base="{first + 1}"' if first is not None else ""
     yield f'<section class="run" id="run-{place + 1}"{chosen}>\n<{level}>{escaped(label)}</{level}>\n'
     if page.notes[place]:
         yield f'<p class="run-name">{escaped(page.notes[place])}</p>\n'
     if record.description:
         yield f'<p class="lead">{escaped(cut(record.description, STATIC_TEXT))}</p>\n'
-    if record.dataset_run_url:
+    if record.dataset_run_url and not record.dataset_run_url.startswith("local:"):  # which no browser can open
         yield f"<p>{link_html(one_line(record.dataset_run_url))}</p>\n"
     poor = " poor" if report.verdict.status in ("failed", "incomplete", "errors") else ""
     yield f'<p class="verdict{poor}">{escaped(report.verdict.text[:1].upper() + report.verdict.text[1:])}.</p>\n'
+    if report.undelivered:
+        yield f'<p class="note">{escaped(one_line(report.undelivered))}.</p>\n'
     if report.resume:
         yield f'<p class="note">To go on: {escaped(report.resume)}.</p>\n'
     yield from checks_html(report)
     yield '<dl class="cards">\n'
-    yield from cards_html(report, place + 1)
+    yield from cards_html(report, place + 1, "first to last span" if page.home else "duration")
     yield "</dl>\n"
     if report.comparison is not None and base is not None:
         yield from comparison_html(report.comparison, page.labels[base], f"{place + 1}-{base + 1}")

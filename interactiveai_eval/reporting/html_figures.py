@@ -17,26 +17,28 @@ if TYPE_CHECKING:
 
 # Made-up bounds: labels of a metric, kinds of failures.
 _LABELS_SHOWN = 8
+_LABELS_LISTED = 3
 _FAILURES_SHOWN = 8
 
 
 def overview_html(lines: Sequence[tuple[str, str, str, Summary]]) -> Iterator[str]:
     """A table with a line for each run: (label, address, what else to say in HTML, summary).
 
-    It has a column for each metric that has a mean or rate in any of them.
+    It has a column for each metric that has a mean, a rate or labels in any of them.
     """
     found = [metric for *_, summary in lines for metric in summary.metrics.values()]
-    names = list(dict.fromkeys(metric.name for metric in found if metric.value is not None))
+    names = list(dict.fromkeys(metric.name for metric in found if metric.value is not None or metric.labels))
     width = 240 if len(names) < 3 else 120
     heads = "".join(f'<th class="metric" scope="col">{name_html(name)}</th>' for name in names)
     more = '<th scope="col"></th>' if any(told for _, _, told, _ in lines) else ""
+    many = " many" if len(names) >= 3 else ""
     yield (
-        '<div class="wide"><table class="comparison">\n<thead><tr><th scope="col">Run</th>'
+        f'<div class="wide"><table class="comparison{many}">\n<thead><tr><th scope="col">Run</th>'
         f'<th class="n" scope="col">Items</th><th class="n" scope="col">Failed</th>{heads}{more}</tr></thead>\n'
         "<tbody>\n"
     )
     for label, address, told, summary in lines:
-        cells = "".join(f'<td class="metric">{_estimate(summary.metrics.get(name), width)}</td>' for name in names)
+        cells = "".join(f'<td class="metric">{_figure(summary.metrics.get(name), width)}</td>' for name in names)
         yield (
             f'<tr><th scope="row"><a href="{escaped(address)}">{escaped(label)}</a></th>'
             f'<td class="n">{summary.given:,}</td>'
@@ -60,8 +62,8 @@ def checks_html(report: Report) -> Iterator[str]:
         yield "</ul>\n"
 
 
-def cards_html(report: Report, place: int) -> Iterator[str]:
-    """A card about the run, which is the `place`-th of its page, and one for each metric with its distribution."""
+def cards_html(report: Report, place: int, duration: str) -> Iterator[str]:
+    """A card about the run, the `place`-th of its page, with what its `duration` is called, and one for each metric."""
     summary, timing = report.summary, report.timing
     failed = f"<b>{summary.failed:,}</b>"
     if summary.failed:
@@ -71,7 +73,7 @@ def cards_html(report: Report, place: int) -> Iterator[str]:
     counts = (
         (f"<b>{summary.given:,}</b>", "items"),
         (failed, "failed"),
-        (f"<b>{duration_text(timing.duration)}</b>", "duration"),
+        (f"<b>{duration_text(timing.duration)}</b>", duration),
     )
     shown = "".join(f"<div>{figure}<span>{name}</span></div>" for figure, name in counts)
     rate = timing.items_per_second
@@ -96,6 +98,14 @@ def cards_html(report: Report, place: int) -> Iterator[str]:
             facts.append(f"median {score_text(metric.p50)}, p90 {score_text(metric.p90)}")
         note = f'<dd class="note">{", ".join(facts)}</dd>' if facts else ""
         yield f"<div><dt>{name_html(name)}</dt><dd>{shown}</dd>{note}</div>\n"
+
+
+def _figure(metric: Estimate | None, width: int) -> str:
+    """A metric in a table of runs: its mean or rate, or else its most frequent labels."""
+    if metric is None or metric.value is not None or not metric.labels:
+        return _estimate(metric, width)
+    shares = [f"{escaped(score_text(label))} {share:.0%}" for label, share in metric.shares.items()]
+    return ", ".join([*shares[:_LABELS_LISTED], "\u2026"] if len(shares) > _LABELS_LISTED else shares)
 
 
 def _estimate(estimate: Estimate | None, width: int = 240) -> str:

@@ -17,7 +17,7 @@ const FIELDS = ["number", "key", "id", "stage", "input", "expected", "output", "
   "trace", "errors", "metadata", "spans"];
 const MODES = [
   ["all", "All", "Every item"],
-  ["failed", "Failed", "Items that did not go through, or have a metric that is False"],
+  ["failed", "Not passed", "Items that did not go through, or have a metric that is False"],
   ["errors", "Errors", "Items that did not go through, or have an evaluator that failed"],
   ["changed", "Changed", "Items whose output or metrics differ from the other run's"],
   ["regressed", "Regressed", "Items that have a lower metric than in the other run, or newly fail"],
@@ -457,7 +457,7 @@ function rowLine(row, run, at) {
   const button = make("button", {type: "button", class: "opener", tabindex: at === current ? "0" : "-1",
     "aria-expanded": "false", "aria-label": "Item " + row.number + (row.stage ? ", failed" : "")}, row.number);
   const line = make("tr", {class: "item" + kind, "data-at": String(at)},
-    make("th", {scope: "row", class: "place"}, button),
+    make("th", {scope: "row", class: "place", title: row.id}, button),
     make("td", {"data-label": "Input", class: "input"}, preview(row.input)),
     make("td", {"data-label": "Expected", class: "expected"}, preview(row.expected)),
     make("td", {"data-label": "Output", class: "output"},

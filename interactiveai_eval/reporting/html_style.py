@@ -63,6 +63,9 @@ tr>:last-child{padding-right:0}
 .comparison td,.comparison tbody th{vertical-align:middle;white-space:nowrap}
 .comparison tbody th{overflow-wrap:anywhere;white-space:normal;min-width:12rem;max-width:26rem}
 .comparison svg{max-width:none}
+.comparison.many svg{display:block}
+.comparison.many td.metric .note{min-width:0}
+.comparison.many td:last-child{white-space:normal}
 .comparison .n,.value-column{text-align:right}
 .comparison .n{width:5.5rem;padding-right:2rem}
 .comparison td.metric b{display:inline-block;min-width:3.2rem}

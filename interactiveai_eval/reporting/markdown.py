@@ -42,6 +42,8 @@ def render_markdown(reports: Sequence[Report]) -> Iterator[str]:
 def _lines(report: Report) -> Iterator[str]:
     record = report.record
     yield f"### {_MARKS[report.verdict.status]} {_code(record.name)}: {report.verdict.text}"
+    if report.undelivered is not None:
+        yield from ["", _code(report.undelivered)]
     if report.checks is not None:
         yield from _table(
             ["", "Check", "Found"],

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from .._strict_json import to_plain
 from ..model import Value
-from ..tally import tally_of
+from ..tally import tally_of, undelivered_text
 from .checks import check, evaluator_failures, parse_checks
 from .comparison import compare, knows_its_items
 from .shown import counted, places_text
@@ -111,7 +111,8 @@ class Report(Value):
     `record` is the run itself; `values` has one value for each metric and item, by the item's place in the data;
     `histograms` maps metrics to their distribution (see `statistics.histogram`). `comparison` and `checks` are None
     where no baseline and no checks were given; `baseline` is the other run. `failures` are grouped, largest group
-    first; `worst` are the items with the lowest scores. `resume` says how to go on with a run that was stopped.
+    first; `worst` are the items with the lowest scores. `undelivered` says what has not arrived, and why;
+    `resume` how to go on with a run that was stopped. Both are None where there is nothing to say.
     """
 
     __slots__ = (
@@ -126,6 +127,7 @@ class Report(Value):
         "failures",
         "worst",
         "timing",
+        "undelivered",
         "resume",
     )
     record: ExperimentRecord
@@ -139,6 +141,7 @@ class Report(Value):
     failures: list[FailureGroup]
     worst: list[ScoredItem]
     timing: Timing
+    undelivered: str | None
     resume: str | None
 
     def __init__(self, **fields: Any) -> None:
@@ -180,6 +183,7 @@ def report_of(
         failures=_failure_groups(record),
         worst=_worst(record, values, lower_is_better, comparison, baseline),
         timing=_timing(record),
+        undelivered=undelivered_text(record.delivery),
         resume=_resume(record),
     )
 
@@ -334,6 +338,7 @@ def report_to_document(report: Report) -> dict[str, Any]:
             for item in report.worst
         ],
         "timing": plain_value(report.timing),
+        "undelivered": to_plain(report.undelivered),
         "resume": report.resume,
     }
 

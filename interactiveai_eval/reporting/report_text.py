@@ -115,6 +115,8 @@ def _head(report: Report, style: Style) -> list[str]:
     lines = _wrapped(f"{style.paint(word, colour)}  ", said, style, indent=2)
     if record.run_name and record.run_name != record.name:
         lines += _wrapped("  ", f"run {name_text(record.run_name)}", style, indent=4)
+    if report.undelivered is not None:
+        lines += _wrapped("  ", one_line(report.undelivered), style, indent=4)
     if record.dataset_run_url:
         lines.append(f"  {one_line(record.dataset_run_url)}")
     return lines

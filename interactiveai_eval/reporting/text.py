@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import islice
 
 from ..model import DELIVERY_STATES
-from ..tally import tally_of
+from ..tally import tally_of, undelivered_text
 from .shown import counted, item_number, item_part, name_text, one_line, score_text, value_text
 from .statistics import estimate_of
 from .summary import estimates_of
@@ -151,11 +151,11 @@ def _first_failures(record: ExperimentRecord, evaluator: str) -> list[EvaluatorF
 
 
 def _delivery_lines(record: ExperimentRecord) -> list[str]:
-    """What became of scores, spans and links; nothing where all of them arrived."""
-    delivery = record.delivery
-    if not delivery.pending and not delivery.rejected:
+    """What became of scores, spans and links, and why something did not arrive; nothing where all of them arrived."""
+    told = undelivered_text(record.delivery)
+    if told is None:
         return []
-    return [", ".join(f"{delivery[state]:,} {state}" for state in DELIVERY_STATES)]
+    return [", ".join(f"{record.delivery[state]:,} {state}" for state in DELIVERY_STATES), one_line(told)]
 
 
 def numbered(results: Sequence[ExperimentItemResult]) -> Iterator[tuple[int, ExperimentItemResult]]:

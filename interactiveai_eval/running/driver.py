@@ -8,7 +8,9 @@ from __future__ import annotations
 from _thread import allocate_lock
 
 from .._contexts import copy_context
-from ..errors import RunStopped
+from .._log import warn
+from ..errors import RunStopped, short_repr
+from ..tally import undelivered_text
 from .engine import Engine
 from .loops import LOOK_SECONDS, CallersLoop, OwnLoop, run_to_end, running_loop
 from .stops import Signals
@@ -72,7 +74,9 @@ class Driver:
         self._schedule: Schedule | None = None
         self._cut_off = False
         self._impatient = False
-        self._latest: float | None = None
+        self._latest: float | None = None  # when all is to be over by the time budget
+        self._patience_ends: float | None = None
+        self._delivery_ends = float("inf")
         self._patient_until: float | None = None  # set once the run is hurried
 
     # -- stopping --------------------------------------------------------------------------------------------------
@@ -115,19 +119,23 @@ class Driver:
     def set_time_budget(self, seconds: float | None) -> float | None:
         """Have the run cut off, without an error, so that all is over in `seconds` from its start; when it will be.
 
-        What is kept back is half for what cannot be stopped (a request of an item, an errand), half for delivery.
+        What is kept back is half for what cannot be stopped (a request of an item, an errand), half for delivery; of
+        that, a half again is for its threads to end, once no answer is waited for.
         """
         if seconds is None:
             return None
         deadline = self.began + seconds - min(BUDGET_RESERVE_SECONDS, seconds * BUDGET_RESERVE_SHARE)
         self._latest = self.began + seconds
         self.engine.alarm(deadline, lambda: self.stop(None))
-        self.engine.alarm((deadline + self._latest) / 2, self._lose_patience)
+        self._patience_ends = (deadline + self._latest) / 2
+        self._delivery_ends = (self._patience_ends + self._latest) / 2
+        self._outbox.hurry(self._delivery_ends)  # what is sent before the end, too, wants no answer after it
+        self.engine.alarm(self._patience_ends, self._lose_patience)
         return deadline
 
-    def latest(self) -> float | None:
-        """When all is to be over by the time budget; None without one."""
-        return self._latest
+    def patience_ends(self) -> float | None:
+        """From when on no answer to an item's request is waited for, by the time budget; None without one."""
+        return self._patience_ends
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
@@ -200,13 +208,20 @@ class Driver:
         return errand.value
 
     async def deliver(self) -> DeliveryReport:
-        """Deliver what is left, in bounded time, and close the outbox; what became of everything."""
+        """Deliver what is left, in bounded time, and close the outbox; what became of all, warning of what is lost."""
+        report = await self._delivered()
+        told = undelivered_text(report)
+        if told is not None:
+            warn(f"a run ended with {short_repr(told, 600)[1:-1]}; see result.delivery")
+        return report
+
+    async def _delivered(self) -> DeliveryReport:
         now = self.clock.monotonic()
         deadline = now + (HURRIED_FLUSH_SECONDS if self.hurried else FINAL_FLUSH_SECONDS)
         if self._latest is not None:
             deadline = min(deadline, self._latest)
         if self.hurried:  # counted from here: what ended the run may lie seconds back
-            self._outbox.hurry(deadline)
+            self._outbox.hurry(min(deadline, self._delivery_ends))
         if not self.at_once:
             errand = _Errand(lambda: self._outbox.close(deadline), None, self.engine.lane.wake)
             self.engine.submit(errand.run, None)

@@ -284,7 +284,8 @@ class Outbox:
             senders = list(self._senders)
         self._keep()
         for sender in senders:
-            sender.join(max(0.0, min(LOOK_SECONDS, self._seconds_left(deadline))))
+            left = LOOK_SECONDS if deadline is None else deadline - self._clock.monotonic()
+            sender.join(max(0.0, min(LOOK_SECONDS, left)))
         return self.report() if self._heir is None else self._bequeath(self._heir)
 
     def _bequeath(self, heir: Callable[[], Outbox]) -> DeliveryReport:

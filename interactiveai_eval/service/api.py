@@ -104,7 +104,9 @@ class Api:
         """The same server, for a user who wants no answer after `deadline()`, and who `repeats` requests if need be."""
         view = Api.__new__(Api)
         view.__dict__.update(self.__dict__)
-        view._original, view._deadline, view._is_repeated = self, deadline, repeats
+        view._original, view._deadline, view._is_repeated = self._original or self, deadline, repeats
+        if isinstance(self._dialect, PlatformDialect):  # to find the project takes a request, which is the view's own
+            view._dialect = PlatformDialect(view._discover)
         return view
 
     # -- projects --------------------------------------------------------------------------------------------------
@@ -116,25 +118,26 @@ class Api:
 
     def project_id(self) -> str:
         """The id of the project, from the settings or from the server."""
-        return (self._original or self)._discover()[1]
+        return self._discover()[1]
 
     def _discover(self) -> tuple[str, str]:
         """(organisation id, project id), asked for once however many threads need it."""
-        if self._project is not None:
-            return self._project
-        if not self._renews_lock:
-            self._renews_lock = True
-            renew_locks_in_children(self, "_discovering")
-        with self._discovering:
-            if self._project is None:
+        home = self._original or self
+        if home._project is not None:
+            return home._project
+        if not home._renews_lock:
+            home._renews_lock = True
+            renew_locks_in_children(home, "_discovering")
+        with home._discovering:
+            if home._project is None:
                 found = self.projects()
                 if len(found) != 1 or not found[0].get("id"):
                     reached = f"these keys reach {len(found)} projects; pass project=(organisation id, project id)"
                     raise ApiError(f"{self._where}: {reached}", status_code=200, body=found)
                 organization = found[0].get("organization")
                 other_place = organization.get("id") if isinstance(organization, dict) else None
-                self._project = str(found[0].get("orgId") or other_place or ""), str(found[0]["id"])
-            return self._project
+                home._project = str(found[0].get("orgId") or other_place or ""), str(found[0]["id"])
+            return home._project
 
     # -- data sets -------------------------------------------------------------------------------------------------
 
@@ -457,10 +460,13 @@ class Api:
             body = from_json(response.body)
         except JSONError:
             body = response.body[:1000].decode("utf-8", "replace")
-        told = told_in(body)
+        told = short_repr(told_in(body), 300)
+        if isinstance(body, str) and _is_page(body):
+            fits = f": this server does not offer {method} /{operation}"
+            told = "an HTML page" + (fits if response.status == 404 else ", not an answer of this service")
         kind = _ERRORS.get(response.status, ApiError)
         error = kind(
-            f"{method} {operation} on {self._where} was answered {response.status}: {short_repr(told, 300)}",
+            f"{method} {operation} on {self._where} was answered {response.status}: {told}",
             status_code=response.status,
             body=body,
             retry_after_seconds=retry_after_seconds(response.headers, self._clock.time_ns()),
@@ -489,6 +495,11 @@ def _all(page_at: Callable[[str | None], dict[str, Any]]) -> list[dict[str, Any]
         if cursor in cursors:  # the last page has none; one that leads back would lead round for ever
             return rows
         cursors.add(cursor)
+
+
+def _is_page(text: str) -> bool:
+    """Whether a body is what a web server shows to people."""
+    return text.lstrip("\ufeff \t\r\n")[:14].lower().startswith(("<!doctype html", "<html"))
 
 
 def _is_without(error: ApiError) -> bool:

@@ -83,10 +83,20 @@ def write_site(api: Api, folder: str) -> dict[str, Any]:
             links=[_file(run) for run in places],
             home="index.html",
             overview=False,
+            bases=_bases([line for line in lines if line.compared is not None]),
         )
         write("compare.html", render_page(page))
     write("index.html", _index(lines, sum(sizes)))
     return {"folder": os.path.abspath(folder), "runs": len(runs), "files": len(sizes), "bytes": sum(sizes)}
+
+
+def _bases(lines: Sequence[_Line]) -> list[int]:
+    """For each run the place of the one that it is compared with at first: the next older one of its group."""
+    bases = []
+    for place, line in enumerate(lines):
+        older = (n for n in range(place + 1, len(lines)) if lines[n].group == line.group)
+        bases.append(next(older, place + 1 if place + 1 < len(lines) else place - 1))
+    return bases
 
 
 def _file(run: StoredRun) -> str:
@@ -94,12 +104,12 @@ def _file(run: StoredRun) -> str:
 
 
 def _labels(runs: Sequence[StoredRun]) -> list[str]:
-    """The names of the experiments; where runs share one, their own names; with the time where they share that too."""
+    """Experiments by their names; runs that share one, or are of a data set, by their own, with the time if need be."""
     names = Counter(run.name for run in runs)
     run_names = Counter(run.run_name for run in runs)
     return [
         name_text(run.name)
-        if names[run.name] == 1
+        if names[run.name] == 1 and run.dataset_name is None
         else name_text(run.run_name) + (f" ({name_text(run.started)})" if run_names[run.run_name] > 1 else "")
         for run in runs
     ]

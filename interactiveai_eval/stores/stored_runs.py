@@ -1,9 +1,11 @@
 """Runs as a store holds them, read back into results: experiments by their id, and runs of data sets.
 
-Only the API is used. What a store does not hold is not there: the order of the data (items come by time), the stage at
-which an item failed, and evaluations of a whole run that belongs to no data set.
+Only the API is used. What a store does not hold is not there: the order of the data (items come by time, those of data
+sets by id), the stage at which an item failed, and evaluations of a whole run that belongs to no data set.
 """
 from __future__ import annotations
+
+import re
 
 from .._clock import iso_to_datetime
 from ..errors import NotFoundError
@@ -48,15 +50,16 @@ class StoredRun(Value):
 
 def stored_runs(api: Api) -> list[StoredRun]:
     """The runs in a store, newest first."""
-    found = {run.id: run for run in _experiments(api)}
-    for run in _dataset_runs(api):
+    datasets = {row["id"]: row["name"] for row in all_pages(lambda page: api.datasets(page=page, limit=100))}
+    found = {run.id: run for run in _experiments(api, datasets)}
+    for run in _dataset_runs(api, datasets.values()):
         known = found.get(run.id)
         found[run.id] = run if known is None else run.replaced(name=known.name, started=known.started)
     return sorted(found.values(), key=lambda run: run.started, reverse=True)
 
 
-def _experiments(api: Api) -> Iterator[StoredRun]:
-    """Runs that are known by what the root spans of their items say."""
+def _experiments(api: Api, datasets: Mapping[str, str]) -> Iterator[StoredRun]:
+    """Runs that are known by what the root spans of their items say; some servers keep those of `datasets` only so."""
     fields: dict[str, dict[str, Any]] = {}
     for trace in all_pages(lambda page: _experiment_traces(api, page)):
         told = _attributes(trace)
@@ -71,7 +74,7 @@ def _experiments(api: Api) -> Iterator[StoredRun]:
                 "name": str(trace["metadata"].get("experiment_name", run_name)),
                 "run_name": str(trace["metadata"].get("experiment_run_name", run_name)),
                 "description": told.get(_PREFIX + "description"),
-                "dataset_name": None,
+                "dataset_name": datasets.get(str(told.get(_PREFIX + "dataset.id"))),
                 "started": str(trace["timestamp"]),
                 "traces": [],
             },
@@ -84,9 +87,8 @@ def _experiment_traces(api: Api, page: int) -> dict[str, Any]:
     return api.traces(page=page, limit=100, environment=EXPERIMENT_ENVIRONMENT, orderBy="timestamp.asc")
 
 
-def _dataset_runs(api: Api) -> Iterator[StoredRun]:
-    for dataset in all_pages(lambda page: api.datasets(page=page, limit=100)):
-        name = dataset["name"]
+def _dataset_runs(api: Api, datasets: Iterable[str]) -> Iterator[StoredRun]:
+    for name in datasets:
         for row in list(all_pages(lambda page: api.dataset_runs(name, page=page, limit=100))):  # noqa: B023
             run = api.dataset_run(name, row["name"])
             items = sorted(run_item_rows(api, run, name, row["name"]), key=lambda item: str(item["createdAt"]))
@@ -108,10 +110,13 @@ def read_run(api: Api, run: StoredRun) -> tuple[ExperimentRecord, dict[str, list
     spans: dict[str, list[Span]] = {}
     ends: list[float] = []
     seen: dict[str, int] = {}
-    indices: dict[str, int] = {}
+    keys = dict.fromkeys(item_id or trace_id for trace_id, item_id in run.traces)
+    # Items of a data set have the same numbers in all its runs.
+    ordered = keys if run.dataset_name is None else sorted(keys, key=_natural)
+    indices = {key: place for place, key in enumerate(ordered)}
     for trace_id, item_id in run.traces:
         key = item_id or trace_id
-        index, repetition = indices.setdefault(key, len(indices)), seen.get(key, 0)
+        index, repetition = indices[key], seen.get(key, 0)
         seen[key] = repetition + 1
         known: dict[str, Any] = {"index": index, "repetition": repetition, "item_id": item_id, "trace_id": trace_id}
         try:
@@ -141,6 +146,11 @@ def read_run(api: Api, run: StoredRun) -> tuple[ExperimentRecord, dict[str, list
         duration_seconds=max(0.0, max(ends) - _ms(run.started)) / 1000 if ends else 0.0,
     )
     return record, spans
+
+
+def _natural(id: str) -> str:
+    """A text by which ids are in the order of their numbers: q2 before q10."""
+    return re.sub(r"[0-9]+", lambda found: found[0].zfill(20), id)
 
 
 def _run_evaluations(api: Api, run_id: str) -> list[Evaluation]:
@@ -178,12 +188,16 @@ def _outcome(
         message = str(root.get("statusMessage") or "")
         last: dict[str, Any] = errors[-1] if errors else {"error_type": "Error", "message": message}
         return ItemFailure(item=item, stage="task", attempts=max(1, len(errors)), **last, **known)
+    # Runs of ours score the item's span; what stands on its trace was given afterwards, by a batch evaluation say.
+    is_ours = _attributes(trace).get(_PREFIX + "item.root_observation_id") == root.get("id")
     evaluators = [each for each in trace["observations"] if each.get("type") == "EVALUATOR"]
     return ExperimentItemResult(
         item=item,
         output=root.get("output"),
         evaluations=_evaluations(
-            score for score in trace["scores"] if score.get("observationId") in (None, root.get("id"))
+            score if score.get("observationId") or not is_ours else {**score, "name": f"{score['name']} (on the trace)"}
+            for score in trace["scores"]
+            if score.get("observationId") in (None, root.get("id"))
         ),
         evaluator_failures=[
             EvaluatorFailure(evaluator=str(each["name"]), **error)
