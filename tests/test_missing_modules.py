@@ -150,7 +150,7 @@ PROGRAM = r"""
             assert transport.send(package.Request("GET", "/api/public/traces")).body == one.body
 
     def over_http(scheme="http"):
-        with package.LocalServer(package.FakeTransport(answer)) as server:
+        with package.LocalServer(package.FakeTransport(answer), head_seconds=0.2) as server:
             with package.HTTPTransport(server.url.replace("http", scheme, 1)) as transport:
                 try:
                     assert transport.send(package.Request("GET", "/api/public/health")).body == b"{}"

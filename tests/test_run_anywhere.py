@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 import pytest
 
 from interactiveai_eval import ArgumentError, Interactive
-from interactiveai_eval.running import remote
+from interactiveai_eval.running import groups, remote
 from interactiveai_eval.testing import ManualClock
 
 from .programs import run
@@ -681,6 +681,7 @@ def test_a_call_that_somebody_elses_call_kept_from_its_worker_is_not_called_late
 def test_an_executor_that_never_answers_does_not_hold_the_run_for_ever(client, monkeypatch):
     """A pool of processes that all hang since an earlier run: even the question whether functions arrive is waited for."""
     monkeypatch.setattr(remote, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(groups, "GRACE_SECONDS", 0.05)
 
     class Hung:
         _max_workers = 2
