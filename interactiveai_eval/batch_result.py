@@ -46,12 +46,14 @@ class BatchEvaluationResult(Judged, BatchEvaluationRecord):
         duration is the longest: shards run side by side. `completed` only if all are and no shard is missing,
         `has_more_items` if any has. `resume_token` and `retry_token()` are None: a token says where one shard stands,
         so each is resumed with its own. An item that failed and was tried again by a later one of `results`, which went
-        on with the first one's token, is what came of it last. Raises ArgumentError for no results, for what is no
-        result, and for any other item of two results: it would be counted twice.
+        on with the first one's token, is what came of it last; of a shard of one `run_id` that ran twice from its
+        start, the later result counts. Raises ArgumentError for no results, for what is no result, and for any other
+        item of two results: it would be counted twice.
         """
         from .merging import added_counts, added_deliveries, added_stats, list_of, missing_shards
 
-        parts = [_without(part, ids) for part, ids in _tried_again(list_of(BatchEvaluationResult, results))]
+        given = _last_of_each_shard(list_of(BatchEvaluationResult, results))
+        parts = [_without(part, ids) for part, ids in _tried_again(given)]
         missing = missing_shards(parts)
         if missing:
             warn(f"merge: the result is incomplete, as these shards are missing: {missing}")
@@ -123,6 +125,26 @@ class BatchEvaluationResult(Judged, BatchEvaluationRecord):
             f"<BatchEvaluationResult: {self.total_items_processed} items processed, {self.total_items_failed} failed, "
             f"{end}{', more items' if self.has_more_items else ''}>"
         )
+
+
+def _last_of_each_shard(parts: list[BatchEvaluationResult]) -> list[BatchEvaluationResult]:
+    """The results without those whose shard has run again, from its start: twice has the effect of once."""
+    kept: list[BatchEvaluationResult] = []
+    for part in parts:
+        kept = [before for before in kept if not _has_run_again(before, part)]
+        kept.append(part)
+    return kept
+
+
+def _has_run_again(before: BatchEvaluationResult, part: BatchEvaluationResult) -> bool:
+    if before.shard is None or before.run_id is None or (before.run_id, before.shard) != (part.run_id, part.shard):
+        return False
+    done = {*before.item_evaluations, *before.failed_item_ids}
+    if before.item_evaluations or not before.total_items_processed:
+        return bool(done) and done <= {*part.item_evaluations, *part.failed_item_ids}
+    # Nothing was kept but counts: what goes on after a completed run tries its failed items again and no others.
+    attempted = part.total_items_processed + part.total_items_failed
+    return before.completed and attempted > before.total_items_failed
 
 
 def _tried_again(parts: list[BatchEvaluationResult]) -> Iterable[tuple[BatchEvaluationResult, set[str]]]:

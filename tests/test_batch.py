@@ -405,6 +405,20 @@ def test_a_shard_that_is_missing_is_noticed_by_merge(caplog):
     assert told.endswith("these shards are missing: 2/3")
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_shard_that_ran_twice_has_the_effect_of_one(kept):
+    """A worker of an indexed job that was started anew: the scores land on the same ids, and count once."""
+    how = {"run_id": "nightly", "keep_evaluations": kept}
+    with filled(40) as client:
+        results = [run(client, shard=(part, 3), **how) for part in range(3)]
+        again = run(client, shard=(1, 3), **how)
+        every = scored(client)
+
+    merged = BatchEvaluationResult.merge([*results, again])
+    assert (merged.total_items_processed, merged.total_scores_created, merged.completed) == (40, 40, True)
+    assert len(merged.item_evaluations) == (40 if kept else 0) and len(every) == 40 and set(every.values()) == {1}
+
+
 def test_what_was_tried_again_takes_the_place_of_the_failure_in_a_merge():
     ill = [True]
 
