@@ -536,7 +536,7 @@ def test_no_secret_is_in_a_local_of_a_frame_that_a_request_goes_through(act):
         act(client.api)
 
     ours = [frame for frame in broken.traceback if "interactiveai_eval" in str(frame.path)]
-    assert len(ours) >= 2
+    assert ours  # how many depends on the Python: from 3.12 on comprehensions have no frames
     for frame in ours:
         told = [text for name, value in frame.locals.items() for text in walked(value)]
         assert not [form for form in FORMS for text in told if form in text]
