@@ -144,9 +144,11 @@ def test_a_saved_run_leaves_with_the_code_of_the_run_itself(folder, capsys):
 def test_what_was_not_delivered_is_not_completed_in_the_headline_too(folder, capsys):
     scores([True], name="exact", delivery=DeliveryReport(by_kind={"scores": {"rejected": 1}})).save("lost.json")
 
-    code, told, _ = said(capsys, "check", "lost.json", "exact >= 1")
-    assert code == 3 and told.startswith("WITH ERRORS  Capitals: 1 check passed, 1 not delivered\n")
-    assert "1 not delivered (1 score)" in told and told.endswith("Checks\n  \u2713 exact >= 1: it is 1.000\n")
+    assert said(capsys, "check", "lost.json", "exact >= 1")[:2] == (
+        3,
+        "WITH ERRORS  Capitals: 1 check passed, 1 not delivered\n  1 not delivered (1 score)\n\n"
+        "Checks\n  \u2713 exact >= 1: it is 1.000\n",
+    )
     assert said(capsys, "check", "lost.json", "exact >= 1", "undelivered <= 1")[0] == 0
 
 
