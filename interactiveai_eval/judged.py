@@ -30,7 +30,7 @@ class Judged:
     __slots__ = ()
 
     def _record(self) -> ExperimentRecord:
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define _record()")
 
     def summary(self, *, reduce: str = "mean", interval: str = "t", seed: int = 0) -> Summary:
         """The run in figures: `.metrics` maps names to `Estimate` (mean or rate, 95 % interval, quantiles, shares).

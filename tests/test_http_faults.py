@@ -776,6 +776,9 @@ def test_whoever_waits_for_a_connection_gets_one_though_many_are_sent_at_once():
         while not got.is_set():
             next(outcomes)
         outcomes.close()
+        targets = [request.split()[1] for request in server.requests]
+
+    assert targets.count(b"/one") == 1 and len(targets) > 1
 
 
 def test_closing_gives_back_all_sockets():
@@ -921,11 +924,21 @@ def test_signals_do_not_disturb_a_request():
 
 def test_a_transport_that_was_forgotten_gives_back_its_sockets_without_a_warning():
     """F09; warnings are errors in these tests."""
-    with ScriptedServer(always(answer())) as server:
+    ended = threading.Event()
+
+    def script(server, peer, number):
+        server.read(peer)
+        peer.sendall(answer())
+        if server.read(peer) is None:
+            ended.set()
+
+    with ScriptedServer(script) as server:
         transport = HTTPTransport(server.url)
-        get(transport)
+        assert get(transport).status == 200 and not ended.is_set()
         del transport
         gc.collect()
+
+        assert ended.wait(5)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

@@ -5,6 +5,7 @@ Requests are written to sockets byte by byte, because every client library would
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 import os
@@ -490,11 +491,20 @@ def test_an_idle_connection_ends_after_its_time():
 
 
 def test_a_client_that_never_reads_ends_with_its_answer():
-    large = FakeTransport(lambda request: Response(200, body=bytes(32 * 2**20)))
+    size = 32 * 2**20
+    large = FakeTransport(lambda request: Response(200, body=bytes(size)))
     with LocalServer(large, body_seconds=0.1) as server, connect(server) as connection:
         connection.sendall(head(server))
-        while server._connections:
+        last = time.monotonic() + 5
+        while not large.requests or server._connections:
+            assert time.monotonic() < last
             time.sleep(0.01)
+        taken = 0
+        with contextlib.suppress(ConnectionResetError):
+            while more := connection.recv(2**20):
+                taken += len(more)
+
+    assert taken < size
 
 
 def test_a_thousand_silent_clients_leave_room_for_one_that_speaks():

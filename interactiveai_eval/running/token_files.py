@@ -55,12 +55,9 @@ class TokenFile:
             if not lock(file):
                 file.close()
                 raise in_use(self._path)
-            try:
-                if os.path.samestat(os.fstat(file.fileno()), os.stat(self._path)):
-                    return file
-            except FileNotFoundError:
-                pass  # deleted meanwhile: the next look says so
-            file.close()  # another run has written between our two looks
+            if _is_at(file, self._path):
+                return file
+            file.close()  # another run has written, or deleted it, between our two looks
 
     def write(self, token: BatchEvaluationResumeToken) -> None:
         """Replace the file's token. Raises CheckpointError; the file then holds the former one."""
@@ -111,6 +108,14 @@ class TokenFile:
         """See `file_locks`."""
         if self._file is not None:
             self._file.close()
+
+
+def _is_at(file: FileIO, path: str) -> bool:
+    """Whether that file is the one at this path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _link(written: str, path: str) -> None:

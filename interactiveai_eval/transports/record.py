@@ -133,12 +133,9 @@ class _Hider:
         body = self.bytes(message.body)
         if not body:
             return content
-        try:
-            value = from_json(body)
-            if from_json(to_json(value)) == value:
-                return {**content, "json": value}
-        except JSONError:
-            pass  # no JSON, so it is text or neither
+        value = _value_of(body)
+        if value is not _NO_JSON and _value_of(to_json(value).encode()) == value:
+            return {**content, "json": value}
         try:
             return {**content, "text": body.decode("utf-8")}
         except UnicodeDecodeError:
@@ -241,13 +238,22 @@ def _body(message: Any) -> bytes:
 
 def _request_key(request: Request) -> tuple[Any, ...]:
     hide = _Hider(request)
-    body: Any = hide.bytes(request.body)
-    try:
-        body = _frozen(from_json(body))
-    except JSONError:
-        pass  # no JSON: every byte counts
+    body = hide.bytes(request.body)
+    value = _value_of(body)
+    content = body if value is _NO_JSON else _frozen(value)  # without JSON every byte counts
     query = tuple(sorted([(name, hide.text(value)) for name, value in request.query]))
-    return request.method, hide.text(request.path), query, body
+    return request.method, hide.text(request.path), query, content
+
+
+_NO_JSON: Any = object()
+
+
+def _value_of(body: bytes) -> Any:
+    """What a body says in JSON, or _NO_JSON."""
+    try:
+        return from_json(body)
+    except JSONError:
+        return _NO_JSON
 
 
 def _frozen(value: Any) -> Any:
