@@ -1160,6 +1160,68 @@ def test_runs_that_are_killed_again_and_again_end_with_the_scores_of_an_undistur
     assert found == undisturbed and len(found) == ITEMS
 
 
+DELIVERING = """
+    import sys
+    from threading import Event
+    from interactiveai_eval import Interactive
+    from interactiveai_eval.transports.local import LocalTransport
+
+    judged, asked, asked_for_more = [], [], Event()
+
+    class Slow(LocalTransport):
+        # Takes the first scores once all items are judged and more were asked for; never answers what comes next.
+        def send(self, request):
+            if request.path.endswith("/ingestion"):
+                asked.append(request)
+                is_first = asked[0] is request
+                asked_for_more.wait(20)
+                if not is_first:
+                    print("kept", len(judged), flush=True)
+                    Event().wait(60)
+            answer = super().send(request)
+            if len(judged) == 120 and request.method == "GET":
+                asked_for_more.set()
+            return answer
+
+    def exact(*, input, output):
+        judged.append(input)
+        return float(str(input) == output)
+
+    with Interactive(transport=Slow(sys.argv[1]), dialect="public", flush_interval=60) as client:
+        client.run_batched_evaluation(
+            scope="traces", mapper=lambda item: {"input": item.input, "output": item.output}, evaluators=[exact],
+            checkpoint=sys.argv[2], fetch_batch_size=200, max_items=120, max_concurrency=1,
+        )
+"""
+
+
+def test_what_arrives_in_a_long_final_delivery_is_in_the_checkpoint_soon_and_a_kill_then_repeats_nothing_of_it(tmp_path):
+    """Nothing is left to do but to wait for the server; what it has acknowledged is written all the same."""
+    store, path, judged = tmp_path / "traces.db", tmp_path / "eval.json", []
+    with filled(140, LocalTransport(store)):
+        pass
+    program = start(DELIVERING, str(store), str(path))
+    assert program.stdout.readline() == "kept 120\n"
+    for _ in range(500):
+        if json.loads(path.read_text())["items_processed"] == 100:
+            break
+        threading.Event().wait(0.02)
+    program.kill()
+    program.communicate()
+    assert BatchEvaluationResumeToken.from_json(path.read_bytes()).items_processed == 100
+
+    def judge(*, input, output):
+        judged.append(input)
+        return float(str(input) == output)
+
+    judge.__name__ = "exact"
+    with Interactive(transport=LocalTransport(store), dialect="public") as client:
+        result = run(client, evaluators=[judge], checkpoint=path)
+        every = scored(client)
+    assert len(judged) == 40 and result.delivery.acknowledged == 40
+    assert len(every) == 140 and set(every.values()) == {1}
+
+
 def test_an_item_hook_that_cannot_be_called_is_refused_before_any_work():
     with filled(1) as client, pytest.raises(ArgumentError, match=r"on_item=.*: is called with an item's id and"):
         run(client, on_item=lambda evaluations: None)

@@ -409,6 +409,61 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_pat
     assert len(calls) - 300 <= 4 * kills  # only what was under way at a kill is run again
 
 
+DELIVERING = """
+    import sys
+    from threading import Event
+    from interactiveai_eval import Interactive
+    from interactiveai_eval.transports.local import LocalTransport
+
+    asked, run, all_run = [], [], Event()
+
+    class Slow(LocalTransport):
+        # Takes the first scores once all items are run; never answers those that come next.
+        def send(self, request):
+            if request.path.endswith("/ingestion"):
+                asked.append(request)
+                is_first = asked[0] is request
+                all_run.wait(20)
+                if not is_first:
+                    print("kept", flush=True)
+                    Event().wait(60)
+            return super().send(request)
+
+    def exact(*, output, expected_output):
+        run.append(output)
+        if len(run) == 20:
+            all_run.set()
+        return output == expected_output
+
+    transport = {"slow": Slow, "quick": LocalTransport}[sys.argv[3]](sys.argv[1])
+    with Interactive(transport=transport, dialect="public", flush_at=10) as client:
+        result = client.run_experiment(
+            name="delivering", data=[{"input": i, "expected_output": i} for i in range(20)],
+            task=lambda *, item: item["input"], evaluators=[exact], checkpoint=sys.argv[2],
+        )
+        print(len(run), len(result.item_results), result.delivery.by_kind["scores"]["acknowledged"])
+"""
+
+
+def test_a_kill_in_a_long_final_delivery_costs_no_result_and_repeats_nothing_that_was_taken(tmp_path):
+    store, path = tmp_path / "eval.db", tmp_path / "run.checkpoint"
+    program = start(DELIVERING, str(store), str(path), "slow")
+    assert program.stdout.readline() == "kept\n"
+    for _ in range(500):
+        lines = path.read_bytes().split(b"\n")
+        if len(lines) == 1 + 20 + 10 + 1:  # the header, results, those that have arrived
+            break
+        threading.Event().wait(0.02)
+    program.kill()
+    program.communicate()
+    assert sum(line.startswith(b'{"delivered"') for line in lines) == 10
+
+    out, err = start(DELIVERING, str(store), str(path), "quick").communicate(timeout=30)
+    assert out == "0 20 10\n", err
+    with Interactive(transport=LocalTransport(store), dialect="public") as client:
+        assert client.api.scores()["meta"]["totalItems"] == 20
+
+
 def test_a_refused_delivery_is_told_and_does_not_come_again(tmp_path):
     """A score that the server will never take is rejected, by name, and the others arrive."""
     path = tmp_path / "run.checkpoint"

@@ -567,6 +567,36 @@ def test_a_server_without_a_free_descriptor_takes_that_of_an_idle_client():
     assert program.communicate(timeout=10) == ("True\n", "") and program.returncode == 0
 
 
+def test_a_client_for_whom_there_is_no_thread_is_turned_away_and_forgotten():
+    """It must count no longer, nor hold up the end of the server, which waits for all that are there."""
+    source = """if True:
+        import _thread, socket, threading, time
+
+        start, refusals = _thread.start_new_thread, [True, False]
+
+        def start_or_refuse(*arguments):
+            if refusals.pop(0):
+                raise RuntimeError("can't start new thread")
+            return start(*arguments)
+
+        _thread.start_new_thread = start_or_refuse
+        from interactiveai_eval import LocalServer
+
+        server = LocalServer()
+        place = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        with socket.create_connection(place) as client:
+            print(client.recv(100)[:12].decode())
+        with socket.create_connection(place) as client:
+            client.sendall(b"GET / HTTP/1.1\\r\\nHost: localhost:%d\\r\\n\\r\\n" % place[1])
+            print(client.recv(100)[:12].decode())
+        began = time.monotonic()
+        server.close()
+        print(time.monotonic() - began < 4)
+    """
+
+    assert programs.run(source) == "HTTP/1.1 503\nHTTP/1.1 401\nTrue\n"
+
+
 # -- what stands behind ------------------------------------------------------------------------------------------------
 
 

@@ -691,7 +691,7 @@ def test_what_is_unanswered_when_a_run_ends_is_sent_again_by_its_client_and_coun
         assert outbox.close(client.clock.monotonic()).pending == 1
         assert client.flush().acknowledged == 1 and arrived == [True]
         answer.set()
-        wait_until(lambda: not outbox._flights)
+        wait_until(lambda: not outbox._backlog.flights)
         assert client.flush().acknowledged == 1 and arrived == [True]
         assert outbox.close().pending == 1  # and the report of the run is what it was
 

@@ -1,6 +1,7 @@
 """The spool: what could not be delivered waits in a folder, and is delivered later, or elsewhere, with the same ids."""
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -397,6 +398,25 @@ def test_a_spool_that_cannot_be_written_later_keeps_everything_in_memory(tmp_pat
     assert before.pending == 1 and before.problems[0].reason == "connection refused by example.test:443"
     assert after.acknowledged == 1
     assert "cannot be written" in caplog.text
+
+
+@pytest.mark.parametrize("number, lasts", [(errno.EIO, False), (errno.EINVAL, True)])
+def test_a_file_whose_name_the_disk_cannot_keep_is_not_said_to_be_in_the_spool(tmp_path, caplog, monkeypatch, number, lasts):
+    """Unless it is the system that cannot do so for folders: then the file is all that can be had."""
+    sync = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with client_of(Server(), tmp_path) as client:
+        client.create_score(name="s", value=1, trace_id="a" * 32)
+        report = client.flush()
+
+        assert (report.pending, len(files(tmp_path))) == (1, int(lasts))
+        assert ("kept in the spool" in report.problems[0].reason, "cannot be written" in caplog.text) == (lasts, not lasts)
 
 
 def test_large_spools_are_files_of_bounded_size(tmp_path, capsys):

@@ -94,10 +94,11 @@ class ClientDelivery:
 
         `about` says what comes from a spool, of another process; what of it is left stays where it was.
         """
-        from .outbox import End, Outbox
+        from .flushing import End
+        from .outbox import Outbox
 
         origin = self._about if about is None else about
-        end = End()
+        end = End(self._clock)
         api = self._api.used_by(end.moment)
         outbox = Outbox(
             lambda spans: self._send_spans(api, spans, origin),

@@ -15,7 +15,7 @@ from .._clock import iso_to_datetime
 from .._strict_json import JSONError, from_json, to_json
 from ..data_files import check_is_file, checked, read_json_lines
 from ..errors import ApiError, NotFoundError, short_repr
-from ..running.outbox import Counts
+from ..running.counts import Counts
 from ..service.filters import read_filter
 from ..tracing.spans import LEVELS, OBSERVATION_TYPES
 

@@ -171,18 +171,27 @@ class LocalServer:
             time.sleep(0.02)
             return
         try:
-            taken.setblocking(True)
-            taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if len(self._connections) >= self.max_connections and not self._make_room():
+            if not self._begin(taken):
                 taken.setblocking(False)
                 taken.send(_response_bytes(_refusal(503, "too many connections"), keep_alive=False))
                 taken.close()
-                return
-            connection = _Connection(self, taken)
-            self._connections.add(connection)
-            connection.start()
-        except (OSError, RuntimeError):  # it is gone already, or there can be no more threads
+        except OSError:  # it is gone already
             taken.close()
+
+    def _begin(self, taken: socket.socket) -> bool:
+        """Talk with a client on a thread of its own; False where there is no room, or can be no more threads."""
+        taken.setblocking(True)
+        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if len(self._connections) >= self.max_connections and not self._make_room():
+            return False
+        connection = _Connection(self, taken)
+        self._connections.add(connection)
+        try:
+            connection.start()
+        except RuntimeError:
+            self.forget(connection)
+            return False
+        return True
 
     def _make_room(self) -> bool:
         """Cut the connection that has idled longest; False where none idles."""
