@@ -203,7 +203,7 @@ class ClientDelivery:
             scope_version=__version__,
             scope_attributes={"public_key": self._config.public_key},
         )
-        return api.send_spans(export, CONTENT_TYPE)
+        return api.send_spans(export, CONTENT_TYPE, len(spans))
 
 
 def _at_end_of_worker(sink: ref[ClientDelivery]) -> None:

@@ -136,6 +136,9 @@ def send_traces(api: Api, traces: Iterable[dict[str, Any]]) -> DeliveryReport:
     counts = Counts()
     for batch in _batches(event for trace in traces for event in _events(trace)):
         refused = {each.id: each.reason for each in api.send_events(batch)}
+        if "" in refused:  # nothing is lost by sending all of it again
+            told = f"the server refuses some of {len(batch)} events and does not say which: {refused['']}"
+            raise ApiError(told, status_code=207)
         for event in batch:
             noun, _, id = event["id"].partition(":")
             if event["id"] in refused:
