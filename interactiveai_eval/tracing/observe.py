@@ -6,7 +6,7 @@ from functools import wraps
 
 from .._log import warn
 from ..errors import ArgumentError, error_text, traceback_text
-from .context import current, restore_current
+from .context import current, make_current, restore_current
 from .spans import OBSERVATION_TYPES, CurrentSpan, Span
 
 TYPE_CHECKING = False
@@ -234,7 +234,7 @@ class _Inside:
         self._span = span
 
     def __enter__(self) -> None:
-        self._token = current.set(self._span)
+        self._token = make_current(self._span)
 
     def __exit__(self, *exc_info: Any) -> None:
         restore_current(self._token, self._span)

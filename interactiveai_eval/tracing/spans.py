@@ -27,7 +27,7 @@ from .attributes import (
     name_text,
     tag_texts,
 )
-from .context import current, propagated, restore_current
+from .context import current, make_current, propagated, restore_current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -409,7 +409,7 @@ class Span(StartsSpans):
         return CurrentSpan(lambda: self.tracer.start(name, as_type=as_type, parent=self, **fields))
 
     def __enter__(self) -> Span:
-        self._token = current.set(self)
+        self._token = make_current(self)
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -437,7 +437,7 @@ class CurrentSpan:
 
     def __enter__(self) -> Span:
         self._span = self._open()
-        self._token = current.set(self._span)
+        self._token = make_current(self._span)
         return self._span
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
