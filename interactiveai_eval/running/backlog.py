@@ -1,8 +1,7 @@
 """What waits for delivery, and what is on its way: the lanes, the flights, and the lock that all of it is under."""
 from __future__ import annotations
 
-from _thread import allocate_lock
-from threading import Condition
+from threading import Condition, RLock
 
 from .back_pressure import BackPressure
 from .lanes import Flight
@@ -22,7 +21,7 @@ class Backlog:
     whoever holds it."""
 
     def __init__(self, spans: Lane, scores: Lane, links: Lane, clock: Clock) -> None:
-        self.lock = allocate_lock()
+        self.lock = RLock()  # for `Outbox.report`, which a signal handler may ask for while its thread holds it
         self.work = Condition(self.lock)  # senders wait for something to send
         self.change = Condition(self.lock)  # others wait for room, or for the end
         self.spans = spans

@@ -1,7 +1,7 @@
 """What became of everything that was to be delivered: acknowledged, pending, rejected or skipped, and why."""
 from __future__ import annotations
 
-from _thread import allocate_lock
+from threading import RLock
 
 from ..model import DELIVERY_STATES, DeliveryProblem, DeliveryReport
 from .lanes import event_id
@@ -19,7 +19,7 @@ class Counts:
     """What became of everything handed in, by kind; safe from many threads."""
 
     def __init__(self) -> None:
-        self._lock = allocate_lock()
+        self._lock = RLock()  # like that of the backlog
         self._by_kind: dict[str, dict[str, int]] = {}
         self._problems: list[DeliveryProblem] = []
         self._skipped: dict[tuple[str, str], int] = {}  # by kind and reason, where ids were never made

@@ -2,10 +2,8 @@
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
 from _weakref import ref
 
-from .._forks import renew_locks_in_children
 from .._log import warn
 from .._version import __version__
 from ..model import DeliveryReport
@@ -38,9 +36,9 @@ class ClientDelivery:
         self._config = config
         self._api = api
         self._clock = clock
-        self._lock = allocate_lock()
-        self._outbox: Outbox | None = None
-        self._pid = 0  # the process that the outbox and its thread belong to
+        from . import loops, outbox, parcels  # noqa: F401  (by now: what ends in a garbage collection must not import)
+
+        self._outboxes: dict[int, Outbox] = {}  # by the process that it and its threads belong to: this one's alone
         self._closed = False
         self._warned = False
         self._about = {"environment": config.environment, "release": config.release}  # what spans say of their origin
@@ -60,7 +58,7 @@ class ClientDelivery:
 
     def skip_score(self, id: str, reason: str) -> None:
         """Take note of a score that is never sent."""
-        self._queue().counts.problem("scores", "skipped", id, reason)
+        self._queue().count("scores", "skipped", id, reason)
 
     def flush(self, deadline: float | None) -> DeliveryReport:
         """Deliver what waits, until `deadline`; what became of everything so far."""
@@ -134,26 +132,29 @@ class ClientDelivery:
         from threading import main_thread
 
         from .loops import running_loop
+        from .outbox import warn_of_end
         from .parcels import Parcel
 
         if self._closed:
-            warn(f"a client was closed before one of its {kind} ended: {id} is not delivered")
+            warn_of_end(kind, id)
             return
         queue = self._queue()
         if not self._config.tracing_enabled:
             self.warn_of_silence()
-            queue.counts.problem(kind, "skipped", id, "tracing is off")
+            queue.count(kind, "skipped", id, "tracing is off")
         elif trace_id is not None and not self.is_sampled(trace_id):
-            queue.counts.problem(kind, "skipped", id, "the trace is not sampled")
+            queue.count(kind, "skipped", id, "the trace is not sampled")
         else:
             queue.put(Parcel(**content), may_wait=running_loop() is None)
             if not main_thread().is_alive():  # the interpreter ends, and `_flush_at_exit` may have been called
                 queue.flush(self._clock.monotonic() + EXIT_SECONDS)
+        if self._closed:  # meanwhile, and perhaps before there was a queue
+            queue.close(self._clock.monotonic() + EXIT_SECONDS)
 
     def skip_link(self, trace_id: str, item_id: str | None) -> None:
         """Count a link that is left out on purpose."""
         reason = "the trace is not sampled" if self._config.tracing_enabled else "tracing is off"
-        self._queue().counts.problem("links", "skipped", trace_id, reason, item_id)
+        self._queue().count("links", "skipped", trace_id, reason, item_id)
 
     def count_link(self, trace_id: str, item_id: str | None, error: Exception | None) -> None:
         """Count a link that was acknowledged, or refused with `error`."""
@@ -171,21 +172,21 @@ class ClientDelivery:
 
     def _own_outbox(self) -> Outbox | None:
         """The outbox, save in a forked child: its thread is not there, and what is in it the parent delivers."""
-        return self._outbox if self._pid == os.getpid() else None
+        return self._outboxes.get(os.getpid())
 
     def _queue(self) -> Outbox:
-        with self._lock:
-            outbox = self._own_outbox()
-            if outbox is None:
-                import atexit
+        """The outbox of this process; without a lock, as an `Entrance` has none: the first that is there is taken."""
+        outbox = self._own_outbox()
+        if outbox is None:
+            import atexit
 
-                if not self._pid:  # once, for children as well
-                    renew_locks_in_children(self, "_lock")
-                outbox = self._outbox = self.new_outbox()
-                self._pid = os.getpid()
+            made = self.new_outbox()
+            outbox = self._outboxes.setdefault(os.getpid(), made)
+            if outbox is made:
+                self._outboxes = {os.getpid(): made}  # what a child has of its parent's goes
                 atexit.register(_flush_at_exit, ref(self))
                 _at_end_of_worker(ref(self))
-            return outbox
+        return outbox
 
     def _send_spans(self, api: Api, spans: list[bytes], origin: Mapping[str, Any]) -> list[Rejection]:
         resource = {

@@ -1,19 +1,23 @@
 """Delivers spans, scores and links while the run goes on, holds the run back instead of dropping, and counts.
 
-What belongs to one item comes as one `Parcel`, so that the checkpoint can tell when all of it has arrived. It waits
-in the `backlog`, divided into `lanes`, one for each kind, while `back_pressure` holds back whoever hands in too much.
-Threads of ours, the `senders`, take batches from there, and `dispatch` sends them; without threads, whoever hands in
-a full batch sends it. `verdicts` counts what was taken or refused, `parking` keeps what got no answer, and `flushing`
-ends it all.
+What belongs to one item comes as one `Parcel`, so that the checkpoint can tell when all of it has arrived. It comes in
+by the `entrance` and waits in the `backlog`, divided into `lanes`, one for each kind, while `back_pressure` holds back
+whoever hands in too much. Threads of ours, the `senders`, take batches from there, and `dispatch` sends them; without
+threads, whoever hands in a full batch sends it. `verdicts` counts what was taken or refused, `parking` keeps what got
+no answer, and `flushing` ends it all.
 """
 from __future__ import annotations
 
+from threading import current_thread
+
+from .._log import warn
 from .back_pressure import WAITING_EVENTS
 from .backlog import Backlog
 from .counts import Counts
 from .dispatch import Dispatch
+from .entrance import Entrance
 from .flushing import LOOK_SECONDS, End, Flushing
-from .lanes import BATCH_BYTES, BATCH_EVENTS, SCORES_A_REQUEST, SPANS_A_REQUEST, Lane, size_of
+from .lanes import BATCH_BYTES, BATCH_EVENTS, SCORES_A_REQUEST, SPANS_A_REQUEST, Lane, event_id, size_of
 from .parcels import Parcel
 from .parking import Parking
 from .senders import BATCH_SECONDS, Senders
@@ -60,6 +64,7 @@ class Outbox:
         `end` is set to the deadline of `close` or `hurry`. What is pending when this is closed passes to the `heir`.
         """
         self.counts = Counts()
+        self._entrance = Entrance()
         self._clock = clock
         self._heir = heir
         self._final: DeliveryReport | None = None  # once what is left has passed to the heir
@@ -84,7 +89,7 @@ class Outbox:
         self._lock = backlog.lock
         self._parking = Parking(self._lock, self.counts, spool)
         dispatch = Dispatch(backlog, Verdicts(self._lock, self.counts, self._parking, clock), self._parking, clock)
-        self._senders = Senders(backlog, dispatch.deliver, flush_interval_seconds or BATCH_SECONDS)
+        self._senders = Senders(backlog, dispatch.deliver, self._entrance, flush_interval_seconds or BATCH_SECONDS)
         self._flushing = Flushing(backlog, self._senders, dispatch, self._parking, self._end)
 
     # -- handing in ------------------------------------------------------------------------------------------------
@@ -93,9 +98,19 @@ class Outbox:
         """Hand in a parcel; blocks while too much waits, unless `may_wait` is False (on an event loop)."""
         if not (parcel.spans or parcel.scores or parcel.links) and parcel.arrived is not None:
             parcel.arrived()
+        if not self._entrance.enter():
+            self._entrance.put_down(self._take_in, parcel)
+            return
+        try:
+            self._take_in(parcel, may_wait=may_wait)
+        finally:
+            self._entrance.leave()
+
+    def _take_in(self, parcel: Parcel, *, may_wait: bool = False) -> None:
         backlog, senders = self._backlog, self._senders
         with self._lock:
-            is_due = backlog.put(parcel)
+            is_open = not backlog.closed
+            is_due = is_open and backlog.put(parcel)
             if (is_due and not backlog.is_roused) or not senders.threads:
                 senders.rouse()
             if may_wait and not backlog.pressure.has_room():
@@ -103,6 +118,21 @@ class Outbox:
             sends_here = is_due and not senders.can_start and not backlog.closed
         if sends_here:
             self._flushing.send_here(None, all_of_it=False)
+        if not is_open:
+            self._turn_away(parcel)
+
+    def _turn_away(self, parcel: Parcel) -> None:
+        """What comes after the end is the heir's; where there is none, it is said that nobody delivers it."""
+        if self._heir is not None:
+            self._heir().put(parcel, may_wait=False)
+            return
+        for lane in self._backlog.lanes:
+            for event in getattr(parcel, lane.kind):
+                warn_of_end(lane.kind, event_id(event))
+
+    def count(self, kind: str, state: str, id: str, reason: str, item_id: str | None = None) -> None:
+        """Count what is not handed in at all; from any thread, at any moment."""
+        self._entrance.do(lambda _: self.counts.problem(kind, state, id, reason, item_id), None)
 
     def park_link(
         self, body: dict[str, Any], reason: str, item_id: str | None, linked: Callable[[str], None] | None = None
@@ -164,14 +194,22 @@ class Outbox:
     def flush(self, deadline: float | None = None) -> DeliveryReport:
         """Send all that waits, and once more what was tried in vain; the report afterwards. Stops at `deadline`.
 
-        Where no thread can be started (at the end of the interpreter, too) the calling thread sends.
+        Where no thread can be started (at the end of the interpreter, too) the calling thread sends. In a signal
+        handler that has interrupted the outbox itself, it all goes out soon after that has returned.
         """
-        with self._lock:
-            for lane in self._backlog.lanes:
-                lane.silence.lift()  # the keys may have been given their rights meanwhile
-        self._flushing.flush(deadline)
-        self._parking.keep(self._pending())
-        return self.report()
+        if not self._entrance.enter():  # a signal handler asks: this thread is needed for that
+            self._entrance.put_down(lambda _: self.send_soon(), None)
+            return self.report()
+        try:
+            self._entrance.work_off()
+            with self._lock:
+                for lane in self._backlog.lanes:
+                    lane.silence.lift()  # the keys may have been given their rights meanwhile
+            self._flushing.flush(deadline)
+            self._parking.keep(self._pending())
+            return self.report()
+        finally:
+            self._entrance.leave()
 
     def report(self) -> DeliveryReport:
         """The counts so far."""
@@ -181,6 +219,18 @@ class Outbox:
 
     def close(self, deadline: float | None = None) -> DeliveryReport:
         """`flush`, then let the threads go; the final report. What is not there by then is left, or in the spool."""
+        if not self._entrance.enter():  # see `flush`
+            self._entrance.put_down(self._close, deadline)
+            return self.report()
+        try:
+            return self._close(deadline)
+        finally:
+            self._entrance.leave()
+
+    def _close(self, deadline: float | None) -> DeliveryReport:
+        self._entrance.work_off()
+        with self._lock:
+            self._senders.threads.discard(current_thread())  # one on which garbage closes the client waits for others
         self._end.by(deadline)
         self._flushing.flush(deadline)
         backlog = self._backlog
@@ -226,3 +276,8 @@ class Outbox:
                 self._parking.park(lanes[kind], (portion,), reason)
             self._parking.take_over_files(files)
         self._parking.spill()
+
+
+def warn_of_end(kind: str, id: str) -> None:
+    """Say that something came when its client was closed."""
+    warn(f"a client was closed before one of its {kind} ended: {id} is not delivered")

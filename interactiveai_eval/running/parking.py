@@ -6,8 +6,8 @@ from .lanes import event_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _thread import LockType
     from collections.abc import Iterable, Iterator
+    from threading import RLock
 
     from .counts import Counts
     from .lanes import Lane, Pending, Portion
@@ -20,7 +20,7 @@ PARKED_BYTES = 16_000_000
 class Parking:
     """The parked portions of an outbox, and the files of its `spool`, if there is one, that hold what is pending."""
 
-    def __init__(self, lock: LockType, counts: Counts, spool: Spool | None) -> None:
+    def __init__(self, lock: RLock, counts: Counts, spool: Spool | None) -> None:
         self._lock = lock
         self._counts = counts
         self._spool = spool

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .backlog import Backlog
+    from .entrance import Entrance
     from .lanes import Flight
 
 BATCH_SECONDS = 1.0  # how long less than a batch waits for more; a made-up figure
@@ -16,9 +17,16 @@ BATCH_SECONDS = 1.0  # how long less than a batch waits for more; a made-up figu
 class Senders:
     """Threads of ours that take flights from a backlog and `deliver` them."""
 
-    def __init__(self, backlog: Backlog, deliver: Callable[[Flight], None], flush_interval_seconds: float) -> None:
+    def __init__(
+        self,
+        backlog: Backlog,
+        deliver: Callable[[Flight], None],
+        entrance: Entrance,
+        flush_interval_seconds: float,
+    ) -> None:
         self._backlog = backlog
         self._deliver = deliver
+        self._entrance = entrance
         self._flush_interval = flush_interval_seconds
         self.threads: set[Thread] = set()
         self.can_start = True
@@ -52,9 +60,11 @@ class Senders:
 
     def _run_sender(self) -> None:
         """Send batches as they are due, the rest when the interval is over; leave when there is nothing to do."""
-        backlog = self._backlog
+        backlog, entrance = self._backlog, self._entrance
+        entrance.enter()
         try:
             while True:
+                entrance.work_off()
                 with backlog.lock:
                     flight = backlog.take() or self._wait_for_work()
                     if flight is None:
@@ -69,6 +79,7 @@ class Senders:
                 self.threads.discard(current_thread())
                 self.rouse()  # there may be work again
                 backlog.change.notify_all()
+            entrance.leave()
 
     def _wait_for_work(self) -> Flight | None:
         """What is due within the interval, or waits at its end; the lock is held."""

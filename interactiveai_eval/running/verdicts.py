@@ -5,8 +5,8 @@ from .lanes import event_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _thread import LockType
     from collections.abc import Iterable, Sequence
+    from threading import RLock
 
     from .._clock import Clock
     from .counts import Counts
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Verdicts:
     """Takes portions out of their flights, each once: what is not there any more is the heir's by now."""
 
-    def __init__(self, lock: LockType, counts: Counts, parking: Parking, clock: Clock) -> None:
+    def __init__(self, lock: RLock, counts: Counts, parking: Parking, clock: Clock) -> None:
         self._lock = lock
         self._counts = counts
         self._parking = parking
