@@ -349,9 +349,8 @@ class Interactive(StartsSpans):
             clock=self.clock,
             environment=self.config.environment,
             tracer=self._tracer,
-            tracing_enabled=self.config.tracing_enabled,
-            is_sampled=self._delivery.is_sampled,
             make_outbox=self._delivery.outbox_of_run,
+            silence=self._delivery.silence,
             warn_of_silence=self._delivery.warn_of_silence,
         )
 
@@ -490,7 +489,7 @@ class Interactive(StartsSpans):
                 "traceId": span.trace_id,
             }
             try:
-                self._link(_without_none(body))
+                self._delivery.send_link(_without_none(body))
             except (ApiError, TransportError) as error:
                 span.record_error(error)
                 span.end()
@@ -498,19 +497,6 @@ class Interactive(StartsSpans):
             return span
 
         return CurrentSpan(open_span)
-
-    def _link(self, body: Mapping[str, Any]) -> None:
-        """Link an item to a trace by hand; what becomes of it is counted."""
-        trace_id, item_id = body["traceId"], body["datasetItemId"]
-        if not self.config.tracing_enabled or not self._delivery.is_sampled(trace_id):
-            self._delivery.skip_link(trace_id, item_id)
-            return
-        try:
-            self.api.create_dataset_run_item(body)
-        except (ApiError, TransportError) as error:
-            self._delivery.count_link(trace_id, item_id, error)
-            raise
-        self._delivery.count_link(trace_id, item_id, None)
 
     # -- spans -----------------------------------------------------------------------------------------------------
 

@@ -106,8 +106,6 @@ class _Run:
         self._schedule: Schedule | None = None
         self._checkpoint: Checkpoint | None = None
         self._counted = 0, 0  # items given and failed, once all is over
-        # Why items are not sent that are not.
-        self._silence = "the trace is not sampled" if services.tracing_enabled else "tracing is off"
         # The names and ids of the run: given, or drawn now; or taken over from the checkpoint.
         self._run_name: str = plan.run_name or f"{plan.name} - {ns_to_iso(self._clock.time_ns())}"
         self._experiment_id: str = plan.experiment_id or services.tracer.ids.trace_id()
@@ -122,8 +120,7 @@ class _Run:
             if self._checkpoint is not None:
                 self._run_name = self._checkpoint.header["run_name"]
                 self._experiment_id = self._checkpoint.header["experiment_id"]
-            if not self._services.tracing_enabled:
-                self._services.warn_of_silence()
+            self._services.warn_of_silence()
             progress = Progress(plan.progress, name=plan.name, total=plan.total, clock=self._clock)
             collector = Collector(plan, progress, stop=stop, failed=self._failed)
             recorder = self._recorder()
@@ -199,8 +196,7 @@ class _Run:
             experiment_id=self._experiment_id,
             run_name=self._run_name,
             propagated=self._context.run(services.tracer.propagated),
-            silence=self._silence,
-            is_sent=lambda trace_id: services.tracing_enabled and services.is_sampled(trace_id),
+            silence=services.silence,
         )
 
     def _item_runs(self, recorder: Recorder, collector: Collector, rhythm: Rhythm | None) -> ItemRuns:
@@ -322,13 +318,14 @@ class _Run:
     def _queue_run_scores(self, dataset_run_id: str | None, evaluations: list[Evaluation]) -> None:
         """Run-level scores belong to the data set run, or to the experiment when there is none."""
         counts, tracer = self._outbox.counts, self._services.tracer
+        silence = self._services.silence(_ALWAYS_SAMPLED)
         bodies = []
         for number, evaluation in enumerate(evaluations):
             score_id = derived_id(self._experiment_id, "run", str(number), evaluation.name)[:32]
             if evaluation.value is None:
                 continue
-            if not self._services.tracing_enabled or not self._services.is_sampled(_ALWAYS_SAMPLED):
-                counts.problem("scores", "skipped", score_id, self._silence)
+            if silence:
+                counts.problem("scores", "skipped", score_id, silence)
                 continue
             try:
                 bodies.append(

@@ -171,7 +171,7 @@ class _Rescoring:
         if self._remote is not None:
             remote = self._remote
             await driver.in_thread(lambda: remote.check(plan.functions))
-        if self._services is not None and not self._services.tracing_enabled:
+        if self._services is not None:
             self._services.warn_of_silence()
         if plan.items:
             schedule = Schedule(
@@ -295,13 +295,9 @@ class _Rescoring:
             score_id = derived_id("rescore", target, judge, evaluation.name, str(number))[:32]
             if not self._plan.items:
                 score_id = derived_id(recorded.experiment_id or target, "run", str(place), evaluation.name)[:32]
-            reason = ""
-            if not services.tracing_enabled:
-                reason = "tracing is off"
-            elif of is not None and trace_id is None:
+            reason = services.silence(trace_id)
+            if not reason and of is not None and trace_id is None:
                 reason = "the result has no trace"
-            elif trace_id is not None and not services.is_sampled(trace_id):
-                reason = "the trace is not sampled"
             try:
                 body = score_body(
                     masked_evaluation(services.tracer, evaluation),
