@@ -8,7 +8,6 @@ from __future__ import annotations
 from ._clock import ns_to_iso
 from ._contexts import copy_context
 from ._copies import private_copy
-from ._ids import derived_id
 from ._log import warn
 from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
@@ -23,12 +22,12 @@ from .running.items import item_source
 from .running.parcels import Parcel
 from .running.plan import Plan
 from .running.progress import Progress
-from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, masked_evaluation
+from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, experiment_score, run_score_id
 from .running.remote import RemoteLane, shares_memory
 from .running.schedule import Schedule
 from .running.scoring import create_evaluator_from_autoevals
 from .running.waits import Rhythm
-from .service.scores import Unsendable, score_body
+from .service.scores import Unsendable
 from .tracing.context import current, propagated
 
 # How long run-level scores wait for a data set run that no item could be linked to before; a made-up figure.
@@ -321,22 +320,15 @@ class _Run:
         silence = self._services.silence(_ALWAYS_SAMPLED)
         bodies = []
         for number, evaluation in enumerate(evaluations):
-            score_id = derived_id(self._experiment_id, "run", str(number), evaluation.name)[:32]
+            score_id = run_score_id(self._experiment_id, number, evaluation.name)
             if evaluation.value is None:
                 continue
             if silence:
                 counts.problem("scores", "skipped", score_id, silence)
                 continue
             try:
-                bodies.append(
-                    score_body(
-                        masked_evaluation(tracer, evaluation),
-                        id=score_id,
-                        timestamp_ns=self._clock.time_ns(),
-                        environment=EXPERIMENT_ENVIRONMENT,
-                        dataset_run_id=dataset_run_id or self._experiment_id,
-                    )
-                )
+                target = dataset_run_id or self._experiment_id
+                bodies.append(experiment_score(tracer, evaluation, score_id, dataset_run_id=target))
             except Unsendable as reason:
                 counts.problem("scores", "skipped", score_id, f"{evaluation.name}: {reason}")
         if bodies:

@@ -232,13 +232,8 @@ class Recorder:
     def _add_score(self, trace: ItemTrace, evaluation: Evaluation, score_id: str) -> bool:
         """Whether it is one that can be sent."""
         try:
-            body = score_body(
-                masked_evaluation(self._tracer, evaluation),
-                id=score_id,
-                timestamp_ns=self._tracer.clock.time_ns(),
-                environment=EXPERIMENT_ENVIRONMENT,
-                trace_id=trace.trace_id,
-                observation_id=trace.span_id,
+            body = experiment_score(
+                self._tracer, evaluation, score_id, trace_id=trace.trace_id, observation_id=trace.span_id
             )
         except Unsendable as reason:
             trace.skip_score(score_id, f"{evaluation.name}: {reason}")
@@ -296,6 +291,22 @@ class Recorder:
                 f"{PROPAGATED_LIMIT}, the item span's metadata keeps it whole"
             )
         return cut(text)
+
+
+def run_score_id(run: str, place: int, name: str) -> str:
+    """The id of the score that is at `place` among those of a whole run: sent again, it replaces the first."""
+    return derived_id(run, "run", str(place), name)[:32]
+
+
+def experiment_score(tracer: Tracer, evaluation: Evaluation, score_id: str, **target: str | None) -> dict[str, Any]:
+    """The body of a score of an experiment's, masked, as of now. Raises Unsendable, and what a mask raises."""
+    return score_body(
+        masked_evaluation(tracer, evaluation),
+        id=score_id,
+        timestamp_ns=tracer.clock.time_ns(),
+        environment=EXPERIMENT_ENVIRONMENT,
+        **target,
+    )
 
 
 def masked_evaluation(tracer: Tracer, evaluation: Evaluation) -> Evaluation:
