@@ -103,8 +103,7 @@ class _Run:
         plan, driver = self._plan, self.driver
         deadline = driver.set_time_budget(plan.time_budget_seconds)
         await driver.in_thread(lambda: self._prepare(begun))
-        if not self._services.tracing_enabled:
-            self._services.warn_of_silence()
+        self._services.warn_of_silence()
         pages = self._pages(begun)
         book = self._open_book(begun, pages)
         usual = UsualSeconds()
@@ -283,7 +282,7 @@ class _Run:
             api=self._api,
             tracer=services.tracer,
             outbox=self._outbox,
-            tracing_enabled=services.tracing_enabled,
+            silence=services.silence(None),
             context=self._context,
             stop=self.driver.stop,
             environment=services.environment,

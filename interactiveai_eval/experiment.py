@@ -8,7 +8,6 @@ from __future__ import annotations
 from ._clock import ns_to_iso
 from ._contexts import copy_context
 from ._copies import private_copy
-from ._ids import derived_id
 from ._log import warn
 from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
@@ -23,12 +22,12 @@ from .running.items import item_source
 from .running.parcels import Parcel
 from .running.plan import Plan
 from .running.progress import Progress
-from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, masked_evaluation
+from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, experiment_score, run_score_id
 from .running.remote import RemoteLane, shares_memory
 from .running.schedule import Schedule
 from .running.scoring import create_evaluator_from_autoevals
 from .running.waits import Rhythm
-from .service.scores import Unsendable, score_body
+from .service.scores import Unsendable
 from .tracing.context import current, propagated
 
 # How long run-level scores wait for a data set run that no item could be linked to before; a made-up figure.
@@ -106,8 +105,6 @@ class _Run:
         self._schedule: Schedule | None = None
         self._checkpoint: Checkpoint | None = None
         self._counted = 0, 0  # items given and failed, once all is over
-        # Why items are not sent that are not.
-        self._silence = "the trace is not sampled" if services.tracing_enabled else "tracing is off"
         # The names and ids of the run: given, or drawn now; or taken over from the checkpoint.
         self._run_name: str = plan.run_name or f"{plan.name} - {ns_to_iso(self._clock.time_ns())}"
         self._experiment_id: str = plan.experiment_id or services.tracer.ids.trace_id()
@@ -122,8 +119,7 @@ class _Run:
             if self._checkpoint is not None:
                 self._run_name = self._checkpoint.header["run_name"]
                 self._experiment_id = self._checkpoint.header["experiment_id"]
-            if not self._services.tracing_enabled:
-                self._services.warn_of_silence()
+            self._services.warn_of_silence()
             progress = Progress(plan.progress, name=plan.name, total=plan.total, clock=self._clock)
             collector = Collector(plan, progress, stop=stop, failed=self._failed)
             recorder = self._recorder()
@@ -199,8 +195,7 @@ class _Run:
             experiment_id=self._experiment_id,
             run_name=self._run_name,
             propagated=self._context.run(services.tracer.propagated),
-            silence=self._silence,
-            is_sent=lambda trace_id: services.tracing_enabled and services.is_sampled(trace_id),
+            silence=services.silence,
         )
 
     def _item_runs(self, recorder: Recorder, collector: Collector, rhythm: Rhythm | None) -> ItemRuns:
@@ -322,24 +317,18 @@ class _Run:
     def _queue_run_scores(self, dataset_run_id: str | None, evaluations: list[Evaluation]) -> None:
         """Run-level scores belong to the data set run, or to the experiment when there is none."""
         counts, tracer = self._outbox.counts, self._services.tracer
+        silence = self._services.silence(_ALWAYS_SAMPLED)
         bodies = []
         for number, evaluation in enumerate(evaluations):
-            score_id = derived_id(self._experiment_id, "run", str(number), evaluation.name)[:32]
+            score_id = run_score_id(self._experiment_id, number, evaluation.name)
             if evaluation.value is None:
                 continue
-            if not self._services.tracing_enabled or not self._services.is_sampled(_ALWAYS_SAMPLED):
-                counts.problem("scores", "skipped", score_id, self._silence)
+            if silence:
+                counts.problem("scores", "skipped", score_id, silence)
                 continue
             try:
-                bodies.append(
-                    score_body(
-                        masked_evaluation(tracer, evaluation),
-                        id=score_id,
-                        timestamp_ns=self._clock.time_ns(),
-                        environment=EXPERIMENT_ENVIRONMENT,
-                        dataset_run_id=dataset_run_id or self._experiment_id,
-                    )
-                )
+                target = dataset_run_id or self._experiment_id
+                bodies.append(experiment_score(tracer, evaluation, score_id, dataset_run_id=target))
             except Unsendable as reason:
                 counts.problem("scores", "skipped", score_id, f"{evaluation.name}: {reason}")
         if bodies:

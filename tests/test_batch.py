@@ -70,6 +70,18 @@ def mapper(item):
     return {"input": item.input, "output": item.output}
 
 
+class Ailing:
+    """A mapper that fails for these inputs, until it is left none."""
+
+    def __init__(self, *inputs):
+        self.inputs = inputs
+
+    def __call__(self, item):
+        if item.input in self.inputs:
+            raise ValueError("not today")
+        return mapper(item)
+
+
 def exact(*, input, output):
     return float(str(input) == str(output))
 
@@ -281,16 +293,10 @@ def test_no_items_are_asked_for_when_none_are_wanted():
 
 
 def test_failed_items_are_tried_again_first_and_alone():
-    broken = [True]
-
-    def mapping(item):
-        if broken[0] and item.input in (2, 5):
-            raise ValueError("not today")
-        return mapper(item)
-
+    mapping = Ailing(2, 5)
     with filled(8) as client:
         first = run(client, mapper=mapping, max_concurrency=1)  # they are named as they failed
-        broken[0] = False
+        mapping.inputs = ()
         second = run(client, mapper=mapping, resume_from=first.retry_token())
         every = scored(client)
 
@@ -420,18 +426,11 @@ def test_a_shard_that_ran_twice_has_the_effect_of_one(kept):
 
 
 def test_what_was_tried_again_takes_the_place_of_the_failure_in_a_merge():
-    ill = [True]
-
-    def judged(item):
-        if ill[0] and item.input in (1, 4):
-            raise OSError("ill")
-        return mapper(item)
-
+    mapping = Ailing(1, 4)
     with filled(6) as client:
-        first = run(client, mapper=judged)
-        ill.clear()
-        ill.append(False)
-        again = run(client, mapper=judged, resume_from=first.retry_token())
+        first = run(client, mapper=mapping)
+        mapping.inputs = ()
+        again = run(client, mapper=mapping, resume_from=first.retry_token())
         whole = run(client)
 
     merged = BatchEvaluationResult.merge([first, again])

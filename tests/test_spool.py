@@ -137,23 +137,18 @@ def test_no_secret_is_in_a_spool(tmp_path):
 def test_a_spool_is_delivered_elsewhere_with_the_ids_that_it_has(tmp_path, capsys):
     """The air gap: the folder is carried to another machine. What is there afterwards is what would have been."""
     folder, store = tmp_path / "spool", tmp_path / "store.db"
+    run = {
+        "name": "away",
+        "data": [{"input": i} for i in range(4)],
+        "task": lambda item: item["input"],
+        "evaluators": [lambda *, output: output],
+        "experiment_id": "e" * 32,
+    }
     with client_of(Server(), folder, environment="staging") as client:
-        client.run_experiment(
-            name="away",
-            data=[{"input": i} for i in range(4)],
-            task=lambda item: item["input"],
-            evaluators=[lambda *, output: output],
-            experiment_id="e" * 32,
-        )
+        client.run_experiment(**run)
         client.start_span(name="beside").end()
     with Interactive.local(clock=ManualClock(jumps=True), environment="staging") as undisturbed:
-        undisturbed.run_experiment(
-            name="away",
-            data=[{"input": i} for i in range(4)],
-            task=lambda item: item["input"],
-            evaluators=[lambda *, output: output],
-            experiment_id="e" * 32,
-        )
+        undisturbed.run_experiment(**run)
         expected = sorted(score["id"] for score in undisturbed.api.scores(limit=100)["data"])
         traces = sorted(trace["id"] for trace in undisturbed.api.traces(limit=100)["data"])
 

@@ -51,7 +51,7 @@ class BatchItems:
         api: Api,
         tracer: Tracer,
         outbox: Outbox,
-        tracing_enabled: bool,
+        silence: str,
         context: Context,
         stop: Callable[[BaseException], None],
         environment: str | None,
@@ -67,7 +67,7 @@ class BatchItems:
         self._api = api
         self._tracer = tracer
         self._outbox = outbox
-        self._tracing_enabled = tracing_enabled
+        self._silence = silence
         self._judges = Judges(context, stop=stop, timeout_seconds=plan.evaluator_timeout_seconds)
         self._stop = stop
         self._environment = environment
@@ -257,8 +257,8 @@ class BatchItems:
     ) -> dict[str, Any] | None:
         """The score of an evaluation, None when it is not sent; the reason is counted."""
         counts = self._outbox.counts
-        if not self._tracing_enabled:
-            counts.problem("scores", "skipped", score_id, "tracing is off", id)
+        if self._silence:
+            counts.problem("scores", "skipped", score_id, self._silence, id)
             return None
         own = evaluation.metadata if evaluation.metadata is not None else {}
         if self._plan.metadata:

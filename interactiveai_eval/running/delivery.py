@@ -6,6 +6,7 @@ from _weakref import ref
 
 from .._log import warn
 from .._version import __version__
+from ..errors import ApiError, TransportError
 from ..model import DeliveryReport
 from ..tracing.otlp import CONTENT_TYPE, encode_export, encode_span
 
@@ -71,8 +72,14 @@ class ClientDelivery:
         outbox = self._own_outbox()
         return DeliveryReport() if outbox is None else outbox.close(deadline)
 
-    def is_sampled(self, trace_id: str) -> bool:
-        """Whether a trace is sent; decided by its id, so that all its parts agree."""
+    def silence(self, trace_id: str | None) -> str:
+        """Why what belongs to this trace, or to none, is not sent; "" where it is."""
+        if not self._config.tracing_enabled:
+            return "tracing is off"
+        return "" if trace_id is None or self._is_sampled(trace_id) else "the trace is not sampled"
+
+    def _is_sampled(self, trace_id: str) -> bool:
+        """Decided by the trace's id, so that all its parts agree."""
         rate = self._config.sample_rate
         if rate >= 1.0:
             return True
@@ -138,12 +145,10 @@ class ClientDelivery:
         if self._closed:
             warn_of_end(kind, id)
             return
-        queue = self._queue()
-        if not self._config.tracing_enabled:
+        queue, reason = self._queue(), self.silence(trace_id)
+        if reason:
             self.warn_of_silence()
-            queue.count(kind, "skipped", id, "tracing is off")
-        elif trace_id is not None and not self.is_sampled(trace_id):
-            queue.count(kind, "skipped", id, "the trace is not sampled")
+            queue.count(kind, "skipped", id, reason)
         else:
             queue.put(Parcel(**content), may_wait=running_loop() is None)
             if not main_thread().is_alive():  # the interpreter ends, and `_flush_at_exit` may have been called
@@ -151,22 +156,23 @@ class ClientDelivery:
         if self._closed:  # meanwhile, and perhaps before there was a queue
             queue.close(self._clock.monotonic() + EXIT_SECONDS)
 
-    def skip_link(self, trace_id: str, item_id: str | None) -> None:
-        """Count a link that is left out on purpose."""
-        reason = "the trace is not sampled" if self._config.tracing_enabled else "tracing is off"
-        self._queue().count("links", "skipped", trace_id, reason, item_id)
-
-    def count_link(self, trace_id: str, item_id: str | None, error: Exception | None) -> None:
-        """Count a link that was acknowledged, or refused with `error`."""
-        counts = self._queue().counts
-        if error is None:
-            counts.add("links", "acknowledged")
-        else:
+    def send_link(self, body: Mapping[str, Any]) -> None:
+        """Link an item to a trace now, unless its trace is not sent; what becomes of the link is counted."""
+        trace_id, item_id, counts = body["traceId"], body["datasetItemId"], self._queue().counts
+        reason = self.silence(trace_id)
+        if reason:
+            self._queue().count("links", "skipped", trace_id, reason, item_id)
+            return
+        try:
+            self._api.create_dataset_run_item(body)
+        except (ApiError, TransportError) as error:
             counts.problem("links", "rejected", trace_id, str(error), item_id)
+            raise
+        counts.add("links", "acknowledged")
 
     def warn_of_silence(self) -> None:
-        """Say, once for a client, that tracing is off."""
-        if not self._warned:
+        """Say, once for a client, that tracing is off, if it is."""
+        if not (self._config.tracing_enabled or self._warned):
             self._warned = True
             warn("tracing is disabled: spans, links and scores of this client are not sent, only counted as skipped")
 

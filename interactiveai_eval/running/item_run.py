@@ -173,7 +173,7 @@ class ItemRuns:
         """Link the item to its trace, before its task; a link that fails is retried, then counted and gone without."""
         counts, trace_id, item_id = self._outbox.counts, run.trace.trace_id, run.work.item.id
         if not run.trace.sent:
-            counts.problem("links", "skipped", trace_id, self._recorder.silence, item_id)
+            counts.problem("links", "skipped", trace_id, run.trace.silence, item_id)
             return
         body = {
             **self._link_body,

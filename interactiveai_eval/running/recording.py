@@ -46,6 +46,7 @@ class ItemTrace:
         "carried",
         "scores",
         "sent",
+        "silence",
         "skipped",
         "span",
         "span_id",
@@ -57,12 +58,13 @@ class ItemTrace:
 
     span: Span
 
-    def __init__(self, seed: str, sent: bool, late: Callable[[list[Span], list[dict[str, Any]]], None]) -> None:
-        """`seed` is 64 hexadecimal digits; `sent` is False where nothing of the item leaves the process."""
+    def __init__(self, seed: str, silence: str, late: Callable[[list[Span], list[dict[str, Any]]], None]) -> None:
+        """`seed` is 64 hexadecimal digits; `silence` is why nothing of the item leaves the process, "" if it does."""
         self.trace_id = seed[:32]
         self.span_id = seed[32:48]
         self._seed = seed
-        self.sent = sent
+        self.silence = silence
+        self.sent = not silence
         self.spans: list[Span] = []
         self.scores: list[dict[str, Any]] = []
         self.skipped: list[tuple[str, str]] = []
@@ -112,13 +114,9 @@ class Recorder:
         experiment_id: str,
         run_name: str,
         propagated: Mapping[str, Any],
-        is_sent: Callable[[str], bool],
-        silence: str,
+        silence: Callable[[str], str],
     ) -> None:
-        """`propagated` are the caller's propagated attributes; `is_sent(trace_id)` tells whether a trace leaves.
-
-        `silence` is why others do not.
-        """
+        """`propagated` are the caller's propagated attributes; see `ClientDelivery.silence`."""
         self._plan = plan
         self._tracer = tracer
         self._outbox = outbox
@@ -126,8 +124,7 @@ class Recorder:
         self._run_name = run_name
         self._seed = f"{len(experiment_id)}:{experiment_id}:"
         self._propagated = dict(propagated)
-        self._is_sent = is_sent
-        self.silence = silence
+        self._silence = silence
         self._over = False
         self._lock = allocate_lock()
         self._shared_by_id: dict[str, SharedAttributes] = {}
@@ -141,7 +138,7 @@ class Recorder:
     def begin(self, place: str) -> ItemTrace:
         """The trace for one run of an item: always a new one, whatever span is current; ids depend on `place`."""
         seed = sha256_hex((self._seed + place).encode("utf-8", "surrogatepass"))
-        return ItemTrace(seed, self._is_sent(seed[:32]), self._deliver_late)
+        return ItemTrace(seed, self._silence(seed[:32]), self._deliver_late)
 
     def close(self) -> None:
         """From now on, late spans and scores go to the client instead of this run."""
@@ -235,13 +232,8 @@ class Recorder:
     def _add_score(self, trace: ItemTrace, evaluation: Evaluation, score_id: str) -> bool:
         """Whether it is one that can be sent."""
         try:
-            body = score_body(
-                masked_evaluation(self._tracer, evaluation),
-                id=score_id,
-                timestamp_ns=self._tracer.clock.time_ns(),
-                environment=EXPERIMENT_ENVIRONMENT,
-                trace_id=trace.trace_id,
-                observation_id=trace.span_id,
+            body = experiment_score(
+                self._tracer, evaluation, score_id, trace_id=trace.trace_id, observation_id=trace.span_id
             )
         except Unsendable as reason:
             trace.skip_score(score_id, f"{evaluation.name}: {reason}")
@@ -257,7 +249,7 @@ class Recorder:
             counts.problem("scores", "skipped", score_id, reason, item_id)
         if not trace.sent:
             unsent = len(spans) + len(trace.carried) + trace.unsent_spans
-            counts.skip(self.silence, spans=unsent, scores=len(scores) + trace.unsent_scores)
+            counts.skip(trace.silence, spans=unsent, scores=len(scores) + trace.unsent_scores)
             return Parcel(item_id=item_id)
         encoded = [(span.id, encode_span(span)) for span in spans]
         return Parcel(spans=encoded + trace.carried, scores=scores, item_id=item_id)
@@ -299,6 +291,22 @@ class Recorder:
                 f"{PROPAGATED_LIMIT}, the item span's metadata keeps it whole"
             )
         return cut(text)
+
+
+def run_score_id(run: str, place: int, name: str) -> str:
+    """The id of the score that is at `place` among those of a whole run: sent again, it replaces the first."""
+    return derived_id(run, "run", str(place), name)[:32]
+
+
+def experiment_score(tracer: Tracer, evaluation: Evaluation, score_id: str, **target: str | None) -> dict[str, Any]:
+    """The body of a score of an experiment's, masked, as of now. Raises Unsendable, and what a mask raises."""
+    return score_body(
+        masked_evaluation(tracer, evaluation),
+        id=score_id,
+        timestamp_ns=tracer.clock.time_ns(),
+        environment=EXPERIMENT_ENVIRONMENT,
+        **target,
+    )
 
 
 def masked_evaluation(tracer: Tracer, evaluation: Evaluation) -> Evaluation:
