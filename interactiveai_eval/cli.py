@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 
-from .commands.console import OutputLost, print_json, print_text, say, turn_off, writing
+from .commands.console import OutputLost, check_apart, print_json, print_text, say, turn_off, writing
 from .commands.endings import CHECK_FAILED, EXIT_CODES, NOT_COMPLETED, USAGE
 from .errors import ArgumentError, CheckpointError, ConfigError, DataError, EvalError, RegressionError
 
@@ -77,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _carry_out(options: argparse.Namespace) -> int:
     try:
+        check_apart(options)
         code: int = options.execute(options)
         with writing():
             if sys.stdout is not None:

@@ -9,8 +9,21 @@ from ..errors import ArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
     from typing import Any
+
+# What the files of a command's arguments are: first those that it reads, then those that it writes.
+_READ = {
+    **{"data": "the data", "baseline": "the baseline", "saved": "a saved result", "resume": "the token to go on from"},
+    **{"file": "the file that is read", "dest": "the copy"},
+    **dict.fromkeys(("target", "evaluator", "run_evaluator", "composite", "mapper"), "the code that runs"),
+}
+_WRITTEN = {
+    **{"store": "the store", "checkpoint": "the checkpoint", "output": "what --output names"},
+    **{"action_json": "what --action-json names", "sbom": "what --sbom names"},
+}
+_OF_A_STORE = ("", "-wal", "-shm", "-journal")  # SQLite's side files hold a part of it
 
 
 class OutputLost(Exception):
@@ -79,3 +92,36 @@ def check_place(path: str, argument: str = "--output") -> None:
         raise ArgumentError(argument, path, "is a folder; name a file")
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise ArgumentError(argument, path, "its folder does not exist or cannot be written to")
+
+
+def check_apart(options: argparse.Namespace) -> None:
+    """Raise ArgumentError where the command would write over a file that it reads, or writes as something else."""
+    from .places import store_path
+
+    known: dict[object, str] = {}
+    for name, what in {**_READ, **_WRITTEN}.items():
+        given = getattr(options, name, None)
+        for path in given if isinstance(given, list) else [store_path(given) if name == "store" else given]:
+            if path is None or path == "-":
+                continue
+            if what == "the code that runs":
+                path = path if path.endswith(".py") else path.rpartition(":")[0]
+                if not path.endswith(".py"):
+                    continue  # a module by its name
+            marks = {mark for end in (_OF_A_STORE if name == "store" else [""]) for mark in _marks(path + end)}
+            taken = next((known[mark] for mark in marks if mark in known), None)
+            if taken and name in _WRITTEN:
+                raise ArgumentError(f"--{name.replace('_', '-')}", path, f"is also {taken}; name another file")
+            known.update(dict.fromkeys(marks, what))
+
+
+def _marks(path: str) -> list[object]:
+    """What two names of one file have in common: where they lead, and what is there."""
+    try:
+        leads = os.path.normcase(os.path.realpath(path))
+        found = os.stat(leads)
+    except FileNotFoundError:
+        return [leads]
+    except (OSError, ValueError):
+        return []  # it cannot be used at all, which is said where that is tried
+    return [leads, (found.st_dev, found.st_ino)]

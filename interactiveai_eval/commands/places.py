@@ -25,6 +25,16 @@ def client_for(store: str | None, *, must_exist: bool = False, **settings: Any) 
     return store_client(store, must_exist=must_exist)
 
 
+def store_path(store: str | None) -> str | None:
+    """The file that is the store: of --store, or else of the environment where that says local:PATH."""
+    named = os.environ.get("INTERACTIVEAI_BASE_URL") or os.environ.get("INTERACTIVEAI_HOST") or ""
+    if store is None and named:
+        from ..config import LOCAL_SCHEME
+
+        store = named[len(LOCAL_SCHEME) :] if named.startswith(LOCAL_SCHEME) else None
+    return store or None
+
+
 def store_client(path: str | None, *, must_exist: bool = False) -> Interactive:
     """The client for a store file, or for a store in memory. Raises ArgumentError where it cannot be opened."""
     from ..client import Interactive

@@ -36,13 +36,14 @@ def _vendor(options: argparse.Namespace) -> int:
 
     if options.dest is None and (options.check or options.sbom is None):
         raise ArgumentError("DEST", options.dest, "name the folder")
+    if options.sbom is not None:
+        check_place(options.sbom, "--sbom")
     told: dict[str, Any] = {}
     if options.check:
         told = check_copy(options.dest)
     elif options.dest is not None:
         told = check_copy(write_copy(options.dest, name=options.name, kind=options.kind or "folder"))
     if options.sbom is not None:
-        check_place(options.sbom)
         write_atomically(options.sbom, [json.dumps(sbom(), indent=1), "\n"])
         told["sbom"] = options.sbom
     if options.json:
