@@ -42,7 +42,8 @@ def _declare_check(parser: argparse.ArgumentParser) -> None:
 def _declare_report(parser: argparse.ArgumentParser) -> None:
     """The arguments of `report`."""
     parser.add_argument("saved", metavar="SAVED", nargs="*", help="saved results")
-    parser.add_argument("--store", metavar="PATH", help="browse this SQLite file's runs: --output is a folder then")
+    what = "browse this SQLite file's runs: --output is a folder then (default: eval-runs for eval.db)"
+    parser.add_argument("--store", metavar="PATH", help=what)
     declare_judging(parser)
     declare_output(parser)
 
@@ -63,15 +64,16 @@ def _report_or_browse(options: argparse.Namespace) -> int:
         if getattr(options, name):
             fix = "is about saved results, --store about a store; give one or the other"
             raise ArgumentError(name, getattr(options, name), fix)
-    if len(options.output) != 1:
-        raise ArgumentError("--output", options.output, "must name one folder to write the pages to")
+    if len(options.output) > 1:
+        raise ArgumentError("--output", ", ".join(options.output), "must name one folder for the pages, not several")
     if not os.path.isfile(options.store):
         raise ArgumentError("--store", options.store, "there is no such file")
     from ..client import Interactive
     from ..stores.run_browser import write_site
 
+    folder = options.output[0] if options.output else os.path.splitext(os.path.basename(options.store))[0] + "-runs"
     with Interactive.local(options.store) as client:
-        written = write_site(client.api, options.output[0])
+        written = write_site(client.api, folder)
     if options.json:
         print_json(written)
     else:
