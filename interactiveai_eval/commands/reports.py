@@ -94,6 +94,8 @@ def _report_several(options: argparse.Namespace) -> int:
         raise ArgumentError("--action-json", options.action_json, "holds one run; name one SAVED")
     judge = Judge(options)
     results = [saved("SAVED", path) for path in options.saved]
+    for error in judge.unusable(*results):
+        raise error
     reports = [judge.report(result) for result in results]
     try:
         judge.save_reports(results, reports)

@@ -71,6 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     from functools import partial
 
     from ..model import ExperimentRecord
+    from ..reporting.shown import one_line
     from ..runner_context import run_with_context
 
     for path in options.output:
@@ -91,6 +92,7 @@ def _run(options: argparse.Namespace) -> int:
                 if not isinstance(result, ExperimentRecord):
                     raise
                 say(f"error: {error}")
+    unusable = judge.unusable(result)  # the work is done: what it has given is shown and saved first
     report = judge.report(result)
     try:
         judge.save(result, script=options.target)
@@ -101,7 +103,9 @@ def _run(options: argparse.Namespace) -> int:
         else:
             judge.print_text(report)
     code = judge.exit_code(report)
-    return CHECK_FAILED if code == PASSED and regression is not None else code
+    for each in unusable:
+        say(f"error: {one_line(str(each))}")
+    return CHECK_FAILED if code == PASSED and (regression is not None or unusable) else code
 
 
 @contextmanager

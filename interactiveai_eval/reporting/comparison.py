@@ -217,8 +217,7 @@ def compare(
         if not knows_its_items(record):
             fix = f"{UNKNOWN_ITEMS}; run it with keep_results=True (a batch: keep_evaluations)"
             raise ArgumentError(argument, record, fix)
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < inf:
-        raise ArgumentError("tolerance", tolerance, "must be a number from 0, in the unit of the metrics")
+    check_tolerance(tolerance)
     if isinstance(lower_is_better, str):
         lower_is_better = [lower_is_better]
     ours, theirs = _Side(candidate, reduce), _Side(baseline, reduce)
@@ -252,6 +251,12 @@ def compare(
         changes=changes,
         tolerance=tolerance,
     )
+
+
+def check_tolerance(tolerance: Any) -> None:
+    """Raise ArgumentError for what cannot be the largest difference that counts as none."""
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < inf:
+        raise ArgumentError("tolerance", tolerance, "must be a number from 0, in the unit of the metrics")
 
 
 def _kind(name: str, ours: _Side, theirs: _Side) -> str:
