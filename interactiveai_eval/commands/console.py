@@ -27,7 +27,7 @@ _OF_A_STORE = ("", "-wal", "-shm", "-journal")  # SQLite's side files hold a par
 
 
 class OutputLost(Exception):
-    """Standard output takes no more: its disk is full, most likely."""
+    """Standard output takes nothing, or no more: its disk is full, most likely."""
 
 
 @contextmanager
@@ -41,8 +41,24 @@ def writing() -> Iterator[None]:
         raise OutputLost(error.strerror) from error
 
 
+def flush() -> None:
+    """Have standard output take what was printed, now, where that it does not can still be told."""
+    with writing():
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def open_output() -> Any:
+    """Standard output for data that are wanted there and nowhere else. Raises OutputLost where it is closed."""
+    if sys.stdout is None:
+        raise OutputLost("standard output is closed")
+    return sys.stdout
+
+
 def turn_off(stream: Any) -> None:
     """Have what still waits for the stream vanish: closing it at exit must not complain again."""
+    if stream is None:
+        return
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from ..errors import ArgumentError, StoreError
-from .console import print_json, print_text, writing
+from .console import flush, print_json, print_text
 from .endings import PASSED
 
 TYPE_CHECKING = False
@@ -52,9 +52,7 @@ def _serve(options: argparse.Namespace) -> int:
             print_json({"url": server.url, "public_key": server.public_key, "default_secret": is_default})
         else:
             print_text(f"Serving {server.url}", sys.stdout)
-        with writing():
-            if sys.stdout is not None:
-                sys.stdout.flush()
+        flush()
         while not ended.wait(1.0 if os.name == "nt" else None):  # Windows hears no signal while it waits
             pass
     return PASSED
