@@ -378,6 +378,32 @@ def test_an_intact_copy_is_replaced_and_a_changed_one_is_not(kind, copied, tmp_p
     assert "was changed by hand" in capsys.readouterr().err and everything(tmp_path) == patched
 
 
+@pytest.mark.parametrize("inside", [(), ("notes.txt",), ("notes.txt", "mine.py"), ("notes.txt", "a copy")])
+def test_a_folder_of_the_users_is_never_replaced(inside, copied, tmp_path, capsys):
+    """One that held a copy and other things was taken for that copy and replaced as a whole."""
+    folder = tmp_path / "lib" / "evals"
+    folder.mkdir(parents=True)
+    for name in inside:
+        copied("folder").rename(folder / "inner") if name == "a copy" else (folder / name).write_text("mine")
+    before = everything(tmp_path)
+
+    assert main(["vendor", str(tmp_path / "lib"), "--name", "evals"]) == 2
+    told = "is a folder without the MANIFEST.json of a copy and is left alone; choose another --name, or another DEST"
+    assert capsys.readouterr().err == f"error: DEST={str(folder)!r}: {told}\n"
+    assert everything(tmp_path) == before
+
+    if inside == ("notes.txt",):
+        assert main(["vendor", str(folder), "--check"]) == 2
+        assert capsys.readouterr().err == f"error: {folder}: holds no copy of this package\n"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="/proc takes no folders, of root neither")
+@pytest.mark.parametrize(("place", "told"), [("/proc/new", "cannot be made a folder: "), ("/proc/self/fd", "")])
+def test_a_place_that_cannot_be_written_to_is_wrong_use(place, told, capsys):
+    assert main(["vendor", place]) == 2
+    assert capsys.readouterr().err.startswith(f"error: DEST={place!r}: {told or 'cannot be written to'}")
+
+
 @pytest.mark.parametrize("place", ["a file", "a file/below"])
 def test_a_place_that_is_no_folder_is_refused(place, tmp_path, capsys):
     (tmp_path / "a file").write_text("")
