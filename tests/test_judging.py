@@ -353,6 +353,31 @@ def test_an_experiment_runs_itself(folder, capsys, target, code):
         assert "experiment(context) gave back dict; it must return the result of context.run_experiment" in err
 
 
+@pytest.mark.parametrize("option", [("--name", "foo"), ("--run-name", "foo"), ("--data", "data.jsonl")])
+@pytest.mark.parametrize("kind", ["", "async"])
+def test_an_option_that_the_call_of_an_experiment_passes_over_is_refused(folder, capsys, option, kind):
+    """It was dropped without a word, where other options were refused."""
+    (folder / "own.py").write_text(
+        f"{kind} def experiment(context):\n"
+        "    settings = {'name': 'own', 'run_name': 'r', 'data': [{'input': 1}], 'task': lambda item: 2}\n"
+        f"    return {'await ' if kind else ''}context.run_experiment{'_async' if kind else ''}(**settings)\n".lstrip()
+    )
+    code, out, err = said(capsys, "run", "own.py", *option)
+    told = f"{option[0]}={option[1]!r}: experiment(context) says this itself, in its call"
+    assert (code, out, err) == (2, "", f"error: {told}\n")
+    assert said(capsys, "run", "own.py")[0] == 0
+
+
+def test_an_experiment_may_make_its_own_of_what_it_is_told(folder, capsys):
+    (folder / "own.py").write_text(
+        "def experiment(context):\n"
+        "    names = {'name': context.name + ' B', 'run_name': context.run_name + ' B', 'data': list(context.data)[:1]}\n"
+        "    return context.run_experiment(task=lambda item: 1, **names)\n"
+    )
+    code, out, _ = said(capsys, "run", "own.py", "--name", "A", "--run-name", "R", "--data", "data.jsonl")
+    assert code == 0 and out.startswith("DONE  A B: 1 item went through\n  run R B\n")
+
+
 def test_an_experiment_without_data_says_what_is_missing(folder, capsys):
     code, _, err = said(capsys, "run", "tasks.py:experiment")
 

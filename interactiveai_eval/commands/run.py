@@ -150,8 +150,8 @@ def _context_settings(options: argparse.Namespace, data: Callable[[], Any]) -> d
         if getattr(options, name) != default:
             option = "--" + name.replace("_", "-")
             raise ArgumentError(option, getattr(options, name), "experiment(context) says this itself, in its call")
-    metadata = metadata_from(options.metadata)
-    return {"name": options.name, "run_name": options.run_name, "data": data(), "metadata": metadata}
+    said = {name: getattr(options, name) for name in ("name", "run_name", "data")}
+    return {**said, "data": data(), "metadata": metadata_from(options.metadata), "options": said}
 
 
 COMMANDS = {
