@@ -8,6 +8,7 @@ from ..errors import ArgumentError
 from .console import check_output, check_place, print_json, print_text
 from .endings import PASSED
 from .judging import Judge, declare_judging, declare_output, document_of, saved
+from .places import reading_client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,13 +67,10 @@ def _report_or_browse(options: argparse.Namespace) -> int:
             raise ArgumentError(name, getattr(options, name), fix)
     if len(options.output) > 1:
         raise ArgumentError("--output", ", ".join(options.output), "must name one folder for the pages, not several")
-    if not os.path.isfile(options.store):
-        raise ArgumentError("--store", options.store, "there is no such file")
-    from ..client import Interactive
     from ..stores.run_browser import write_site
 
     folder = options.output[0] if options.output else os.path.splitext(os.path.basename(options.store))[0] + "-runs"
-    with Interactive.local(options.store) as client:
+    with reading_client(options.store) as client:
         written = write_site(client.api, folder)
     if options.json:
         print_json(written)

@@ -9,7 +9,7 @@ from ..errors import ArgumentError
 from .console import check_place, open_output, print_json, print_text, say, writing
 from .endings import NOT_COMPLETED, PASSED
 from .options import stdin_file
-from .places import store_client
+from .places import reading_client, store_client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _export(options: argparse.Namespace) -> int:
     target = open_output() if to_stdout else options.output
     if not to_stdout:
         check_place(target)
-    with store_client(options.store, must_exist=True) as client:
+    with reading_client(options.store) as client:
         with writing() if to_stdout else nullcontext():
             exported = export_traces(client.api, target, options.filter)
     if options.json:
