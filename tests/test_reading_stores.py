@@ -110,6 +110,17 @@ def test_writes_that_are_out_of_reach_are_said_by_both_commands_in_one_way(place
     assert told == [[2, "", f"error: {reason}; {fix}\n"]] * 2
 
 
+def test_pages_for_a_folder_that_takes_none_are_wrong_use_before_any_work(place):
+    write(place / "there" / "s.db", "first", 1).close()
+    (place / "out" / "site").mkdir(mode=0o555)
+
+    with only_readable(place / "there"):
+        told = read(place)[1]
+
+    fix = "is a folder that cannot be written to; name another one"
+    assert told == [2, "", f"error: --output={str(place / 'out' / 'site')!r}: {fix}\n"]
+
+
 @pytest.mark.parametrize(
     ("content", "told"), [(b"", "it is empty"), (b"some text" * 100, "it is not an SQLite database"), (None, "No such file")]
 )

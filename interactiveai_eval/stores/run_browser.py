@@ -58,6 +58,8 @@ def write_site(api: Api, folder: str) -> dict[str, Any]:
         os.makedirs(folder, 0o700, exist_ok=True)
     except OSError as error:
         raise ArgumentError("--output", folder, f"is no folder and cannot be made one: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise ArgumentError("--output", folder, "is a folder that cannot be written to; name another one")
     lines: list[_Line] = []
     kept: list[Report] = []
     sizes: list[int] = []
