@@ -521,7 +521,7 @@ def test_a_secret_given_as_argument_is_in_no_local_of_our_frames():
 @pytest.mark.parametrize(
     "act",
     [
-        lambda api: api.send_spans(b"export", "application/x-protobuf"),
+        lambda api: api.send_spans(b"export", "application/x-protobuf", 1),
         lambda api: api.send_scores([SCORE]),
         lambda api: list(api.send_each_score([SCORE])),
         lambda api: api.projects(),
