@@ -730,6 +730,45 @@ def test_serve_says_where_and_ends_well(tmp_path, number):
         assert connection.execute("SELECT id FROM scores").fetchall() == [("s",)]
 
 
+def test_serve_ends_wherever_a_signal_comes():
+    """SIGTERM, then SIGINT, at each line that the main thread runs from the first line of output on."""
+    program = programs.start(
+        """
+        import signal, sys
+        from interactiveai_eval.cli import main
+
+        numbers = [signal.SIGTERM, signal.SIGINT]
+
+        class Told:
+            encoding, begun = "utf-8", False
+            def write(self, text):
+                self.begun = True
+            def flush(self):
+                pass
+
+        def look(frame, event, argument):
+            if sys.stdout.begun:
+                numbers.append(numbers.pop(0))
+                signal.raise_signal(numbers[0])
+            return look
+
+        sys.stdout = Told()
+        sys.settrace(look)
+        try:
+            code = main(["serve"])
+        finally:
+            sys.settrace(None)
+        print(code, file=sys.__stdout__)
+        """
+    )
+    try:
+        out, err = program.communicate(timeout=20)
+    finally:
+        program.kill()
+
+    assert (program.returncode, out, err) == (0, "0\n", "")
+
+
 @pytest.mark.parametrize(
     "arguments, variables, keys",
     [
