@@ -319,6 +319,66 @@ def test_what_is_refused_stays_in_the_spool_and_what_was_taken_does_not(tmp_path
     assert lines(tmp_path)[0]["server"] == "https://app.interactive.ai"
 
 
+def spool_file(path, ids, body_ids=None):
+    """A spool file of scores as somebody else might have written it."""
+    header = {"format": "interactiveai_eval spool", "version": 1, "made": "-", "server": "-", "events": len(ids)}
+    scores = [
+        {"kind": "scores", "id": id, "body": {"id": body_id, "name": "n", "value": 1, "traceId": "t", "timestamp": "-"}}
+        for id, body_id in zip(ids, body_ids or ids)
+    ]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in (header, *scores)))
+
+
+def send_all(folder, answer):
+    from interactiveai_eval.running.spool_delivery import send_spool
+
+    with Interactive(transport=FakeTransport(answer), dialect="public", clock=ManualClock(jumps=True)) as client:
+        return send_spool(str(folder), client._delivery.new_outbox, client.clock)
+
+
+@pytest.mark.parametrize("refusal", [503, 400])
+def test_nothing_leaves_that_was_not_acknowledged_however_much_there_is(tmp_path, refusal):
+    """A report names 10,000 problems at most."""
+    ids = [f"s{i}" for i in range(10_500)]
+    spool_file(tmp_path / "spool" / "1.jsonl", ids)
+
+    sent = send_all(tmp_path / "spool", lambda request: Response(refusal))
+
+    assert sent.delivered == {"spans": 0, "scores": 0, "links": 0}
+    assert [line["id"] for line in lines(tmp_path / "spool") if "id" in line] == ids
+
+
+def test_the_end_of_a_server_in_the_middle_of_a_large_file_is_where_the_rest_stays(tmp_path):
+    ids = [f"s{i}" for i in range(10_500)]
+    spool_file(tmp_path / "spool" / "1.jsonl", ids)
+    taken = []
+
+    def answer(request):
+        if len(taken) >= 5_000:
+            return Response(503)
+        taken.extend(event["body"]["id"] for event in json.loads(request.body)["batch"])
+        return Response(200)
+
+    sent = send_all(tmp_path / "spool", answer)
+
+    left = [line["id"] for line in lines(tmp_path / "spool") if "id" in line]
+    assert sent.delivered["scores"] == len(taken) == 5_000
+    assert sorted([*taken, *left]) == sorted(ids)
+    assert sent.problems[-1]["reason"] == "its last 500 events were not tried: nothing before them was taken"
+
+
+def test_an_event_whose_two_ids_differ_stays_until_it_was_acknowledged(tmp_path):
+    spool_file(tmp_path / "spool" / "1.jsonl", ["a", "b"], ["x", "y"])
+
+    kept = [send_all(tmp_path / "spool", lambda request, status=status: Response(status)) for status in (503, 400)]
+    left = len(lines(tmp_path / "spool"))
+    sent = send_all(tmp_path / "spool", lambda request: Response(200))
+
+    assert [each.delivered["scores"] for each in kept] == [0, 0] and left == 1 + 2
+    assert sent.delivered["scores"] == 2 and files(tmp_path / "spool") == []
+
+
 def test_a_server_that_takes_nothing_is_not_asked_file_by_file(tmp_path):
     from interactiveai_eval.running.spool_delivery import send_spool
 
