@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from interactiveai_eval.transports.base import Transport
 from interactiveai_eval.transports.local import LocalTransport
 
 from .programs import run as run_program
+from .test_local_transport import as_nobody
 
 SECRET = "sk-very-secret"
 
@@ -322,8 +324,9 @@ def test_what_is_refused_stays_in_the_spool_and_what_was_taken_does_not(tmp_path
 def spool_file(path, ids, body_ids=None):
     """A spool file of scores as somebody else might have written it."""
     header = {"format": "interactiveai_eval spool", "version": 1, "made": "-", "server": "-", "events": len(ids)}
+    body = {"name": "n", "value": 1, "traceId": "a" * 32, "timestamp": "2026-01-01T00:00:00.000Z"}
     scores = [
-        {"kind": "scores", "id": id, "body": {"id": body_id, "name": "n", "value": 1, "traceId": "t", "timestamp": "-"}}
+        {"kind": "scores", "id": id, "body": {"id": body_id, **body}}
         for id, body_id in zip(ids, body_ids or ids)
     ]
     path.parent.mkdir(exist_ok=True)
@@ -394,6 +397,27 @@ def test_a_server_that_takes_nothing_is_not_asked_file_by_file(tmp_path):
         *["connection refused by example.test"] * 2,
         *["not tried"] * 4,
     ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_a_spool_that_can_only_be_read_is_delivered_whole_and_said_to_be_there_still(tmp_path, capsys):
+    with as_nobody() as place:
+        folder, store = Path(place, "spool"), Path(place, "store.db")
+        for name in ("1", "2"):
+            spool_file(folder / f"{name}.jsonl", [f"s{name}"])
+        spool_file(folder.with_name("other") / "1.jsonl", ["other"])
+        first = deliver(capsys, "send", folder.with_name("other"), "--store", store)
+        kept = [file.read_bytes() for file in files(folder)]
+        folder.chmod(0o555)
+        code, out, err = deliver(capsys, "send", folder, "--store", store)
+        folder.chmod(0o755)
+
+        assert first[:2] == (0, "delivered 0 spans, 1 scores, 0 links\n")
+        assert (code, out) == (0, "delivered 0 spans, 2 scores, 0 links\n")
+        assert [line.partition(" (")[0] for line in err.splitlines()] == [
+            f"note: {folder}/{name}.jsonl cannot be removed, and what it holds was sent" for name in ("1", "2")
+        ]
+        assert [file.read_bytes() for file in files(folder)] == kept
 
 
 def test_two_processes_may_send_one_spool(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from ..errors import DataError
+from ..errors import ArgumentError, DataError
 from .lanes import event_id
 from .parcels import Parcel
 from .spool import FILE_EVENTS, KINDS, Spool, read_spool_file, spool_paths
@@ -17,24 +17,28 @@ if TYPE_CHECKING:
     from .._clock import Clock
     from ..model import DeliveryReport
     from .outbox import Outbox
-    from .spool import Event
+    from .spool import Event, SpoolFile
 
 
 class Sent:
-    """What became of a spool: `delivered` counts by kind, `problems` are what is left and why, file by file."""
+    """What became of a spool: `delivered` counts by kind, `problems` are what is left and why, file by file.
 
-    __slots__ = ("delivered", "problems")
+    `kept` are files that could not be removed, and why: what was delivered of them is there still.
+    """
+
+    __slots__ = ("delivered", "kept", "problems")
 
     def __init__(self) -> None:
         self.delivered: dict[str, int] = dict.fromkeys(KINDS, 0)
         self.problems: list[dict[str, Any]] = []
+        self.kept: list[dict[str, str]] = []
 
 
 def send_spool(folder: str, new_outbox: Callable[[dict[str, Any]], Outbox], clock: Clock) -> Sent:
     """Deliver all that is in a spool, oldest first, with the ids that it has.
 
-    What was acknowledged leaves the folder after that, and nothing else does. The first events of which a server takes
-    nothing end it: there is none. Files that cannot be read are among the problems.
+    What was acknowledged leaves the folder after that, if that can be written, and nothing else does. The first events
+    of which a server takes nothing end it: there is none. Files that cannot be read are among the problems.
     """
     sent = Sent()
     reached = True
@@ -63,11 +67,24 @@ def send_spool(folder: str, new_outbox: Callable[[dict[str, Any]], Outbox], cloc
                 sent.problems.append({"file": path, "reason": reason})
                 break
         if len(remains) < len(file.events):
-            spool = Spool(folder, {"server": file.server, **file.about}, clock)
-            if remains:
-                spool.write(remains)
-            spool.remove(path)
+            try:
+                _replace(file, remains, folder, clock)
+            except (ArgumentError, OSError) as error:  # of a medium that is only read, say
+                reason = error.fix if isinstance(error, ArgumentError) else str(error.strerror)
+                sent.kept.append({"file": path, "reason": reason})
     return sent
+
+
+def _replace(file: SpoolFile, remains: list[Event], folder: str, clock: Clock) -> None:
+    """Have what remains of a file in the folder, in place of it. Raises ArgumentError or OSError, with it as it was."""
+    spool = Spool(folder, {"server": file.server, **file.about}, clock)
+    written = spool.write(remains)
+    try:
+        spool.remove(file.path)
+    except OSError:
+        for each in written:
+            spool.remove(each)
+        raise
 
 
 def _delivered(events: list[Event], outbox: Outbox) -> tuple[list[Event], DeliveryReport]:
