@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from interactiveai_eval import ArgumentError, FakeTransport, Interactive, Response, TransportError
+from interactiveai_eval import ArgumentError, FakeTransport, Interactive, LocalServer, Response, TransportError
 from interactiveai_eval.cli import main
 from interactiveai_eval.testing import ManualClock, recorded_spans
 from interactiveai_eval.transports.base import Transport
@@ -288,6 +288,51 @@ def test_files_that_are_torn_or_none_of_ours_are_named_and_stay(tmp_path, capsys
     assert code == 3 and out == "delivered 1 spans, 3 scores, 0 links\n"
     assert f"error: {bad}: {problem}" in err and f"error: {bad}: {problem}" in listed[2]
     assert files(tmp_path / "spool") == [bad] and bad.read_bytes() == content
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name")
+def test_what_is_no_regular_file_is_named_and_not_opened(tmp_path, capsys):
+    """S52. Whoever opens a pipe waits for somebody to write."""
+    keep(tmp_path / "spool")
+    pipe = tmp_path / "spool" / "0.jsonl"
+    os.mkfifo(pipe)
+
+    sent = deliver(capsys, "send", tmp_path / "spool", "--store", tmp_path / "store.db")
+    listed = deliver(capsys, "list", tmp_path / "spool")
+
+    assert sent[:2] == (3, "delivered 1 spans, 3 scores, 0 links\n") and listed[:2] == (3, "")
+    assert sent[2] == listed[2] == f"error: {pipe}: is no regular file; it is left alone\n"
+    assert files(tmp_path / "spool") == [pipe]
+
+
+def test_nothing_of_a_spool_or_a_server_moves_the_terminal(tmp_path, capsys, monkeypatch):
+    """S45, S46: no control character, and no line that the command did not write."""
+    folder, evil = tmp_path / "spool", "\x1b[31m\x07\nerror: forged"
+    spool_file(folder / f"1{evil}.jsonl", ["a"])
+    spool_file(folder / "2.jsonl", ["b"])
+    text = (folder / "2.jsonl").read_text()
+    (folder / "2.jsonl").write_text(text.replace('"made": "-"', f'"made": {json.dumps(evil)}'))
+    (folder / f"3{evil}.jsonl").write_text("torn")
+    shown = "<U+001B>[31m<U+0007> error: forged"
+
+    def refusing(request):
+        bad = [{"id": event["id"], "status": 400, "message": evil} for event in json.loads(request.body)["batch"]]
+        return Response(207, body=json.dumps({"errors": bad, "successes": []}).encode())
+
+    listed = deliver(capsys, "list", folder)
+    with LocalServer(FakeTransport(refusing)) as server:
+        for name, value in (("BASE_URL", server.url), ("PUBLIC_KEY", "pk-local"), ("SECRET_KEY", "sk-local")):
+            monkeypatch.setenv(f"INTERACTIVEAI_{name}", value)
+        sent = deliver(capsys, "send", folder, "--dialect", "public")
+
+    torn = f"error: {folder}/3{shown}.jsonl: line 1 is not JSON: "
+    rows = [f"{folder}/1{shown}.jsonl  -  1 scores", f"{folder}/2.jsonl  {shown}  1 scores"]
+    assert (listed[0], listed[1].splitlines()) == (3, rows) and listed[2].startswith(torn)
+    assert sent[:2] == (3, "delivered 0 spans, 0 scores, 0 links\n")
+    assert [line[: len(torn)] for line in sent[2].splitlines()] == [
+        f"error: score a is rejected: {shown}", f"error: score b is rejected: {shown}", torn
+    ]  # fmt: skip
+    assert listed[2].count("\n") == 1
 
 
 def test_a_file_that_is_being_written_is_no_file_yet(tmp_path, capsys):

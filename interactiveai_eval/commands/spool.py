@@ -31,6 +31,7 @@ def _spool(options: argparse.Namespace) -> int:
 
 
 def _list_spool(options: argparse.Namespace) -> int:
+    from ..reporting.shown import one_line
     from ..running.spool import read_spool_file, spool_paths
 
     files, problems = [], []
@@ -46,7 +47,7 @@ def _list_spool(options: argparse.Namespace) -> int:
     else:
         for row in files:
             what = ", ".join([f"{row[kind]} {kind}" for kind in ("spans", "scores", "links") if row[kind]])
-            print_text(f"{row['file']}  {row['made']}  {what}", sys.stdout)
+            print_text(f"{one_line(str(row['file']))}  {one_line(str(row['made']))}  {what}", sys.stdout)
         for problem in problems:
             say(f"error: {problem['reason']}")
     return NOT_COMPLETED if problems else PASSED
