@@ -413,19 +413,22 @@ def test_whatever_bytes_come_only_errors_of_ours_come_out():
     assert min(outcomes.values()) > 500, outcomes
 
 
-def test_an_early_answer_is_seen_though_the_body_was_not_taken(send):
-    """B32: a 413 while the body is still going out."""
+@pytest.mark.parametrize("end", ["closed", "reset", "open"])
+def test_an_early_answer_is_seen_though_the_body_was_not_taken(send, end):
+    """B32: a 413 while the body is still going out, of a server that closes then, or just takes no more."""
 
     def script(server, peer, number):
         peer.recv(1000)
         peer.sendall(answer(b"too much", "413 Too Large", ["connection: close"]))
+        if end == "reset":
+            return  # with bytes unread
         peer.shutdown(socket.SHUT_WR)
-        server.ended.wait(0.05)
+        server.ended.wait(0.05 if end == "closed" else 10)
 
     request = Request("POST", "/x", body=b"x" * 30_000_000)
-    with ScriptedServer(script) as server, HTTPTransport(server.url) as transport:
-        response = transport.send(request)
-        assert (response.status, response.body) == (413, b"too much")
+    with ScriptedServer(script) as server, HTTPTransport(server.url, timeout_seconds=0.5 if end == "open" else 5) as transport:
+        response = send(transport, request)
+        assert (response.status, response.body, server.connections) == (413, b"too much", 1)
 
 
 # -- time ------------------------------------------------------------------------------------------------------------------

@@ -37,6 +37,14 @@ class Unanswered(Exception):
         self.unheard = unheard
 
 
+class Answered(Exception):
+    """A request that has its answer before it was sent as a whole; the connection is of no more use."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__("answered early")
+        self.reply = reply
+
+
 class Deadline:
     """The one moment by which everything about a request must be over; `seconds` is how long that was at first."""
 
@@ -92,7 +100,10 @@ class Connection:
             raise self._trouble(problem, reply, deadline, doing) from None
 
     def begin(self, outgoing: Outgoing, reader: Reader, deadline: Deadline) -> Reply:
-        """Send a request without waiting for its answer, which `advance` reads as it comes. Raises Unanswered."""
+        """Send a request without waiting for its answer, which `advance` reads as it comes.
+
+        Raises Unanswered, Answered.
+        """
         reply = Reply(reader, outgoing.is_head)
         sock = self._socket
         data = outgoing.data
@@ -111,8 +122,12 @@ class Connection:
                 self._send(data[sent:], deadline)
                 sock.settimeout(0.0)
                 self._never_waits = True
-        except OSError as problem:
-            raise self._trouble(problem, reply, deadline, "sending the request") from None
+        except OSError as error:
+            try:
+                early = self._early_answer(reply, error, deadline)
+            except OSError as problem:
+                raise self._trouble(problem, reply, deadline, "sending the request") from None
+            raise Answered(early) from None
         return reply
 
     def advance(self, reply: Reply, deadline: Deadline) -> bool:
