@@ -233,7 +233,7 @@ class LocalServer:
         kind = scheme.lower()
         if kind == "basic" and compare_digest(given, self._basic):
             return None
-        if head.path == "/api/public/health":
+        if head.path == "/api/public/health" and not head.length:
             return None
         if not authorization:
             return _refusal(401, "No authorization header", error=False)
@@ -342,7 +342,8 @@ class _Connection:
             send(_response_bytes(response, keep_alive=keep_alive, bodiless=head.method == "HEAD"))
             if not keep_alive:
                 return
-            self.deadline, self.idle = self.since + server.idle_seconds, not data
+            self.idle = not data  # else the next head has begun
+            self.deadline = self.since + (server.idle_seconds if self.idle else server.head_seconds)
 
     def _more(self, data: bytes) -> tuple[bytes, int]:
         """What has come when a head is complete, and where that ends; 0 where the client went away."""
