@@ -1,6 +1,7 @@
 """Settings of a client: arguments first, then the environment, then defaults; checked here and nowhere else."""
 from __future__ import annotations
 
+from ._paths import has_dots, is_segment
 from .errors import ArgumentError, ConfigError
 
 TYPE_CHECKING = False
@@ -294,12 +295,16 @@ def _base_url(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.lower() not in ("http", "https") or not rest.partition("/")[0]:
         raise ArgumentError("base_url", text, "must look like https://host[:port][/prefix], or local: or local:PATH")
+    if has_dots(rest):
+        raise ArgumentError("base_url", text, "must have no '.' or '..' in its path; write the path that is meant")
     return text.rstrip("/")
 
 
 def _spans_path(text: str | None) -> str | None:
     if text and (not _is_visible_ascii(text) or any(character in text for character in "?#\\")):
         raise ArgumentError("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH", text, "must be a path of visible ASCII")
+    if text and has_dots(text):
+        raise ArgumentError("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH", text, "must have no '.' or '..' in it")
     return "/" + text.lstrip("/") if text else None
 
 
@@ -338,6 +343,6 @@ def _callable_or_none(argument: str, value: Any) -> Callable[..., Any] | None:
 def _project(value: Any) -> tuple[str, str] | None:
     if value is None:
         return None
-    if isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(v, str) and v for v in value):
+    if isinstance(value, (tuple, list)) and len(value) == 2 and all(map(is_segment, value)):
         return value[0], value[1]
-    raise ArgumentError("project", value, "must be a pair (organisation id, project id)")
+    raise ArgumentError("project", value, "must be a pair (organisation id, project id), neither empty, '.' or '..'")

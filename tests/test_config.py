@@ -208,6 +208,8 @@ URL = "must look like https://host[:port][/prefix], or local: or local:PATH"
         ("base_url", "https://h/#geheim", "base_url='https://h/': must have no query, fragment, backslash, space"),
         ("base_url", "https://h\r\nx", "must have no query, fragment, backslash, space or control character"),
         ("base_url", "https://h\\p", "must have no query, fragment, backslash, space or control character"),
+        ("base_url", "https://h/../x", "base_url='https://h/../x': must have no '.' or '..' in its path"),
+        ("base_url", "https://h/a/%2E./x", "base_url='https://h/a/%2E./x': must have no '.' or '..' in its path"),
         ("base_url", 5, "base_url='int': must be a text"),
         ("public_key", "pk 1", "public_key='pk 1': must be visible ASCII; is there a space or a line break?"),
         ("public_key", "pk\r\nX-Evil: 1", "must be visible ASCII; is there a space or a line break?"),
@@ -241,6 +243,7 @@ URL = "must look like https://host[:port][/prefix], or local: or local:PATH"
         ("dialect", "klingon", "dialect='klingon': must be one of platform, public"),
         ("project", "proj", "project='proj': must be a pair (organisation id, project id)"),
         ("project", ("org", ""), "project=('org', ''): must be a pair (organisation id, project id)"),
+        ("project", ("..", "proj"), "project=('..', 'proj'): must be a pair (organisation id, project id), neither empty, '.' or '..'"),
     ],
 )
 def test_arguments_that_cannot_be_used_are_refused_by_name(client_of, argument, value, message):
@@ -270,6 +273,7 @@ def test_arguments_that_cannot_be_used_are_refused_by_name(client_of, argument, 
         ("INTERACTIVEAI_MAX_EVENT_SIZE_BYTES", "big", "INTERACTIVEAI_MAX_EVENT_SIZE_BYTES='big': must be a number"),
         ("INTERACTIVEAI_TRACING_ENABLED", "maybe", "INTERACTIVEAI_TRACING_ENABLED='maybe': must be true or false"),
         ("INTERACTIVEAI_DEBUG", "2", "INTERACTIVEAI_DEBUG='2': must be true or false"),
+        ("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH", "a/../b", "must have no '.' or '..' in it"),
         ("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH", "a?b", "INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH='a?b': must be a path"),
     ],
 )
