@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+import tracemalloc
 import zlib
 
 import pytest
@@ -261,6 +262,24 @@ def test_a_bomb_stops_at_the_limit(encoding, packed, send):
             assert not caught.value.retryable
         with HTTPTransport(server.url, max_body_bytes=8_000_000) as transport:
             assert len(send(transport, Request("GET", "/x")).body) == 8_000_000
+
+
+@pytest.mark.parametrize("encoding, bits", [("gzip", 31), ("deflate", 15), ("deflate", -15)])
+def test_a_bomb_takes_no_more_memory_than_an_answer_may(encoding, bits, send):
+    """C07: the limit and 8 MiB, not four times the limit."""
+    packer, limit = zlib.compressobj(1, zlib.DEFLATED, bits), 12 * 2**20
+    packed = b"".join([*(packer.compress(bytes(2**20)) for _ in range(48)), packer.flush()])
+    raw = answer(packed, headers=[f"content-encoding: {encoding}"])
+    with ScriptedServer(always(raw)) as server, HTTPTransport(server.url, max_body_bytes=limit) as transport:
+        tracemalloc.start()
+        try:
+            with pytest.raises(TransportError, match="decodes to more than"):
+                send(transport, Request("GET", "/x"))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert peak - len(packed) < limit + 8 * 2**20
 
 
 def test_a_body_without_end_stops_at_the_limit(send):

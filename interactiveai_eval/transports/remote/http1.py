@@ -10,6 +10,8 @@ from io import BytesIO
 
 try:
     import zlib
+
+    from ..inflating import PIECE_BYTES, TooLarge, Unfinished, inflate
 except ImportError:  # then nothing is asked for compressed
     zlib = None  # type: ignore[assignment]
 
@@ -32,6 +34,7 @@ MAX_INTERIM = 4  # 1xx answers before the real one
 MAX_CHUNK_LINE_BYTES = 256
 GZIP_FROM_BYTES = 1024  # below that, compressing costs more than it saves
 MEMO_ENTRIES = 64
+IN_ONE_GO_BYTES = 1_048_576
 
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TOKENS = frozenset(_TOKEN.decode())
@@ -436,18 +439,25 @@ def _decoded(encoding: str, body: bytes, limit: int) -> bytes:
         raise BadReply(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
     # "deflate" is in zlib's wrapping; some servers leave that out.
     is_bare = encoding == "deflate" and not (body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0)
-    decoder = zlib.decompressobj(31 if encoding != "deflate" else -15 if is_bare else 15)
+    bits = 31 if encoding != "deflate" else -15 if is_bare else 15
+    found = BytesIO()
     try:
-        decoded = decoder.decompress(body, limit + 1)
+        if len(body) <= PIECE_BYTES:  # most answers; what comes of one does not fill the memory
+            decoder = zlib.decompressobj(bits)
+            decoded = decoder.decompress(body, min(limit, IN_ONE_GO_BYTES))
+            if decoder.eof and not decoder.unused_data:
+                return decoded
+        end = inflate(memoryview(body), 0, bits, found, limit)
     except zlib.error as error:
         raise BadReply(f"the answer is not the {encoding} it says: {error}", retryable=True) from None
-    if len(decoded) > limit:
-        raise BadReply(f"the answer decodes to more than {limit} bytes, the limit; ask for fewer rows at once")
-    if not decoder.eof:
-        raise BadReply(f"the {encoding} of the answer ends in the middle", retryable=True)
-    if decoder.unused_data:
+    except TooLarge:
+        reason = f"the answer decodes to more than {limit} bytes, the limit; ask for fewer rows at once"
+        raise BadReply(reason) from None
+    except Unfinished:
+        raise BadReply(f"the {encoding} of the answer ends in the middle", retryable=True) from None
+    if end < len(body):
         raise BadReply(f"something follows the {encoding} of the answer")
-    return decoded
+    return found.getvalue()
 
 
 CAN_COMPRESS = zlib is not None
