@@ -1,6 +1,7 @@
 """Settings of a client: arguments first, then the environment, then defaults; checked here and nowhere else."""
 from __future__ import annotations
 
+from ._headers import header_problem
 from ._paths import has_dots, is_segment
 from .errors import ArgumentError, ConfigError
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE_URL = "https://app.interactive.ai"
 DEFAULT_TIMEOUT_SECONDS = 5.0
+# What any system's clocks can wait for: eleven days.
+LONGEST_SECONDS = 1_000_000.0
 DIALECTS = ("platform", "public")
 LOCAL_SCHEME = "local:"
 
@@ -150,7 +153,9 @@ def load_config(
     if config.public_key is not None and not _is_visible_ascii(config.public_key):
         raise ArgumentError("public_key", config.public_key, "must be visible ASCII; is there a space or a line break?")
     config.secret_key = given.secret("secret_key", "INTERACTIVEAI_SECRET_KEY")
-    config.timeout_seconds = given.number("timeout", "INTERACTIVEAI_TIMEOUT", DEFAULT_TIMEOUT_SECONDS, above=0.0)
+    config.timeout_seconds = given.number(
+        "timeout", "INTERACTIVEAI_TIMEOUT", DEFAULT_TIMEOUT_SECONDS, above=0.0, most=LONGEST_SECONDS
+    )
     config.environment = given.text("environment", "INTERACTIVEAI_TRACING_ENVIRONMENT")
     config.release = given.text("release", *_RELEASE_VARIABLES)
     config.tracing_enabled = given.flag("tracing_enabled", True) and given.variable_flag(
@@ -161,7 +166,7 @@ def load_config(
     config.sample_rate = given.number("sample_rate", "INTERACTIVEAI_SAMPLE_RATE", 1.0, least=0.0, most=1.0)
     flush_at = given.number("flush_at", "INTERACTIVEAI_FLUSH_AT", 0.0, least=1.0, is_whole=True)
     config.flush_at = int(flush_at) or None
-    interval = given.number("flush_interval", "INTERACTIVEAI_FLUSH_INTERVAL", 0.0, above=0.0)
+    interval = given.number("flush_interval", "INTERACTIVEAI_FLUSH_INTERVAL", 0.0, above=0.0, most=LONGEST_SECONDS)
     config.flush_interval_seconds = interval or None
     config.additional_headers = _headers(arguments.get("additional_headers"))
     config.mask = _callable_or_none("mask", arguments.get("mask"))
@@ -323,6 +328,9 @@ def _headers(value: Any) -> dict[str, Secret]:
         bad = not isinstance(name, str) or not isinstance(text, str) or not name
         if bad or not all(32 <= ord(c) < 127 for c in name + text) or any(c in name for c in " :"):
             raise ArgumentError("additional_headers", name, "names and values must be visible ASCII texts")
+        problem = header_problem(name, text)
+        if problem is not None:
+            raise ArgumentError("additional_headers", name, problem)
     return {name.lower(): Secret(text) for name, text in pairs.items()}
 
 

@@ -12,6 +12,7 @@ import os
 
 from ..._clock import Clock
 from ..._log import warn
+from ...config import LONGEST_SECONDS
 from ...errors import ArgumentError, FeatureUnavailable, TransportError
 from ..base import Request, Response, Transport
 from .http1 import CAN_COMPRESS, GZIP_FROM_BYTES, BadReply, Reader, Writer, gzipped
@@ -76,8 +77,9 @@ class HTTPTransport(Transport):
         Raises ArgumentError, ConfigError.
         """
         self.origin = require_origin("base_url", base_url)
-        if not isinstance(timeout_seconds, (int, float)) or not 0 < timeout_seconds < float("inf"):
-            raise ArgumentError("timeout_seconds", timeout_seconds, "must be a finite number > 0")
+        if not isinstance(timeout_seconds, (int, float)) or not 0 < timeout_seconds <= LONGEST_SECONDS:
+            fix = f"must be a finite number > 0 and <= {LONGEST_SECONDS:g}"
+            raise ArgumentError("timeout_seconds", timeout_seconds, fix)
         if not isinstance(max_connections, int) or max_connections < 1:
             raise ArgumentError("max_connections", max_connections, "must be 1 or more")
         if not isinstance(max_body_bytes, int) or max_body_bytes < 1:

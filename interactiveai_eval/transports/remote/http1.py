@@ -15,6 +15,7 @@ try:
 except ImportError:  # then nothing is asked for compressed
     zlib = None  # type: ignore[assignment]
 
+from ..._headers import TOKEN, header_problem, is_token
 from ..._version import __version__
 from ...errors import ArgumentError
 from ..base import Response
@@ -36,14 +37,8 @@ GZIP_FROM_BYTES = 1024  # below that, compressing costs more than it saves
 MEMO_ENTRIES = 64
 IN_ONE_GO_BYTES = 1_048_576
 
-_TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_TOKENS = frozenset(_TOKEN.decode())
 _PATH = frozenset("-._~%/:@!$&'()*+,;=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _QUERY = _PATH - frozenset("%/:@!$&'()*+,;=")
-_VISIBLE = frozenset(map(chr, [9, *range(32, 127)]))
-_OURS = frozenset(
-    ("connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
-)
 
 
 class BadReply(Exception):
@@ -90,7 +85,7 @@ class Writer:
             extra: tuple[tuple[str, str], ...],
             sealed: SealedHeaders | tuple[tuple[str, str], ...],
         ) -> bytes:
-            if not method or not _TOKENS.issuperset(method):
+            if not is_token(method):
                 raise ArgumentError("method", method, "must be a method's name, such as GET")
             lines = [f"{method} {before_path}{request_target(path, query)} HTTP/1.1", f"host: {netloc}"]
             given = sealed if isinstance(sealed, tuple) else tuple(sealed.reveal().items())
@@ -131,12 +126,9 @@ def lower_headers(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     """The headers with lower-case names. Raises ArgumentError for one that cannot be sent; values are never shown."""
     found: dict[str, str] = {}
     for name, value in headers:
-        if not name or not _TOKENS.issuperset(name):
-            raise ArgumentError("headers", name, "is not a header's name")
-        if not _VISIBLE.issuperset(value):
-            raise ArgumentError("headers", name, "must have a value of visible ASCII, without line breaks")
-        if name.lower() in _OURS:
-            raise ArgumentError("headers", name, "is set by the transport; leave it out")
+        problem = header_problem(name, value)
+        if problem is not None:
+            raise ArgumentError("headers", name, problem)
         found[name.lower()] = value
     return found
 
@@ -413,7 +405,7 @@ def _parsed_lines(lines: Sequence[bytes]) -> tuple[dict[str, str], set[str]]:
     repeated: set[str] = set()
     for line in lines:
         raw_name, colon, value = line.partition(b":")
-        if not colon or not raw_name or raw_name.translate(None, _TOKEN):
+        if not colon or not raw_name or raw_name.translate(None, TOKEN):
             raise BadReply("a header of the answer cannot be read")  # also a folded one, which begins with a space
         if len(line) > MAX_LINE_BYTES or b"\r" in value or b"\n" in value or b"\0" in value:
             raise BadReply("a header of the answer is too long, or has a line break or a NUL in it")
