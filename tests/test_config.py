@@ -394,7 +394,8 @@ def test_spans_can_be_sent_to_another_place(monkeypatch):
     assert [(request.method, request.path) for request in transport.requests] == [("POST", "/team/collector/v1/traces")]
 
 
-@pytest.mark.parametrize("host", ["192.168.1.5:3000", "10.0.0.1", "web:3000", "localhost.example.com", "127.0.0.1.example.com", "[fd00::1]"])
+@pytest.mark.parametrize("host", ["192.168.1.5:3000", "10.0.0.1", "web:3000", "localhost.example.com", "127.0.0.1.example.com", "[fd00::1]",
+                                  "127.999.0.1", "127.0.0.256", "127.0.0.08"])  # fmt: skip
 def test_keys_go_to_another_machine_unencrypted_only_if_that_is_allowed(host, monkeypatch):
     """S14."""
     settings = {"public_key": "pk", "secret_key": "sk", "base_url": f"http://{host}/x"}

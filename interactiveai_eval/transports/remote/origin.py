@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PORTS = {"http": 80, "https": 443}
+_BYTES = frozenset(map(str, range(256)))
 _HOST = frozenset("-._0123456789abcdefghijklmnopqrstuvwxyz")
 
 
@@ -49,7 +50,7 @@ class Origin:
 
 def _is_ipv4_loopback(host: str) -> bool:
     parts = host.split(".")
-    return len(parts) == 4 and parts[0] == "127" and all(part.isdigit() for part in parts)
+    return len(parts) == 4 and parts[0] == "127" and all(part in _BYTES for part in parts)
 
 
 def parse_origin(text: str) -> Origin | None:
@@ -158,7 +159,7 @@ def bypasses(origin: Origin, no_proxy: str) -> bool:
             if _is_in_network(host, name):
                 return True
             continue
-        name = name.lstrip("*").strip(".")
+        name = _ascii_host(name.lstrip("*").strip("."))
         if name and (host == name or host.endswith("." + name) or _same_address(host, name)):
             return True
     return False
