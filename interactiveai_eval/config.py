@@ -7,7 +7,7 @@ from .errors import ArgumentError, ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
 DEFAULT_BASE_URL = "https://app.interactive.ai"
@@ -133,21 +133,21 @@ class Config:
 
 
 def load_config(
-    arguments: Mapping[str, Any], variable: Callable[[str], str | None], *, needs_keys: bool
+    argument: Callable[[str], Any], variable: Callable[[str], str | None], *, needs_keys: bool
 ) -> Config:
-    """The settings for a client; `arguments` holds what its caller gave (None = not given).
+    """The settings for a client; `argument(name)` is what its caller gave (None = not given).
 
-    `variable(name)` is the value of an environment variable, as of `os.getenv`: a function, because a mapping would
-    show the secrets in it to tools that print the locals of a traceback. `needs_keys` is False when the caller brings
-    a transport. Raises ConfigError, ArgumentError.
+    `variable(name)` is the value of an environment variable, as of `os.getenv`. Both are functions, because a mapping
+    would show the secrets in it to tools that print the locals of a traceback. `needs_keys` is False when the caller
+    brings a transport. Raises ConfigError, ArgumentError.
     """
-    given = _Lookup(arguments, variable)
+    given = _Lookup(argument, variable)
     config = Config()
     config.base_url = _base_url(
         given.text("base_url")
         or given.text("host")
         or given.text("base_url", "INTERACTIVEAI_BASE_URL", "INTERACTIVEAI_HOST")
-        or _default_base_url(arguments, variable if needs_keys else lambda _: None)
+        or _default_base_url(argument, variable if needs_keys else lambda _: None)
     )
     config.public_key = given.text("public_key", "INTERACTIVEAI_PUBLIC_KEY")
     if config.public_key is not None and not _is_visible_ascii(config.public_key):
@@ -168,12 +168,12 @@ def load_config(
     config.flush_at = int(flush_at) or None
     interval = given.number("flush_interval", "INTERACTIVEAI_FLUSH_INTERVAL", 0.0, above=0.0, most=LONGEST_SECONDS)
     config.flush_interval_seconds = interval or None
-    config.additional_headers = _headers(arguments.get("additional_headers"))
-    config.mask = _callable_or_none("mask", arguments.get("mask"))
-    config.project = _project(arguments.get("project"))
+    config.additional_headers = given.headers("additional_headers")
+    config.mask = _callable_or_none("mask", argument("mask"))
+    config.project = _project(argument("project"))
     config.max_batch_bytes = int(given.number("", "INTERACTIVEAI_MAX_BATCH_SIZE_BYTES", 0.0, least=1000.0)) or None
     given.number("", "INTERACTIVEAI_MAX_EVENT_SIZE_BYTES", 0.0, least=1.0)  # the reference reads it too, for nothing
-    config.spool = _folder("spool", arguments.get("spool"))
+    config.spool = _folder("spool", argument("spool"))
     config.spans_path = _spans_path(variable("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH"))
     config.dialect = given.text("dialect") or ("public" if config.is_local else "platform")
     if config.dialect not in DIALECTS:
@@ -190,18 +190,18 @@ def load_config(
 
 def captures_by_default(variable: Callable[[str], str | None]) -> bool:
     """Whether `observe` records arguments and results of functions that do not say."""
-    return _Lookup({}, variable).variable_flag("INTERACTIVEAI_OBSERVE_DECORATOR_IO_CAPTURE_ENABLED", True)
+    return _Lookup(lambda _: None, variable).variable_flag("INTERACTIVEAI_OBSERVE_DECORATOR_IO_CAPTURE_ENABLED", True)
 
 
 class _Lookup:
     """Arguments, then variables; an empty variable counts as unset."""
 
-    def __init__(self, arguments: Mapping[str, Any], variable: Callable[[str], str | None]) -> None:
-        self._arguments = arguments
+    def __init__(self, argument: Callable[[str], Any], variable: Callable[[str], str | None]) -> None:
+        self._argument = argument
         self._variable = variable
 
     def text(self, argument: str, *variables: str) -> str | None:
-        value = self._arguments.get(argument)
+        value = self._argument(argument)
         if value is not None:
             if not isinstance(value, str):
                 raise ArgumentError(argument, type(value).__name__, "must be a text")
@@ -213,7 +213,7 @@ class _Lookup:
         return None
 
     def secret(self, argument: str, variable: str) -> Secret | None:
-        name, value = argument, self._arguments.get(argument)
+        name, value = argument, self._argument(argument)
         if value is None:
             name, value = variable, Secret(self._variable(variable) or "")
         if not isinstance(value, Secret):
@@ -233,7 +233,7 @@ class _Lookup:
         most: float | None = None,
         is_whole: bool = False,
     ) -> float:
-        name, value = argument, self._arguments.get(argument)
+        name, value = argument, self._argument(argument)
         if value is None:
             name, value = variable, self._variable(variable) or None
         if value is None:
@@ -260,8 +260,25 @@ class _Lookup:
             raise ArgumentError(name, value, "must be a finite number " + " and ".join(bounds))
         return number
 
+    def headers(self, argument: str) -> dict[str, Secret]:
+        """Values are in no local of a frame from which an error goes out."""
+        if self._argument(argument) is None:
+            return {}
+        try:
+            found = {
+                name: (_header_problem(name, value), Secret(value))
+                for name, value in dict(self._argument(argument)).items()
+            }
+        except (TypeError, ValueError):
+            kind = type(self._argument(argument)).__name__
+            raise ArgumentError(argument, kind, "must map header names to texts") from None
+        for name, (problem, _) in found.items():
+            if problem is not None:
+                raise ArgumentError(argument, name, problem)
+        return {name.lower(): value for name, (_, value) in found.items()}
+
     def flag(self, argument: str, default: bool) -> bool:
-        value = self._arguments.get(argument)
+        value = self._argument(argument)
         if value is not None and not isinstance(value, bool):
             raise ArgumentError(argument, value, "must be True or False")
         return default if value is None else value
@@ -277,11 +294,11 @@ class _Lookup:
         raise ArgumentError(variable, text, "must be true or false")
 
 
-def _default_base_url(arguments: Mapping[str, Any], variable: Callable[[str], str | None]) -> str:
+def _default_base_url(argument: Callable[[str], Any], variable: Callable[[str], str | None]) -> str:
     """The default where nothing was said; an address that came out empty meant another server than that."""
-    for argument in ("base_url", "host"):
-        if arguments.get(argument) == "":
-            raise ArgumentError(argument, "", f"must not be empty; leave it out for {DEFAULT_BASE_URL}")
+    for name in ("base_url", "host"):
+        if argument(name) == "":
+            raise ArgumentError(name, "", f"must not be empty; leave it out for {DEFAULT_BASE_URL}")
     for name in ("INTERACTIVEAI_BASE_URL", "INTERACTIVEAI_HOST"):
         if variable(name) == "":
             raise ConfigError(f"{name} is empty: set it to the server's address, or unset it for {DEFAULT_BASE_URL}")
@@ -292,11 +309,12 @@ def _base_url(text: str) -> str:
     if text.startswith(LOCAL_SCHEME):
         return text
     if "@" in text:
-        raise ArgumentError("base_url", "***@" + text.rpartition("@")[2], "must not carry credentials; pass the keys")
+        text = "***@" + text.rpartition("@")[2]  # also for who shows the locals of a traceback
+        raise ArgumentError("base_url", text, "must not carry credentials; pass the keys")
     if any(character in text for character in "?#\\") or any(ord(c) <= 32 or ord(c) == 127 for c in text):
         # A query may hold a token, so it is not shown.
-        shown = text.partition("?")[0].partition("#")[0]
-        raise ArgumentError("base_url", shown, "must have no query, fragment, backslash, space or control character")
+        text = text.partition("?")[0].partition("#")[0]
+        raise ArgumentError("base_url", text, "must have no query, fragment, backslash, space or control character")
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.lower() not in ("http", "https") or not rest.partition("/")[0]:
         raise ArgumentError("base_url", text, "must look like https://host[:port][/prefix], or local: or local:PATH")
@@ -317,21 +335,11 @@ def _is_visible_ascii(text: str) -> bool:
     return all(32 < ord(character) < 127 for character in text)
 
 
-def _headers(value: Any) -> dict[str, Secret]:
-    if value is None:
-        return {}
-    try:
-        pairs = dict(value)
-    except (TypeError, ValueError):
-        raise ArgumentError("additional_headers", type(value).__name__, "must map header names to texts") from None
-    for name, text in pairs.items():
-        bad = not isinstance(name, str) or not isinstance(text, str) or not name
-        if bad or not all(32 <= ord(c) < 127 for c in name + text) or any(c in name for c in " :"):
-            raise ArgumentError("additional_headers", name, "names and values must be visible ASCII texts")
-        problem = header_problem(name, text)
-        if problem is not None:
-            raise ArgumentError("additional_headers", name, problem)
-    return {name.lower(): Secret(text) for name, text in pairs.items()}
+def _header_problem(name: Any, value: Any) -> str | None:
+    bad = not isinstance(name, str) or not isinstance(value, str) or not name
+    if bad or not all(32 <= ord(c) < 127 for c in name + value) or any(c in name for c in " :"):
+        return "names and values must be visible ASCII texts"
+    return header_problem(name, value)
 
 
 def _folder(argument: str, value: Any) -> str | None:

@@ -12,7 +12,15 @@ from base64 import b64encode
 
 import pytest
 
-from interactiveai_eval import ArgumentError, ConfigError, FakeTransport, HTTPTransport, Interactive, Response
+from interactiveai_eval import (
+    ArgumentError,
+    ConfigError,
+    FakeTransport,
+    HTTPTransport,
+    Interactive,
+    LocalServer,
+    Response,
+)
 from interactiveai_eval._strict_json import to_json
 
 from .sockets import ScriptedServer, always, answer
@@ -526,6 +534,55 @@ def test_a_secret_given_as_argument_is_in_no_local_of_our_frames():
     assert len(ours) >= 2
     for frame in ours:
         assert SECRET not in repr(dict(frame.locals))
+
+
+CANARY = "canary-4711"
+
+
+def told_by(refused):
+    """The error's text, and what the frames of the package have in their locals."""
+    ours = [repr(dict(frame.locals)) for frame in refused.traceback if str(frame.path) != __file__]
+    assert ours
+    return "".join([str(refused.value), *ours])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"timeout": "soon", "additional_headers": {"x-token": CANARY}},
+        {"base_url": "http://192.0.2.1", "additional_headers": {"x-token": CANARY}},
+        {"additional_headers": {"x-token": CANARY + "\n"}},
+        {"additional_headers": [(1, CANARY)]},
+        {"additional_headers": CANARY},
+        {"base_url": f"https://u:{CANARY}@127.0.0.1"},
+        {"base_url": f"https://127.0.0.1/?key={CANARY}"},
+        {"base_url": None, "host": f"https://127.0.0.1/#{CANARY}"},
+    ],
+)
+def test_no_setting_that_may_hold_a_secret_is_in_a_local_of_our_frames(settings):
+    with pytest.raises((ArgumentError, ConfigError)) as refused:
+        Interactive(**{"public_key": "pk", "secret_key": SECRET, "base_url": "https://127.0.0.1", **settings})
+
+    assert CANARY not in told_by(refused)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: HTTPTransport("https://192.0.2.1", proxy=f"socks5://u:{CANARY}@127.0.0.1:1"),
+        lambda: HTTPTransport("https://192.0.2.1", proxy=f"http://127.0.0.1:1@u:{CANARY}"),
+        lambda: HTTPTransport("https://192.0.2.1", variable=lambda name: f"ftp://u:{CANARY}@h" if name == "HTTPS_PROXY" else None),
+        lambda: HTTPTransport("https://192.0.2.1", client_certificate=("/nowhere", "/nowhere", CANARY)),
+        lambda: HTTPTransport(f"https://u:{CANARY}@192.0.2.1"),
+        lambda: LocalServer(secret_key=CANARY + "\n"),
+        lambda: LocalServer(secret_key=CANARY, port="x"),
+    ],
+)
+def test_no_secret_of_a_transport_or_a_server_is_in_a_local_of_our_frames(act):
+    with pytest.raises((ArgumentError, ConfigError)) as refused:
+        act()
+
+    assert CANARY not in told_by(refused)
 
 
 @pytest.mark.parametrize(

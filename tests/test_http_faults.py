@@ -898,6 +898,36 @@ def test_no_secret_in_any_error_or_any_local_of_a_traceback():
     assert len(shown) == 9 and not [text for text in shown if SECRET in text]
 
 
+def test_ctrl_c_while_a_request_is_sent_shows_no_secret(send):
+    """S02: wherever it comes; here the clock raises it, at each look of a request that is never taken as a whole."""
+
+    class Breaking(Clock):
+        left = 0
+
+        def monotonic(self):
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+            return super().monotonic()
+
+    request = Request("POST", "/x", headers={"authorization": f"Basic {SECRET}"}, body=b"x" * 8_000_000)
+    shown = []
+    with ScriptedServer(lambda s, p, n: s.ended.wait(10)) as server:
+        for looks in range(1, 100):
+            clock = Breaking()
+            with HTTPTransport(server.url, timeout_seconds=0.05, clock=clock) as transport:
+                clock.left = looks
+                try:
+                    send(transport, request)
+                except KeyboardInterrupt as error:
+                    frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+                    shown.append([(frame.name, frame.locals) for frame in frames if frame.filename != __file__])
+                except TransportError:
+                    break
+
+    assert "'_send'" in str(shown) and SECRET not in str(shown)
+
+
 # -- forks, signals ------------------------------------------------------------------------------------------------------------
 
 
