@@ -85,10 +85,9 @@ class Interactive(StartsSpans):
         `clock` and `ids` are for tests (see `testing`).
         """
         if isinstance(secret_key, str):
-            secret_key = Secret(secret_key)  # type: ignore[assignment]  # from here on no traceback can show it
-        settings = dict(locals())
-        for name in ("self", "transport", "clock", "ids", "__class__"):
-            settings.pop(name, None)
+            secret_key = Secret(secret_key)  # type: ignore[assignment]
+        settings = dict(locals()).get
+        del base_url, host, additional_headers  # from here on no traceback can show what secrets there are in them
         if transport is not None and not callable(getattr(transport, "send", None)):
             raise ArgumentError("transport", transport, "must have send(request), as a Transport has; or None for HTTP")
         self.config: Config = load_config(settings, os.getenv, needs_keys=transport is None)

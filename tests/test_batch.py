@@ -24,6 +24,7 @@ from interactiveai_eval import (
     BatchEvaluationResumeToken,
     CheckpointError,
     EvaluatorInputs,
+    FakeTransport,
     Interactive,
     LocalServer,
     NotFoundError,
@@ -679,6 +680,19 @@ def test_full_traces_have_their_observations(client):
 
     (evaluations,) = result.item_evaluations.values()
     assert evaluations[0].value == 2
+
+
+@pytest.mark.parametrize("id", [".", ".."])
+def test_a_row_whose_id_would_lead_elsewhere_fails_alone_and_is_not_asked_for(id):
+    """S16, S35."""
+    row = {"id": id, "timestamp": moment(0)}
+    answers = {"/api/public/traces": {"data": [row], "meta": {"page": 1, "limit": 50, "totalItems": 1, "totalPages": 1}}}
+    server = FakeTransport(lambda request: Response(200, body=json.dumps(answers.get(request.path, {"id": "t"})).encode()))
+    with Interactive(transport=server, dialect="public") as client:
+        result = run(client, full_traces=True)
+
+    assert [(failure.item_id, failure.stage, failure.error_type) for failure in result.item_failures] == [(id, "fetch", "ArgumentError")]
+    assert {request.path for request in server.requests} == {"/api/public/traces"} and result.completed
 
 
 def test_the_traces_of_a_data_set_run_are_evaluated(client):

@@ -716,9 +716,9 @@ def test_lists_of_the_api_take_every_notation_of_a_filter(client):
         client.api.traces(filter={"nope": 1})
 
 
-@pytest.mark.parametrize("id", [None, "", " ", 5])
+@pytest.mark.parametrize("id", [None, "", " ", 5, ".", ".."])
 def test_what_is_read_by_id_needs_one(client, id):
-    """GET traces/None is a question about another trace, GET traces/ about all of them."""
+    """GET traces/None is a question about another trace, GET traces/ and traces/.. about all of them (S16)."""
     for name in ("trace", "observation"):
         with pytest.raises(ArgumentError, match=f"{name}_id=.* must be an id"):
             getattr(client.api, name)(id)

@@ -267,8 +267,10 @@ def test_the_public_key_alone_may_post_scores_and_nothing_else(server):
     assert status(server, head(server, "GET /api/public/health HTTP/1.1", authorization="")) == 200
 
 
-def test_a_body_without_keys_is_not_read(server):
-    found, over = exchange(server, head(server, "POST /api/public/scores HTTP/1.1", "content-length: 9", authorization=""))
+@pytest.mark.parametrize("path", ["scores", "health"])
+def test_a_body_without_keys_is_not_read(server, path):
+    line = f"POST /api/public/{path} HTTP/1.1"
+    found, over = exchange(server, head(server, line, "content-length: 9", authorization=""))
 
     assert (found[0], found[1]["connection"], over) == (401, "close", True)
 
@@ -475,6 +477,14 @@ def test_a_client_that_drips_is_cut_off_like_a_silent_one(impatient):
                 except (TimeoutError, socket.timeout):
                     continue
     assert time.monotonic() < begun + 5
+
+
+def test_a_next_head_that_has_begun_has_the_time_of_a_head(impatient):
+    """Without keys anybody could hold a connection that is not idle for as long as an idle one may last."""
+    with connect(impatient) as connection:
+        connection.sendall(head(impatient, "GET /api/public/health HTTP/1.1", authorization="") + b"G")
+        assert read_one(connection) == 200
+        assert connection.recv(1) == b""
 
 
 def test_a_body_that_does_not_come_ends_the_connection():
@@ -758,6 +768,45 @@ def test_serve_says_where_and_ends_well(tmp_path, number):
     assert (code, program.returncode, out, err) == (200, 0, "", "")
     with LocalTransport(tmp_path / "s.db") as store, store.database.read() as connection:
         assert connection.execute("SELECT id FROM scores").fetchall() == [("s",)]
+
+
+def test_serve_ends_wherever_a_signal_comes():
+    """SIGTERM, then SIGINT, at each line that the main thread runs from the first line of output on."""
+    program = programs.start(
+        """
+        import signal, sys
+        from interactiveai_eval.cli import main
+
+        numbers = [signal.SIGTERM, signal.SIGINT]
+
+        class Told:
+            encoding, begun = "utf-8", False
+            def write(self, text):
+                self.begun = True
+            def flush(self):
+                pass
+
+        def look(frame, event, argument):
+            if sys.stdout.begun:
+                numbers.append(numbers.pop(0))
+                signal.raise_signal(numbers[0])
+            return look
+
+        sys.stdout = Told()
+        sys.settrace(look)
+        try:
+            code = main(["serve"])
+        finally:
+            sys.settrace(None)
+        print(code, file=sys.__stdout__)
+        """
+    )
+    try:
+        out, err = program.communicate(timeout=20)
+    finally:
+        program.kill()
+
+    assert (program.returncode, out, err) == (0, "0\n", "")
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,14 @@ def turn_off(stream: Any) -> None:
 
 
 def say(message: str) -> None:
-    """A line for people, away from the output that machines read. That nobody can read it ends no command."""
+    """A line for people, away from the output that machines read. That nobody can read it ends no command.
+
+    It is one line, whatever is in it: names and a server's words come from outside.
+    """
+    from ..reporting.shown import one_line
+
     try:
-        print_text(message, sys.stderr)
+        print_text(one_line(message), sys.stderr)
     except OSError:
         turn_off(sys.stderr)
 

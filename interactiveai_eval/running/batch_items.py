@@ -6,7 +6,7 @@ from functools import partial
 
 from .._ids import derived_id
 from ..batch_model import BatchItemFailure, EvaluatorInputs
-from ..errors import ApiError, NotFoundError, TransportError
+from ..errors import ApiError, ArgumentError, NotFoundError, TransportError
 from ..model import Evaluation
 from ..service.lists import find
 from ..service.records import ObservationRecord, TraceRecord
@@ -204,6 +204,8 @@ class BatchItems:
                 if attempt > self._plan.max_retries or not error.retryable:
                     raise Failed("fetch", failure_of(error)) from error
                 await Pause(fetch_wait_seconds(attempt, error))
+            except ArgumentError as error:  # what the server gave it as its id can be asked for in no path
+                raise Failed("fetch", failure_of(error)) from error
             else:
                 self._book.fetched(int(work.row is None))
                 return row

@@ -111,6 +111,8 @@ def spool_paths(folder: str) -> list[str]:
 def read_spool_file(path: str) -> SpoolFile:
     """Raises DataError for a file that cannot be read, is torn, or is none of ours; it names file, line and reason."""
     try:
+        if not os.path.isfile(path) and os.path.exists(path):  # reading a pipe would wait for ever
+            raise DataError(f"{path}: is no regular file; it is left alone")
         with open(path, "rb") as stream:
             *lines, rest = stream.read().split(b"\n")
     except OSError as error:

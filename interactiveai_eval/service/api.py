@@ -11,6 +11,7 @@ from _thread import allocate_lock
 from .._clock import Clock
 from .._forks import renew_locks_in_children
 from .._log import debug, warn
+from .._paths import SEGMENT, is_segment
 from .._strict_json import JSONError, from_json, to_json
 from ..errors import (
     AccessDeniedError,
@@ -140,7 +141,11 @@ class Api:
                     raise ApiError(f"{self._where}: {reached}", status_code=200, body=found)
                 organization = found[0].get("organization")
                 other_place = organization.get("id") if isinstance(organization, dict) else None
-                home._project = str(found[0].get("orgId") or other_place or ""), str(found[0]["id"])
+                place = str(found[0].get("orgId") or other_place or ""), str(found[0]["id"])
+                if not all(map(is_segment, place)):
+                    reached = f"names the project {place!r}, which no path can hold; pass project="
+                    raise ApiError(f"{self._where}: {reached}", status_code=200, body=found)
+                home._project = place
             return home._project
 
     # -- data sets -------------------------------------------------------------------------------------------------
@@ -555,9 +560,9 @@ def _known(kind: str, query: Mapping[str, Any]) -> dict[str, Any]:
 
 def _given_id(name: str, id: Any) -> str:
     """An id that names one thing: with an empty one, or with None, servers are asked for another."""
-    if not isinstance(id, str) or not id.strip():
-        raise ArgumentError(name, id, "must be an id, which is a text that is not empty")
-    return id
+    if not is_segment(id):
+        raise ArgumentError(name, id, f"must be an id, {SEGMENT}")
+    return id  # type: ignore[no-any-return]
 
 
 def _query(given: Mapping[str, Any]) -> list[tuple[str, str]]:
