@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
@@ -211,6 +212,51 @@ def test_long_texts_of_others_are_cut():
     result = result_of(row(0, {"m": 0, "k": "l" * 9_999}, output="o" * 999_999), row(1, {"m": 1}), run_evaluations=said)
 
     assert len(text_of(result.replaced(item_failures=[failed(2, message="x" * 999_999)]))) < 5_000
+
+
+class Place(int):
+    """A place in the data whose look-ups count as calls."""
+
+    def __hash__(self):
+        return int.__hash__(self)
+
+
+def many(n, shape):
+    """Runs with `n` names of metrics: all of one item, or one of each item, or of evaluators that failed for it."""
+    if shape == "one item":
+        rows = [row(Place(0), {f"m{each}": each % 3 for each in range(n)}, item_id="0")]
+    elif shape == "one an item":
+        rows = [row(Place(each), {f"m{each}": each % 3}, item_id=str(each)) for each in range(n)]
+    else:
+        failures = [EvaluatorFailure(evaluator=f"m{each}", error_type="E", message="no") for each in range(n)]
+        rows = [row(Place(0), item_id="0", evaluator_failures=failures)]
+    stats = [EvaluatorStats(name=f"m{each}", total_runs=1, failed_runs=1) for each in range(n)]
+    return result_of(*rows, evaluator_stats=stats), result_of(*rows, run_name="before")
+
+
+@pytest.mark.parametrize(("shape", "n"), [("one item", 60), ("one an item", 60), ("evaluators that failed", 300)])
+def test_twice_the_names_are_twice_the_work(shape, n, tmp_path):
+    """A table of all metrics is left out: it has as many cells as names times items."""
+
+    def work(n):
+        result, baseline = many(n, shape)
+        calls, before = 0, sys.getprofile()
+
+        def count(frame, event, argument):
+            nonlocal calls
+            calls += event in ("call", "c_call")
+
+        sys.setprofile(count)
+        try:
+            result.format(include_item_results=True)
+            for extension in ("txt", "md", "html", "xml"):
+                result.save(tmp_path / f"r.{extension}", baseline=baseline, checks=["m0 >= 0", "m1.delta >= 0"])
+        finally:
+            sys.setprofile(before)
+        return calls
+
+    work(1)  # loads what is loaded at first use
+    assert work(2 * n) <= 2.3 * work(n)
 
 
 def test_wide_characters_take_two_columns():
