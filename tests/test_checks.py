@@ -7,6 +7,7 @@ from interactiveai_eval import ArgumentError, Evaluation, Interactive, Regressio
 from interactiveai_eval.model import EvaluatorFailure
 from interactiveai_eval.reporting.report import report_of
 from interactiveai_eval.reporting.report_text import render_text
+from interactiveai_eval.tally import RunTally
 
 from .judged import failed, published, result_of, row, scores
 
@@ -120,6 +121,20 @@ def test_a_delta_without_pairs_fails():
     report = scores([1.0]).check("m.delta >= -100", baseline=result_of(row(0, {"m": 1}, item_id="another")))
 
     assert report.reasons == ["m.delta >= -100: no item has 'm' both here and in the baseline"]
+
+
+def test_a_rate_of_no_items_passes_no_gate():
+    """A filter that matches nothing, or an empty file of data, looked like a run in which nothing failed."""
+    with Interactive.local() as client:
+        nothing = [
+            client.run_experiment(name="n", data=[], task=lambda item: 1),
+            client.run_batched_evaluation(scope="traces", mapper=lambda item: {}, evaluators=[lambda: 1]),
+            result_of(tally=RunTally()),
+        ]
+
+    for result in nothing:
+        report = result.check("failure_rate <= 0.01", "items == 0", "failures == 0", "undelivered == 0")
+        assert report.reasons == ["failure_rate <= 0.01: a run without items has no failure_rate"]
 
 
 def test_an_incomplete_run_passes_no_gate():

@@ -7,8 +7,8 @@
 A metric is an evaluation of items, or where no item has one of that name, a run evaluation with its value alone.
 
 All expressions are read before anything else is done. A figure that is not there (no such metric or label, no value,
-no baseline, no pairs, numbers and texts mixed) fails its check. An incomplete run fails all, and so do items or
-evaluators that failed while no check says how many may.
+no baseline, no pairs, no items for a rate, numbers and texts mixed) fails its check. An incomplete run fails all, and
+so do items or evaluators that failed while no check says how many may.
 """
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ _CHANGES = {
     **{name: name for name in ("baseline", "delta", "improved", "regressed", "equal", "changed", "lost", "gained")},
     **{"p": "p", "paired": "n", "delta.low": "low", "delta.high": "high"},
 }
-_RUN: dict[str, Callable[[ExperimentRecord], float]] = {
-    "failure_rate": lambda record: tally_of(record).failure_rate,
+_RUN: dict[str, Callable[[ExperimentRecord], float | None]] = {
+    "failure_rate": lambda record: tally_of(record).failure_rate if tally_of(record).given else None,
     "failures": lambda record: tally_of(record).failed,
     "items": lambda record: tally_of(record).given,
     "evaluator_failures": lambda record: evaluator_failures(record),
@@ -324,7 +324,9 @@ class _Found:
     def figure(self, check: Check) -> Figure:
         """The figure that a check asks for."""
         if check.metric is None:
-            return self._count(check.field) if check.needs_baseline else (_RUN[check.field](self.record), "")
+            if check.needs_baseline:
+                return self._count(check.field)
+            return _RUN[check.field](self.record), f"a run without items has no {check.field}"
         if check.metric not in self.summary.metrics and self._of_run(check.metric):
             return self._run_evaluation(check)
         if check.label is not None and (unseen := self._unseen(check.metric, check.label)):
