@@ -500,6 +500,36 @@ def test_numbers_stay_numbers_and_values_are_json():
     assert head[9] == "input (score)"
 
 
+def test_numbers_stand_bare_and_what_no_cell_can_say_of_one_is_a_text():
+    """SECURITY S48. "-inf" would be a formula, and a number in quotes of its own is none."""
+    inf = float("inf")
+    result = result_of(row(0, {"big": 10**400, "yes": True}, item={"input": -inf, "expected_output": inf}, output=-0.5))
+
+    _, cells = table_of(result)
+    assert cells[:9] == ["0", "0", "", '"ok"', '"\'-Infinity"', '"Infinity"', "-0.5", "1" + "0" * 400, "true"]
+    assert table_of(result, raw=True)[1][4] == '"-Infinity"'
+
+
+@pytest.mark.parametrize("text", ["a;=1", "a\t=1", "a; @b", "a;\"=1", "a,=1", "a\r\n=1"])
+def test_no_text_makes_a_cell_of_its_own_where_semicolons_and_tabs_part_cells_too(text):
+    """As in LibreOffice's import, which by default splits at all three and heeds quotes."""
+    result = result_of(row(0, {text: text}, item={"input": text, "expected_output": text}, output=text, item_id=text))
+
+    for line in table_of(result):
+        assert [cell for cell in line if cell.lstrip('"').startswith(("=", "@"))] == []
+        assert len(line) == 13
+
+
+def table_of(result, **settings):
+    """The cells, with their quotes, for a reader that takes commas, semicolons and tabs for separators."""
+    from interactiveai_eval.reporting.csv_table import render_csv
+
+    whole = "".join(render_csv(result, **settings))
+    lines = re.findall(r'((?:"(?:[^"]|"")*"|[^"\r\n])*)\r\n', whole)
+    assert "".join(line + "\r\n" for line in lines) == whole
+    return [re.findall(r'(?:^|(?<=[,;\t]))("(?:[^"]|"")*"|[^",;\t]*)(?=[,;\t]|$)', line) for line in lines]
+
+
 def test_texts_with_quotes_and_line_feeds_come_back_whole():
     text = 'say "hi",\nthen; go\u2028\x1b[31m'
 
@@ -512,7 +542,7 @@ def test_saving_a_raw_table_has_to_be_asked_for(tmp_path):
     result.save(tmp_path / "safe.csv")
     result.save(tmp_path / "raw.csv", raw=True)
 
-    assert ",'=1," in (tmp_path / "safe.csv").read_text() and ",=1," in (tmp_path / "raw.csv").read_text()
+    assert ",\"'=1\"," in (tmp_path / "safe.csv").read_text() and ',"=1",' in (tmp_path / "raw.csv").read_text()
 
 
 def test_json_lines_are_read_back_whole(tmp_path):
