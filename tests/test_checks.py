@@ -117,6 +117,27 @@ def test_what_cannot_be_found_out_fails(expression, reason):
     assert (report.passed, report.reasons) == (False, [reason])
 
 
+def test_a_reason_has_the_digits_that_it_takes(tmp_path):
+    """With three decimals each of these would say that the check is right the other way round."""
+    before, after = scores([0.9] * 10, name="acc"), scores([0.88] * 10, name="acc")
+    expected = {
+        "acc.delta >= -0.02": "-0.020000000000000018",
+        "acc >= 0.8800001": "0.880",
+        "acc > 0.88": "0.880",
+        "acc == 0.8799999": "0.880",
+        "acc != 0.88": "0.880",
+        "acc.baseline <= 0.8999": "0.900",
+    }
+
+    assert after.check(*expected, baseline=before).reasons == [f"{each}: it is {expected[each]}" for each in expected]
+    assert scores([0.1 + 0.2]).check("m <= 0.3").reasons == ["m <= 0.3: it is 0.30000000000000004"]
+    assert scores([0.89996]).check("m >= 0.9").reasons == ["m >= 0.9: it is 0.89996"]
+    assert scores([4.0001e-5]).check("m <= 4e-5").reasons == ["m <= 4e-5: it is 4.0001e-05"]
+
+    after.save(tmp_path / "r.md", baseline=before, checks=["acc.delta >= -0.02"])
+    assert "| `acc.delta >= -0.02` | -0.020000000000000018 |" in (tmp_path / "r.md").read_text(encoding="utf-8")
+
+
 def test_a_delta_without_pairs_fails():
     report = scores([1.0]).check("m.delta >= -100", baseline=result_of(row(0, {"m": 1}, item_id="another")))
 

@@ -109,6 +109,11 @@ class CheckOutcome(Value):
     def __init__(self, *, check: Check, value: float | None, passed: bool, reason: str) -> None:
         self._fill({"check": check, "value": value, "passed": passed, "reason": reason})
 
+    @property
+    def found(self) -> str:
+        """The value in as many digits as it takes to see on which side of the threshold it is."""
+        return score_text(None) if self.value is None else _found_text(self.value, self.check)
+
 
 class CheckReport(Value):
     """All checks of a run: `passed` when each one has, else `reasons` says why not, one text a failure."""
@@ -298,8 +303,18 @@ def _unspoken(record: ExperimentRecord, checks: Sequence[Check]) -> list[str]:
 def _outcome(check: Check, found: _Found) -> CheckOutcome:
     value, missing = found.figure(check)
     passed = value is not None and _COMPARE[check.operator](value, check.threshold)
-    said = missing if value is None else f"it is {score_text(value)}{_basis(check, found.summary)}"
+    said = missing if value is None else f"it is {_found_text(value, check)}{_basis(check, found.summary)}"
     return CheckOutcome(check=check, value=value, passed=passed, reason=f"{name_text(check.expression)}: {said}")
+
+
+def _found_text(value: float, check: Check) -> str:
+    """A figure as everywhere, with more digits where those would stand on the other side of the threshold."""
+    compare = _COMPARE[check.operator]
+    form = "f" if 0.0005 <= abs(value) < 1e15 else "g"
+    for text in (score_text(value), *(f"{value:.{digits}{form}}" for digits in range(4, 17))):
+        if compare(float(text), check.threshold) is compare(value, check.threshold):
+            return text
+    return repr(value)
 
 
 def _basis(check: Check, summary: Summary) -> str:

@@ -32,10 +32,10 @@ class MetricComparison(Value):
     """One metric over the `n` items that have a value of it on both sides.
 
     `value` and `baseline` are the two means, `delta` their difference (None for labels), `low` and `high` its paired
-    95 % interval by Student's t (None for less than two pairs), `p` the permutation test's (for labels None).
-    `improved`, `regressed` and `equal` count items, where more is better, or less for metrics said to be so; labels are
-    `equal` or `changed`. `labels` maps each label to how its share has changed. `lost` and `gained` count items with a
-    value on the baseline's side only, and on the candidate's.
+    95 % interval by Student's t (None for less than two pairs; of rates within -1 and 1), `p` the permutation test's
+    (for labels None). `improved`, `regressed` and `equal` count items, where more is better, or less for metrics said
+    to be so; labels are `equal` or `changed`. `labels` maps each label to how its share has changed. `lost` and
+    `gained` count items with a value on the baseline's side only, and on the candidate's.
     """
 
     __slots__ = (
@@ -298,7 +298,10 @@ def _metric(
     if deltas and len(deltas) == pairs:  # the numbers alone would tell of a part of the items
         mean, stdev = mean_and_stdev(deltas)
         figures = {"value": mean_and_stdev(values)[0], "baseline": mean_and_stdev(others)[0], "delta": mean}
-        figures["low"], figures["high"] = t_interval(mean, stdev, len(deltas)) or (None, None)
+        bounds = t_interval(mean, stdev, len(deltas))
+        if bounds and kind == "boolean" and all(0.0 <= each <= 1.0 for each in (*values, *others)):
+            bounds = max(bounds[0], -1.0), min(bounds[1], 1.0)  # a difference of rates is nowhere else
+        figures["low"], figures["high"] = bounds or (None, None)
         figures["p"] = permutation_p(deltas, seed=seed)
     return MetricComparison(
         name=name,
