@@ -87,6 +87,13 @@ def test_every_name_can_be_quoted(name):
     assert value_of(scores([3.0], name=name), f"{quoted} >= 1") == 3.0
 
 
+def test_a_line_feed_and_a_tab_of_a_name_can_be_written_as_escapes():
+    """On a command line "a\\nb" was taken for "anb", and the check failed for a metric that is there."""
+    assert value_of(scores([3.0], name="a\nb\tc"), r'"a\nb\tc" >= 1') == 3.0
+    assert value_of(scores([3.0], name=r"a\nb"), r"'a\\nb' >= 1") == 3.0
+    assert value_of(scores(["it's\n"]), r"m['it\'s\n'] >= 1") == 1.0
+
+
 def test_names_of_letters_need_no_quotes():
     assert value_of(scores([3.0], name="gr\xf6\xdfe_1-b"), "gr\xf6\xdfe_1-b >= 1") == 3.0
 
@@ -184,6 +191,8 @@ def test_a_reason_says_over_how_many_items():
         ("accuracy.p75 >= 1", "at character 1: there is no figure 'p75'; there are value, n, missing,"),
         ('"a b".p75 >= 1', "at character 7: there is no figure 'p75'"),
         ('"open >= 1', "at character 1: expected the closing quote"),
+        (r'"a\d" >= 1', r"at character 3: a backslash stands before n, t, a quote or another backslash: \\ is one of its own"),
+        (r"tone['\a'] >= 1", "at character 7: a backslash stands before"),
         ("tone[warm >= 1", "at character 11: expected ]"),
         ("lab[New York] >= 1", 'at character 9: expected ] after the label; put quotes around other texts, as in ["New York"]'),
         ("tone[warm].p90 >= 1", "there is no figure 'p90'; there are value, delta, n"),

@@ -4,6 +4,8 @@
     operand = run figure | metric [ "[" label "]" ] { "." field }
     metric, label = a bare name, or any text in quotes: "is it right?" >= 0.9, tone["very warm"] <= 10%
 
+In quotes, \\n and \\t are a line feed and a tab, and a backslash stands before a quote or another backslash.
+
 A metric is an evaluation of items, or where no item has one of that name, a run evaluation with its value alone.
 
 All expressions are read before anything else is done. A figure that is not there (no such metric or label, no value,
@@ -67,6 +69,8 @@ _OF_FAILURES = ("failure_rate", "failures", "newly_failing")
 _name = re.compile(r"[^\W\d][\w-]*(?:\.[^\W\d][\w-]*)*")
 _quoted = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
 _number = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,4})?)\s*(%?)")
+_escape = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", '"': '"', "'": "'", "\\": "\\"}
 _operator = re.compile(r">=|<=|==|!=|>|<")
 _bracket = re.compile(r"\]")
 _MIXED = "it is mixed: texts for some items and numbers for others have no figure in common"
@@ -227,8 +231,14 @@ class _Reader:
         return names[0], ".".join(names[1:]) or "value"
 
     def _text(self) -> str:
-        found = self._take(_quoted, "the closing quote")[0]
-        return re.sub(r"\\(.)", r"\1", found[1:-1], flags=re.DOTALL)
+        found = self._take(_quoted, "the closing quote")
+        return _escape.sub(lambda escape: self._escaped(escape, found.start() + 1), found[0][1:-1])
+
+    def _escaped(self, escape: re.Match[str], start: int) -> str:
+        if escape[1] not in _ESCAPES:
+            fix = r"a backslash stands before n, t, a quote or another backslash: \\ is one of its own"
+            raise self._problem(fix, start + escape.start())
+        return _ESCAPES[escape[1]]
 
     def _take(self, pattern: re.Pattern[str], wanted: str) -> re.Match[str]:
         self._space()
