@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 class EvalError(Exception):
     """The root of the tree: catch it to catch everything that this package raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would call the class with the text alone, which is not what our errors are made of.
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[EvalError], args: tuple[Any, ...]) -> EvalError:
+    """An error from another process, or a copy: its fields follow."""
+    return kind.__new__(kind, *args)
+
 
 class ArgumentError(EvalError, ValueError):
     """An argument cannot be used; the message names it, its value and what to pass instead."""

@@ -6,7 +6,7 @@
                           run_evaluators=[evaluators.pass_rate("exact")])
 
 Where an item has no expected output, those that compare with one give no score (None), which counts as missing. All are
-plain objects that can be sent to other processes.
+plain objects that can be sent to other processes, and take all that is offered, as `types.EvaluatorFunction` has it.
 """
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OutputEvaluator:
         self._compares = compares
         self._settings = settings
 
-    def __call__(self, *, output: Any, expected_output: Any = None) -> Evaluation:
+    def __call__(self, *, output: Any, expected_output: Any = None, **others: Any) -> Evaluation:
         if self._compares and expected_output is None:
             return Evaluation(name=self.__name__, value=None, comment="no expected output")
         value, comment = self._judge(output, expected_output, **self._settings)
@@ -55,7 +55,7 @@ class OutputEvaluator:
 class _DurationEvaluator(OutputEvaluator):
     """The same for how long the task took."""
 
-    def __call__(self, *, duration_seconds: float) -> Evaluation:  # type: ignore[override]
+    def __call__(self, *, duration_seconds: float | None = None, **others: Any) -> Evaluation:
         value, comment = self._judge(duration_seconds, **self._settings)
         return Evaluation(name=self.__name__, value=value, comment=comment)
 
@@ -69,7 +69,7 @@ class RunEvaluator:
         self._settings = settings
 
     def __call__(
-        self, *, item_results: Sequence[ExperimentItemResult], item_failures: Sequence[ItemFailure] = ()
+        self, *, item_results: Sequence[ExperimentItemResult], item_failures: Sequence[ItemFailure] = (), **others: Any
     ) -> list[Evaluation]:
         return self._judge(self.__name__, item_results, item_failures, **self._settings)
 
@@ -352,8 +352,8 @@ def max_duration(seconds: float, *, name: str = "max_duration") -> OutputEvaluat
     return _DurationEvaluator(name, _max_duration, seconds=_number("seconds", seconds))
 
 
-def _max_duration(duration: float, seconds: float) -> Judged:
-    return duration <= seconds, f"{duration:.3f} s"
+def _max_duration(duration: float | None, seconds: float) -> Judged:
+    return (None, "no duration") if duration is None else (duration <= seconds, f"{duration:.3f} s")
 
 
 # -- a whole run -------------------------------------------------------------------------------------------------------

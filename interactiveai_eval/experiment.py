@@ -9,7 +9,8 @@ from ._clock import ns_to_iso
 from ._contexts import copy_context
 from ._copies import private_copy
 from ._log import warn
-from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text
+from ._visible import name_text
+from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text, short_repr
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .result import ExperimentResult
 from .running.calls import chosen
@@ -32,6 +33,7 @@ from .tracing.context import current, propagated
 
 # How long run-level scores wait for a data set run that no item could be linked to before; a made-up figure.
 LAST_LINKS_SECONDS = 10.0
+_NAMES_TOLD = 10  # evaluators in a line of the log
 _ALWAYS_SAMPLED = "0" * 32  # a trace id that every sample has but an empty one, in which runs are not either
 
 TYPE_CHECKING = False
@@ -341,7 +343,7 @@ class _Run:
         try:
             project = self._services.api.project_id()
         except (TransportError, ApiError) as error:
-            warn(f"the URL of run {self._run_name!r} is unknown: {error}")
+            warn(f"the URL of run {short_repr(self._run_name)} is unknown: {error}")
             return None
         place = f"{items.dataset_id}/runs/{items.dataset_run_id}"
         return f"{self._services.base_url}/project/{project}/datasets/{place}"
@@ -405,8 +407,9 @@ def _say_what_failed(name: str, collector: Collector) -> None:
     counts = {"failed": collector.failed - collector.cancelled, "were cancelled": collector.cancelled}
     if collector.failed:
         ends = ", ".join(f"{count} of {collector.given} items {end}" for end, count in counts.items() if count)
-        warn(f"experiment {name!r}: {ends}; see result.item_failures")
-    failed = {row.name: row.failed_runs for row in collector.stats() if row.failed_runs}
+        warn(f"experiment {short_repr(name)}: {ends}; see result.item_failures")
+    failed = [f"{name_text(row.name)} {row.failed_runs}x" for row in collector.stats() if row.failed_runs]
     if failed:
-        told = ", ".join(f"{evaluator} {count}x" for evaluator, count in failed.items())
-        warn(f"experiment {name!r}: evaluators failed: {told}; see evaluator_failures of the items")
+        more = f" and {len(failed) - _NAMES_TOLD} more" if len(failed) > _NAMES_TOLD else ""
+        told = ", ".join(failed[:_NAMES_TOLD]) + more
+        warn(f"experiment {short_repr(name)}: evaluators failed: {told}; see evaluator_failures of the items")

@@ -290,6 +290,18 @@ def test_bytecode_of_other_pythons_is_said_to_be_unchecked(copied, capsys):
     )
 
 
+@pytest.mark.skipif(os.name == "nt", reason="such names cannot be given there")
+def test_names_of_foreign_files_forge_no_line_and_steer_no_terminal(copied, capsys):
+    """SECURITY S45: whoever can put a file beside ours chooses its name."""
+    target = copied("folder")
+    (target / "\x1b]0;title\x07\x9b31m\u202e\niae: intact").write_text("")
+
+    assert main(["vendor", str(target), "--check"]) == 1
+    head, *findings = capsys.readouterr().out.splitlines()
+    assert head.startswith(f"{target}: {__version__}, not intact")
+    assert findings == ["<U+001B>]0;title<U+0007><U+009B>31m<U+202E> iae: intact does not belong to it"]
+
+
 def test_a_linked_folder_in_a_copy_is_found_out(copied, tmp_path):
     """It can be imported from, and whoever walks the tree does not come by."""
     target = copied("folder")

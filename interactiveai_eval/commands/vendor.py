@@ -32,6 +32,7 @@ def _vendor(options: argparse.Namespace) -> int:
     import json
 
     from .._atomic import write_atomically
+    from .._visible import one_line
     from ..vendoring import check_copy, sbom, write_copy
 
     if options.dest is None and (options.check or options.sbom is None):
@@ -52,7 +53,7 @@ def _vendor(options: argparse.Namespace) -> int:
         state = f"not intact ({len(told['findings'])} findings)" if told["findings"] else "intact"
         lines = [f"{told['path']}: {told['version'] or 'a copy'}, {state}, {told['age']}"]
         lines += [*told["findings"], *told["unchecked"]]
-        print_text("\n".join(lines), sys.stdout)
+        print_text("\n".join(map(one_line, lines)), sys.stdout)  # names of files are whatever is there
     return CHECK_FAILED if told.get("findings") else PASSED
 
 

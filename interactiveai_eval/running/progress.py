@@ -6,6 +6,7 @@ import sys
 from _thread import allocate_lock
 
 from .._log import warn
+from .._visible import cut
 from ..errors import error_text
 from ..model import Value
 from ..tally import RunTally
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # Made-up figures: as often as an eye can follow on a terminal, seldom enough for a log file.
 TERMINAL_SECONDS = 0.1
 LOG_SECONDS = 10.0
-
+_LINE_MOST = 2_000  # characters
 
 # Running means that a line has room for.
 _MEANS_SHOWN = 3
@@ -148,8 +149,8 @@ class StderrLine:
             self._write(self._last, "\r" if _is_terminal() else "", "\n")
 
     def _write(self, details: ProgressDetails, before: str, after: str) -> None:
-        text = str(details).encode("ascii", "replace").decode("ascii")
-        text = "".join([character if character >= " " else "?" for character in text])
+        text = cut(str(details), _LINE_MOST).encode("ascii", "replace").decode("ascii")
+        text = "".join([character if " " <= character <= "~" else "?" for character in text])
         if before:  # a line that wraps could not be written over
             text = text[: _columns() - 1]
         padding = " " * (self._width - len(text)) if before else ""

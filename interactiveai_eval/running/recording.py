@@ -10,6 +10,7 @@ from _thread import allocate_lock
 from .._ids import derived_id, sha256_hex
 from .._log import warn
 from .._strict_json import fields_to_json, to_attribute_text, to_json, well_formed
+from ..errors import short_repr
 from ..model import Evaluation
 from ..service.scores import Unsendable, score_body
 from ..tracing.attributes import ENVIRONMENT, INPUT, METADATA, OUTPUT, PROPAGATED_LIMIT, TYPE, cut, metadata_attributes
@@ -287,8 +288,8 @@ class Recorder:
         if len(text) > PROPAGATED_LIMIT and what not in self._long:
             self._long.add(what)
             warn(
-                f"experiment {self._plan.name!r}: {what} has {len(text)} characters; experiment attributes are cut at "
-                f"{PROPAGATED_LIMIT}, the item span's metadata keeps it whole"
+                f"experiment {short_repr(self._plan.name)}: {what} has {len(text)} characters; experiment attributes "
+                f"are cut at {PROPAGATED_LIMIT}, the item span's metadata keeps it whole"
             )
         return cut(text)
 

@@ -16,8 +16,9 @@ from threading import Lock, Thread
 
 from .._log import warn
 from .._strict_json import to_json
+from .._visible import name_text
 from ..config import Secret
-from ..errors import ArgumentError, FeatureUnavailable, TransportError, error_text, traceback_text
+from ..errors import ArgumentError, FeatureUnavailable, TransportError, error_text, short_repr, traceback_text
 from .base import Request, Response, Transport
 from .local import LocalTransport
 from .local.routes import largest_body
@@ -270,7 +271,7 @@ class LocalServer:
             return _refusal(503 if error.retryable else 500, error_text(error))
         except Exception as error:
             # A defect of ours, or the transport was closed: the client learns no more than that there is one.
-            warn(f"{head.method} {head.path} failed: {traceback_text(error)}")
+            warn(f"{head.method} {name_text(head.path)} failed: {short_repr(error)}: {traceback_text(error)}")
             return _refusal(500, "Internal Server Error")
 
     @property
