@@ -50,7 +50,7 @@ _encode_utf8: Callable[[Any], str] = json.JSONEncoder(allow_nan=False, ensure_as
 def to_json(value: Any, *, largest: int = SAFE_INTEGER) -> str:
     """Strict ASCII JSON text of any value; separators `", "` and `": "`, insertion order; see `to_plain`."""
     try:
-        if _is_json(value, largest):
+        if is_plain(value, largest):
             text = _encode(value)
             if "\\ud" not in text or _pairs_are_whole(value):
                 return text
@@ -80,7 +80,7 @@ def fields_to_json(fields: Mapping[str, Any], keys: Mapping[str, str]) -> str:
     return "{" + ", ".join(parts) + "}"
 
 
-def _is_json(value: Any, largest: int) -> bool:
+def is_plain(value: Any, largest: int) -> bool:
     """Whether the C encoder writes `value` as we promise: plain types, text keys, small integers, not too deep."""
     level = [value]
     nodes = characters = 0

@@ -6,7 +6,6 @@ Lines are appended and never changed, so a kill can only tear the last one, whic
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 from heapq import heappop
 from io import FileIO
@@ -18,6 +17,7 @@ from .._strict_json import EXACT_INTEGER, SAFE_INTEGER, JSONError, from_json, nu
 from ..errors import CheckpointError
 from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .file_locks import close_in_forks, in_use, lock, unlock
+from .item_keys import module_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 FORMAT = "interactiveai_eval.checkpoint"
-VERSION = 1
-_LATER = ("task", "evaluator_functions")  # what the first journals of this version do not say
+VERSION = 2  # version 1 knew items by what was recorded of them, which is the same for 1 and "1"
 
 
 class Finished:
@@ -220,12 +219,11 @@ class Checkpoint:
             raise self._foreign()
         if header.get("version") != VERSION:
             raise CheckpointError(
-                f"checkpoint {self._path!r} has version {header.get('version')!r}, this package reads {VERSION}"
+                f"checkpoint {self._path!r} has version {header.get('version')!r}, this package reads {VERSION}; "
+                "name another file, or delete this one to begin anew"
             )
         for name, value in fixed.items():
-            if name in _LATER and name not in header:
-                continue
-            # As it was written: JSON has no lone surrogates, and earlier versions had no large integers.
+            # As it was written: JSON has no lone surrogates.
             if from_json(to_json(header.get(name))) != from_json(to_json(value)):
                 raise CheckpointError(
                     f"checkpoint {self._path!r} is of another run: its {name} is {header.get(name)!r}, this call's is "
@@ -272,11 +270,7 @@ def known_as(function: Any) -> str:
         told += [f"{name}={value!r}" for name, value in given if type(value) in (str, int, float, bool)]
         function = function.func
     names = getattr(function, "__qualname__", None), type(function).__qualname__
-    module = str(getattr(function, "__module__", None))
-    if module == "__main__":  # the script is a module for others
-        module = getattr(sys.modules.get(module), "__file__", None) or module
-        module = os.path.splitext(os.path.basename(module))[0]
-    place = module.partition("@")[0].rpartition(".")[2]
+    place = module_of(function).partition("@")[0].rpartition(".")[2]
     digest = f" with arguments {derived_id(*told)[:8]}" if told else ""
     return f"{place}.{names[0] if isinstance(names[0], str) else names[1]}{digest}"
 
