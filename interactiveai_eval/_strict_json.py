@@ -25,7 +25,6 @@ EXACT_INTEGER = 2**2048  # files that we read again keep integers up to this: 61
 _SAFE_RECURSION = 10_000
 _LONGEST_DECIMAL_BITS = 10_000
 _MAX_DIGITS = 4000  # str() of a longer integer raises in newer Pythons
-_SCALARS = frozenset((str, bool, type(None)))
 
 
 def _made_once() -> Callable[[Any], str]:
@@ -91,7 +90,7 @@ def is_plain(value: Any, largest: int) -> bool:
             if kind is str:
                 characters += len(node)
                 continue
-            if kind in _SCALARS or kind is float:
+            if node is None or kind is float or kind is bool:
                 continue
             if kind is dict:
                 for key in node:
@@ -188,7 +187,7 @@ class _Plainer:
         if kind is str:
             self.text_left -= len(value)
             return well_formed(value) if self.text_left >= 0 else "<too large>"
-        if kind in _SCALARS:
+        if value is None or kind is bool:
             return value
         if kind is int:
             return _plain_int(value, self.largest)

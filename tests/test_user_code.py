@@ -7,6 +7,7 @@ import itertools
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import Mock
 
 import pytest
@@ -419,6 +420,70 @@ def test_a_dict_that_raises_when_it_is_asked_is_a_failure_of_that_item(client, e
     result = client.run_experiment(name="s", data=[{"input": 1}, Asked(input=2)], task=lambda item: 1)
 
     assert len(result.item_results) == 1 and [failure.stage for failure in result.item_failures] == ["input"]
+
+
+class Secretive(type):
+    """Its classes compare and cannot be hashed; some let nobody look."""
+
+    def __eq__(cls, other):
+        return cls is other
+
+    __hash__ = None
+
+    def __getattribute__(cls, name):
+        if name in type.__getattribute__(cls, "HIDDEN"):
+            raise SystemExit(name)
+        return type.__getattribute__(cls, name)
+
+
+def secretive(*hidden):
+    return Secretive("Unseen", (), {"HIDDEN": hidden})
+
+
+@pytest.mark.parametrize("hidden", [(), ("__await__", "ag_code", "gi_code")])
+@pytest.mark.parametrize("where", ["plain", "async", "executor"])
+def test_a_task_may_return_what_has_a_class_that_cannot_be_hashed_or_looked_at(client, hidden, where):
+    kind = secretive(*hidden)
+
+    async def on_loop(*, item):
+        return kind()
+
+    with ThreadPoolExecutor(1) as executor:
+        result = client.run_experiment(
+            name="s",
+            data=numbers(2),
+            task=on_loop if where == "async" else lambda item: kind(),
+            task_timeout=10.0,  # what hangs fails
+            evaluators=[lambda *, output: isinstance(output, kind)],
+            executor=executor if where == "executor" else None,
+        )
+
+    assert [[evaluation.value for evaluation in item.evaluations] for item in result.item_results] == [[True], [True]]
+
+
+def test_values_of_classes_that_cannot_be_hashed_are_values_like_others(client):
+    """And what lies beside them is copied all the same, so that no function sees what another has done to it."""
+    beside, unhashable = [1], secretive()
+
+    def task(*, item):
+        item["input"][1].append(2)
+        return [unhashable(), {"deep": unhashable()}]
+
+    async def judge(*, input, metadata):
+        return unhashable() if metadata["late"] else input[1] == [1]
+
+    result = client.run_experiment(
+        name="s",
+        data=[{"input": [unhashable(), beside], "metadata": {"late": late, "of": unhashable()}} for late in (0, 1)],
+        task=task,
+        evaluators=[judge],
+        evaluator_timeout=10.0,
+        run_evaluators=[lambda *, item_results: len(item_results)],
+    )
+
+    assert [[evaluation.value for evaluation in item.evaluations] for item in result.item_results] == [[True], []]
+    assert [failure.error_type for failure in result.item_results[1].evaluator_failures] == ["UnreadableEvaluation"]
+    assert beside == [1] and result.run_evaluations[0].value == 2
 
 
 @pytest.mark.parametrize("attribute", ["error_type", "traceback", "type_names", "__str__", "with_traceback"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from .._copies import IMMUTABLE, private_copy
+from .._copies import IMMUTABLE_IDS, private_copy
 from ..errors import ArgumentError
 
 TYPE_CHECKING = False
@@ -147,7 +147,7 @@ def own_arguments(function: UserFunction, values: Mapping[str, Any]) -> tuple[li
     by_keyword = {}
     for name in function.by_keyword:
         value = values[name]
-        by_keyword[name] = value if type(value) in IMMUTABLE else private_copy(value)
+        by_keyword[name] = value if id(type(value)) in IMMUTABLE_IDS else private_copy(value)
     return [private_copy(values[name]) for name in function.by_position] if function.by_position else [], by_keyword
 
 

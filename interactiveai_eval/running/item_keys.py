@@ -54,7 +54,7 @@ class _Text:
     def of(self, value: Any) -> str:
         """The text of any value; the types are in it, and no two texts run into each other. Raises _Untold."""
         kind = type(value)
-        if kind in (str, float, bool, bytes, type(None)):
+        if value is None or kind is str or kind is float or kind is bool or kind is bytes:
             return ascii(value)
         if kind is int:
             return hex(value)  # of any length: decimals have a limit

@@ -9,7 +9,7 @@ import time
 from _thread import allocate_lock
 
 from ..errors import ArgumentError, error_text, short_repr, traceback_text
-from .engine import TIMED_OUT
+from .engine import TIMED_OUT, type_has
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _called_here(call: Call) -> tuple[Any, BaseException | None, float]:
     started = time.perf_counter()
     try:
         value = call.context.run(call.function, *call.arguments, **call.keywords)
-        if hasattr(type(value), "gi_code"):
+        if type_has(value, "gi_code"):
             value = call.context.run(list, value)
     except BaseException as error:
         return None, error, time.perf_counter() - started
@@ -228,7 +228,7 @@ def call_elsewhere(
     started = time.perf_counter()
     try:
         value = function(*arguments, **keywords)
-        if hasattr(type(value), "gi_code"):
+        if type_has(value, "gi_code"):
             value = list(value)
     except BaseException as error:
         return None, remote_error(error), time.perf_counter() - started
