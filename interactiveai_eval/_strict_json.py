@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import sys
 
+from .errors import type_name
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -228,7 +230,7 @@ class _Plainer:
         if isinstance(value, (bytes, bytearray, memoryview)):
             return _plain_bytes(bytes(value))
         if isinstance(value, BaseException):
-            return well_formed(f"{type(value).__name__}: {value}")
+            return well_formed(f"{type_name(value)}: {value}")
         if isinstance(value, (type, _MODULE)) or callable(getattr(type(value), "__get__", None)):
             return _tag(value)
         named = _NAMED.get(f"{type(value).__module__}.{type(value).__name__}")
@@ -347,7 +349,7 @@ def _tag(value: Any) -> str:
     except Exception:
         # Its own code failed; its type still tells what it is.
         name = None
-    return well_formed(f"<{name if type(name) is str else _name_of_type(type(value))}>")
+    return well_formed(f"<{name if type(name) is str else type_name(value)}>")
 
 
 def _plain_datetime(value: Any) -> str:
@@ -362,7 +364,6 @@ def _plain_datetime(value: Any) -> str:
 
 
 _MODULE = type(json)
-_name_of_type = type.__dict__["__name__"].__get__  # without asking a metaclass
 _NAMED: dict[str, Callable[[Any], Any]] = {
     "datetime.datetime": _plain_datetime,
     "datetime.date": lambda value: value.isoformat(),

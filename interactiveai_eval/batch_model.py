@@ -8,7 +8,7 @@ import json
 
 from ._ids import DIGEST_LENGTH, sha256_hex
 from ._strict_json import JSONError, from_json, to_json, to_plain
-from .errors import ArgumentError, DataError, short_repr
+from .errors import ArgumentError, DataError, short_repr, type_name
 from .model import DeliveryReport, Value
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ class EvaluatorInputs(Value):
             return returned
         if not (hasattr(returned, "keys") and hasattr(returned, "__getitem__")):
             raise TypeError(
-                f"the mapper returned {short_repr(returned)} ({type(returned).__name__}); "
+                f"the mapper returned {short_repr(returned)} ({type_name(returned)}); "
                 "return EvaluatorInputs or a dict with 'input' and 'output'"
             )
         keys = list(returned.keys())

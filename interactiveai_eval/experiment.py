@@ -10,7 +10,7 @@ from ._contexts import copy_context
 from ._copies import private_copy
 from ._ids import derived_id
 from ._log import warn
-from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text
+from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text, is_a, type_name
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .result import ExperimentResult
 from .running.calls import chosen
@@ -249,7 +249,7 @@ class _Run:
             await Calls(*calls)
             for function, call in zip(self._plan.run_evaluators, calls):
                 found, failure = judged(function, call)
-                if isinstance(call.error, KeyboardInterrupt):
+                if call.error is not None and is_a(call.error, KeyboardInterrupt):
                     self.driver.stop(call.error)
                 if failure is not None:
                     problems.append(failure)
@@ -376,7 +376,7 @@ class _Run:
         stopped, source_error = self.driver.stopped, self._schedule.source_error
         if stopped is None and source_error is not None:
             raise RunStopped(
-                f"data raised {type(source_error).__name__}: {error_text(source_error)}, "
+                f"data raised {type_name(source_error)}: {error_text(source_error)}, "
                 f"after {self._counted[0]} items; this exception's result has them",
                 result=result,
             ) from source_error

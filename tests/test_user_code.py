@@ -503,6 +503,78 @@ def test_an_exception_that_raises_when_it_is_read_is_a_failure_of_its_item(clien
     assert [failure.error_type for failure in result.item_failures] == ["Trapped", "Trapped"]
 
 
+class Nameless(type):
+    """A metaclass that tells nothing of its classes."""
+
+    def __getattribute__(cls, name):
+        if name in ("__name__", "__qualname__", "__module__", "__mro__"):
+            raise SystemExit(name)
+        return type.__getattribute__(cls, name)
+
+
+class Words(str):
+    def __getitem__(self, _):
+        raise SystemExit("cut")
+
+
+def veiled(where):
+    """An error whose `where` raises when it is asked for."""
+    if where == "name":
+        return Nameless("Veiled", (Exception,), {})()
+    body = {"__str__": lambda self: Words("text")} if where == "text" else {where: property(lambda self: sys.exit(1))}
+    return type("Veiled", (Exception,), body)()
+
+
+@pytest.mark.parametrize("where", ["name", "text", "__traceback__", "__class__", "__cause__"])
+def test_an_error_that_cannot_be_looked_at_fails_what_has_raised_it_and_nothing_else(client, where):
+    def plain(**_):
+        raise veiled(where)
+
+    async def on_loop(**_):
+        raise veiled(where)
+
+    class Unread:
+        input = property(lambda self: plain())
+
+    def of(data, **functions):
+        functions = {"task": lambda *, item: 1, "task_timeout": 10.0, "evaluator_timeout": 10.0, **functions}
+        return client.run_experiment(name="v", data=data, **functions)  # the timeouts: what hangs fails
+
+    with client.start_as_current_span(name="s") as span:
+        span.update_trace(input=1)
+    client.flush()
+    unread = of([Unread(), *numbers(1)])
+    assert [(failure.index, failure.stage) for failure in unread.item_failures] == [(0, "input")]
+    for raising in (plain, on_loop):
+        retried = of(numbers(2), task=raising, task_retries=1, retry_on=ValueError)
+        assert [(failure.error_type, failure.attempts) for failure in retried.item_failures] == [("Veiled", 1)] * 2
+        judged = of(numbers(1), evaluators=[raising, lambda *, output: True], run_evaluators=[raising])
+        assert [failure.error_type for failure in judged.item_results[0].evaluator_failures] == ["Veiled"]
+        assert [failure.error_type for failure in judged.run_evaluator_failures] == ["Veiled"]
+        assert [evaluation.value for evaluation in judged.item_results[0].evaluations] == [True]
+        batch = client.run_batched_evaluation(
+            scope="traces", max_items=1, mapper=lambda item: {"input": 1, "output": 1}, evaluators=[raising]
+        )
+        assert (batch.total_items_processed, batch.total_evaluations_failed) == (1, 1)
+        batch = client.run_batched_evaluation(
+            scope="traces", max_items=1, mapper=lambda item, go=raising: go(), evaluators=[lambda *, output: 1]
+        )
+        assert [(failure.stage, failure.error_type) for failure in batch.item_failures] == [("mapper", "Veiled")]
+    with ThreadPoolExecutor(1) as executor:
+        assert of(numbers(1), task=plain, executor=executor).item_failures[0].error_type == "Veiled"
+
+
+def test_an_error_of_code_without_a_module_is_told_with_its_place(client):
+    """`exec` with globals of its own, as notebooks and templates do."""
+    space = {"__name__": None}
+    exec("def task(item):\n    raise ValueError('mine')", space)
+
+    failure = client.run_experiment(name="v", data=numbers(1), task=space["task"]).item_failures[0]
+
+    assert (failure.error_type, failure.message) == ("ValueError", "mine")
+    assert failure.traceback.splitlines()[1] == '  File "<string>", line 2, in task'
+
+
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
 def test_a_mask_that_raises_whatever_it_likes_loses_no_item(error):
     """Nothing of such an item can be recorded, as all of it would go through the mask."""

@@ -6,7 +6,7 @@ from functools import partial
 
 from .._ids import derived_id
 from ..batch_model import BatchItemFailure, EvaluatorInputs
-from ..errors import ApiError, NotFoundError, TransportError
+from ..errors import ApiError, NotFoundError, TransportError, is_a
 from ..model import Evaluation
 from ..service.lists import find
 from ..service.records import ObservationRecord, TraceRecord
@@ -93,10 +93,10 @@ class BatchItems:
         except BaseException as error:
             # Values of the user's that run code of their own where we look at them; or, in a run that was left at
             # once, the end of the flow itself.
-            if isinstance(error, GeneratorExit) and self._engine.stopping:
+            if is_a(error, GeneratorExit) and self._engine.stopping:
                 raise
             stage = "item"
-            if isinstance(error, KeyboardInterrupt):
+            if is_a(error, KeyboardInterrupt):
                 self._stop(error)
                 stage = "cancelled"
             self._fail(work, outcome, Failed(stage, failure_of(error)))
@@ -216,7 +216,7 @@ class BatchItems:
         if call.ending == CANCELLED:
             raise Failed("cancelled", cancelled_failure("the mapper"))
         if call.error is not None:
-            if isinstance(call.error, KeyboardInterrupt):
+            if is_a(call.error, KeyboardInterrupt):
                 self._stop(call.error)
                 raise Failed("cancelled", failure_of(call.error))
             raise Failed("mapper", failure_of(call.error))

@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from heapq import heapify, heappop, heappush
 
+from ..errors import is_a, type_name
 from .loops import Lane
 from .threads import Threads
 
@@ -469,12 +470,12 @@ class Engine:
             error = raised
             if type(awaitable) is _Coroutine:
                 awaitable.close()  # it may not have begun
-            if type(raised).__name__ == "CancelledError" and call.ending is None:
+            if type_name(raised) == "CancelledError" and call.ending is None:
                 # Whoever cancels all tasks of a loop, as `asyncio.run` does at Ctrl-C, cancels the run, too. That one
                 # goes first and ends this call, which then is no failure of the user's function.
                 with suppress(BaseException):
                     await _HERE
-            if self._stopping and isinstance(raised, (KeyboardInterrupt, SystemExit)):
+            if self._stopping and is_a(raised, KeyboardInterrupt, SystemExit):
                 self._end_early(call, CANCELLED)  # what a second signal raised here was meant for the run
         self.lane.ended(call._task)
         self._end_and_advance(call, value, error, self.clock.monotonic() - started)

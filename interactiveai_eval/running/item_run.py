@@ -7,7 +7,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 
 from .._log import warn
-from ..errors import ApiError, CheckpointError, TransportError, error_text, short_repr
+from ..errors import ApiError, CheckpointError, TransportError, error_text, is_a, short_repr, type_name
 from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailure
 from ..tracing.context import current
 from ..tracing.spans import Span
@@ -105,10 +105,10 @@ class ItemRuns:
         except BaseException as error:
             # Values of the user's that run code of their own where we look at them; or, in a run that was left at
             # once, the end of the flow itself.
-            if run.is_over or (isinstance(error, GeneratorExit) and self._engine.stopping):
+            if run.is_over or (is_a(error, GeneratorExit) and self._engine.stopping):
                 raise
             stage = "task"
-            if isinstance(error, KeyboardInterrupt):
+            if is_a(error, KeyboardInterrupt):
                 self._stop(error)
                 stage = "cancelled"
             self._fail(run, Failed(stage, failure_of(error)))
@@ -282,7 +282,7 @@ class ItemRuns:
             return Failed("cancelled", cancelled_failure("the task", last))
         error = call.error
         assert error is not None
-        if isinstance(error, KeyboardInterrupt):
+        if is_a(error, KeyboardInterrupt):
             self._stop(error)
             return Failed("cancelled", failure_of(error))
         return Failed("task", failure_of(error))
@@ -295,7 +295,7 @@ class ItemRuns:
             self._stop(stop)
             return False
         except BaseException as broken:  # a SystemExit of user code ends its item, not the run
-            warn(f"retry_on raised {type(broken).__name__}: {error_text(broken)}; the item is not tried again")
+            warn(f"retry_on raised {type_name(broken)}: {error_text(broken)}; the item is not tried again")
             return False
 
     # -- evaluators ------------------------------------------------------------------------------------------------
@@ -346,7 +346,7 @@ class ItemRuns:
             if call.ending == CANCELLED:
                 raise Failed("cancelled", cancelled_failure("its evaluators"))
             evaluations, failure = judged(function, call)
-            if isinstance(call.error, KeyboardInterrupt):
+            if call.error is not None and is_a(call.error, KeyboardInterrupt):
                 self._stop(call.error)
             if failure is not None:
                 run.failures.append(failure)
@@ -388,7 +388,7 @@ class ItemRuns:
             self._deliver(run, None)
         except BaseException as error:
             # It cannot be recorded (a mask that raises what no mask should): counted, and still in the result.
-            reason = f"recording it raised {type(error).__name__}: {error_text(error)}"
+            reason = f"recording it raised {type_name(error)}: {error_text(error)}"
             self._outbox.counts.problem("spans", "skipped", run.trace.span_id, reason, run.work.item.id)
         if self._ends(run):
             self._collector.add_failure(self._item_failure(run, problem))

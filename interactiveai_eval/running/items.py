@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from .._ids import is_in_shard, sha256_hex
 from .._strict_json import to_attribute_text
-from ..errors import ArgumentError, error_text, short_repr
+from ..errors import ArgumentError, error_text, short_repr, type_name
 from ..model import Value
 from .schedule import END, AsyncSource, Source
 
@@ -39,7 +39,7 @@ class Item:
             # The item's own code failed, whatever it raised: that is this item's failure.
             self.input = self.expected_output = self.metadata = own_id = self.dataset_id = None
             self.input_text = short_repr(given)
-            self.missing = f"reading the item failed: {type(error).__name__}: {error_text(error)}"
+            self.missing = f"reading the item failed: {type_name(error)}: {error_text(error)}"
         if self.input is None and self.missing is None:
             self.missing = f"the item has no input: {short_repr(given)}"
         self.id: str = own_id or self._hash()

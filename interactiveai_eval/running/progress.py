@@ -6,7 +6,7 @@ import sys
 from _thread import allocate_lock
 
 from .._log import warn
-from ..errors import error_text
+from ..errors import error_text, type_name
 from ..model import Value
 from ..tally import RunTally
 
@@ -117,7 +117,7 @@ class Progress:
             raise
         except BaseException as error:  # a SystemExit of the hook's ends the hook, not the run
             self.hook = None
-            warn(f"progress hook raised {type(error).__name__}: {error_text(error)}; it is not called again")
+            warn(f"progress hook raised {type_name(error)}: {error_text(error)}; it is not called again")
 
     def end(self) -> None:
         """Finish the line on stderr, if there is one."""
