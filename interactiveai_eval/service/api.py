@@ -21,7 +21,7 @@ from ..errors import (
     UnauthorizedError,
     short_repr,
 )
-from ..transports.base import Request, Response
+from ..transports.base import Request, Response, send_each
 from ..transports.retry_after import retry_after_seconds
 from ..transports.sealed_headers import SealedHeaders
 from .dialects import PlatformDialect, PublicDialect, Routed
@@ -348,7 +348,7 @@ class Api:
                 asked[id(request)] = body
                 yield request
 
-        for request, answer in self._transport.send_each(requests()):
+        for request, answer in send_each(self._transport, requests()):
             body = asked.pop(id(request))
             if not isinstance(answer, Response):
                 yield body, answer
