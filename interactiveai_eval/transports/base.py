@@ -100,7 +100,7 @@ class Transport:
 def send_each(transport: Any, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
     """`Transport.send_each` of any transport, also of one that is no subclass and has only `send`."""
     own = getattr(transport, "send_each", None)
-    return _one_by_one(transport, requests) if own is None else own(requests)  # type: ignore[no-any-return]
+    return _one_by_one(transport, requests) if own is None else own(requests)
 
 
 def _one_by_one(
