@@ -749,6 +749,51 @@ def test_a_time_budget_ends_the_run_with_a_token():
     assert second.completed and len(every) == 30 and set(every.values()) == {1}
 
 
+@pytest.mark.needs("patience")
+@pytest.mark.parametrize("max_concurrency", [4, 1])
+@pytest.mark.parametrize("with_checkpoint", [False, True])
+def test_an_item_that_takes_longer_than_the_time_budget_holds_up_no_other(tmp_path, max_concurrency, with_checkpoint):
+    """It is the oldest, and cut off; what was done beside it is not done again, what comes after it comes first."""
+    clock, calls, late, parts = ManualClock(), [], threading.Event(), []
+    others = threading.Semaphore(0)
+
+    def judge(*, input):
+        calls.append(input)
+        if input != 0:
+            others.release()
+        elif not late.is_set():
+            for _ in range(29 if max_concurrency > 1 else 0):
+                assert others.acquire(timeout=20)
+            clock.advance(9.1)  # what is left of ten seconds is for delivery
+            late.wait(20)
+        return 1.0
+
+    with Interactive(transport=LocalTransport(), dialect="public", clock=clock) as client:
+        record(client, *[trace(number, number // 3) for number in range(30)])
+        path = tmp_path / "eval.json" if with_checkpoint else None
+        for rest in (True, False):
+            parts.append(
+                run(
+                    client,
+                    evaluators=[judge],
+                    time_budget=10.0,
+                    max_concurrency=max_concurrency,
+                    checkpoint=path,
+                    resume_from=parts[0].resume_token if parts and not with_checkpoint else None,
+                )
+            )
+            late.set()
+            assert (parts[-1].resume_token is not None) is parts[-1].has_more_items is rest
+        every = scored(client)
+
+    done = 29 if max_concurrency > 1 else 0
+    assert [part.total_items_processed for part in parts] == [done, 30 - done]
+    assert sorted(calls) == sorted([0, *range(30)]) and calls[-1] == 0
+    assert len(every) == 30 and set(every.values()) == {1}
+    if max_concurrency > 1:
+        assert BatchEvaluationResult.merge(parts).total_items_processed == 30
+
+
 # -- checkpoints -------------------------------------------------------------------------------------------------------
 
 

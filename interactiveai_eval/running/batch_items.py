@@ -111,6 +111,8 @@ class BatchItems:
             )
         elif outcome.failure is None or outcome.failure.stage != "cancelled":
             self._book.done(work, ending)
+        else:
+            self._book.cut_off(work)
         if ends_stretch:
             self._outbox.send_soon()
 
