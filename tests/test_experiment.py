@@ -564,6 +564,29 @@ def positional_only(case, /):
     return case["input"] * 2
 
 
+def default_before_keyword(factor=2, /, *, item):
+    return item["input"] * factor
+
+
+@functools.singledispatch
+def dispatched(item):
+    return item["input"] * 2
+
+
+class Static:
+    @staticmethod
+    def __call__(item):
+        return item["input"] * 2
+
+
+class OfClass:
+    factor = 2
+
+    @classmethod
+    def __call__(cls, *, item):
+        return item["input"] * cls.factor
+
+
 @pytest.mark.parametrize(
     "task",
     [
@@ -574,6 +597,10 @@ def positional_only(case, /):
         lambda **kwargs: kwargs["item"]["input"] * 2,
         lambda case, factor=2: case["input"] * factor,
         positional_only,
+        default_before_keyword,
+        dispatched,
+        Static(),
+        OfClass(),
         Multiplier(2),
         Multiplier(2).method,
         Multiplier(2).coroutine,
@@ -586,6 +613,45 @@ def test_tasks_of_every_calling_style(client, task):
     result = client.run_experiment(name="style", data=numbers(3), task=task)
 
     assert outputs(result) == [0, 2, 4]
+
+
+def test_evaluators_of_every_calling_style(client):
+    def before_keyword(scale=3, /, *, output):
+        return output * scale
+
+    def before_positional(scale=3, input=5, /, *, output):
+        return output * scale * input
+
+    @functools.singledispatch
+    def dispatched_output(output, *, input):
+        return "other"
+
+    @dispatched_output.register
+    def _(output: int, *, input):
+        return output + input
+
+    class OfNothing:
+        @staticmethod
+        def __call__(*, output):
+            return output
+
+    evaluators = [before_keyword, before_positional, dispatched_output, OfNothing()]
+    result = client.run_experiment(name="style", data=[{"input": 2}], task=doubled, evaluators=evaluators)
+
+    assert [evaluation.value for evaluation in result.item_results[0].evaluations] == [12, 60, 6, 4]
+
+
+def test_mappers_of_every_calling_style(client):
+    def before_keyword(unused=1, /, *, item):
+        return {"input": item.input, "output": unused}
+
+    with client.start_as_current_span(name="s") as span:
+        span.update_trace(input=1)
+    client.flush()
+    for mapper in (before_keyword, functools.singledispatch(lambda item: {"input": item.input, "output": 1})):
+        result = client.run_batched_evaluation(scope="traces", mapper=mapper, evaluators=[lambda *, output: output])
+
+        assert [[evaluation.value for evaluation in each] for each in result.item_evaluations.values()] == [[1]]
 
 
 def coroutine_of(item):
