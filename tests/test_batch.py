@@ -419,6 +419,22 @@ def test_a_shard_that_ran_twice_has_the_effect_of_one(kept):
     assert len(merged.item_evaluations) == (40 if kept else 0) and len(every) == 40 and set(every.values()) == {1}
 
 
+@pytest.mark.parametrize("shards", [None, 2])
+def test_a_merge_of_calls_that_went_on_with_one_another_is_as_complete_as_the_last(shards):
+    parts = []
+    with filled(9) as client:
+        for number in range(shards or 1):
+            first = run(client, max_items=2, shard=None if shards is None else (number, shards))
+            parts += [first, run(client, max_items=1, resume_from=first.resume_token)]
+        unfinished = BatchEvaluationResult.merge(parts)
+        parts += [run(client, resume_from=part.resume_token) for part in parts[1::2]]
+
+    assert (unfinished.completed, unfinished.has_more_items) == (True, True)  # `max_items` has ended it on purpose
+    merged = BatchEvaluationResult.merge(parts)
+    assert (merged.total_items_processed, merged.completed, merged.has_more_items) == (9, True, False)
+    assert "More items" not in str(merged)
+
+
 def test_what_was_tried_again_takes_the_place_of_the_failure_in_a_merge():
     ill = [True]
 
