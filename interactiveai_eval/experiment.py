@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from ._clock import ns_to_iso
 from ._contexts import copy_context
-from ._copies import private_copy
 from ._ids import derived_id
 from ._log import warn
 from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text, is_a, type_name
@@ -15,7 +14,7 @@ from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .result import ExperimentResult
 from .running.calls import chosen
 from .running.checkpoint import Checkpoint, known_as
-from .running.collector import Collector
+from .running.collector import Collector, own_copy
 from .running.driver import Driver, run_here, run_on_loop, with_result
 from .running.engine import Call, Calls
 from .running.item_run import ItemRuns, judged
@@ -262,10 +261,8 @@ class _Run:
     def _run_call(self, function: UserFunction, collector: Collector) -> Call:
         """The call of a run evaluator, with copies of its own of all that there is to see."""
         values = {
-            "item_results": [_own_copy(result) for result in collector.results()],
-            "item_failures": [
-                failure.replaced(item=private_copy(failure.item)) for failure in collector.failures()
-            ],
+            "item_results": [own_copy(result) for result in collector.results()],
+            "item_failures": [own_copy(failure) for failure in collector.failures()],
         }
         context = self._context.copy()
         context.run(current.set, None)
@@ -392,18 +389,6 @@ class _Run:
 def _close_if_any(checkpoint: Checkpoint | None) -> None:
     if checkpoint is not None:
         checkpoint.close()
-
-
-def _own_copy(result: ExperimentItemResult) -> ExperimentItemResult:
-    copy: ExperimentItemResult = result.replaced(
-        item=private_copy(result.item),
-        output=private_copy(result.output),
-        evaluations=[
-            evaluation.replaced(metadata=private_copy(evaluation.metadata)) for evaluation in result.evaluations
-        ],
-        evaluator_failures=list(result.evaluator_failures),
-    )
-    return copy
 
 
 def _too_many(failed: int, limit: float) -> TooManyFailuresError:

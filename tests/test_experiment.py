@@ -762,6 +762,53 @@ def test_run_evaluators_see_all_results_and_failures_and_their_failures_are_kept
 # -- isolation ---------------------------------------------------------------------------------------------------------
 
 
+def test_what_a_hook_changes_no_other_sees(client):
+    """Not the result, not the run evaluators, and not the caller's data."""
+
+    def judge(*, output):
+        return Evaluation(name="e", value=1, metadata={"why": ["so"]})
+
+    def task(*, item):
+        if item["input"] == ["fails"]:
+            raise ValueError
+        return {"n": 1}
+
+    def on_result(outcome):
+        outcome.item["input"].append("changed")
+        if not hasattr(outcome, "stage"):
+            outcome.output["n"] = 99
+            outcome.evaluations[0].metadata["why"].append("changed")
+            outcome.evaluations.clear()
+            outcome.evaluator_failures.append("changed")
+
+    def on_item(item_id, evaluations):
+        evaluations[0].metadata["why"].append("changed")
+
+    data = [{"input": [1]}, {"input": ["fails"]}]
+    result = client.run_experiment(
+        name="h",
+        data=data,
+        task=task,
+        evaluators=[judge],
+        on_result=on_result,
+        run_evaluators=[lambda *, item_results: item_results[0].output["n"]],
+    )
+    client.flush()
+    batch = client.run_batched_evaluation(
+        scope="traces",
+        max_items=1,
+        mapper=lambda item: {"input": 1, "output": 1},
+        evaluators=[judge],
+        on_item=on_item,
+    )
+
+    assert data == [{"input": [1]}, {"input": ["fails"]}] == [result.item_results[0].item, result.item_failures[0].item]
+    assert (outputs(result), result.run_evaluations[0].value) == ([{"n": 1}], 1)
+    for evaluations in (result.item_results[0].evaluations, *batch.item_evaluations.values()):
+        assert [evaluation.metadata for evaluation in evaluations] == [{"why": ["so"]}]
+    assert result.item_results[0].evaluator_failures == []
+
+
 def test_what_one_function_changes_no_other_sees(client):
     """In the reference an evaluator can change the caller's data, and a run evaluator empty the result (D62)."""
     data = [{"input": {"q": [1]}, "metadata": {"k": [1]}, "expected_output": {"a": 1}}, {"input": {"fails": [1]}}]

@@ -12,6 +12,7 @@ from ..service.lists import find
 from ..service.records import ObservationRecord, TraceRecord
 from ..service.scores import Unsendable, score_body
 from .book import Outcome
+from .collector import own_evaluations
 from .engine import CANCELLED, Calls, Pause
 from .failures import Failure, cancelled_failure, failure_of, overran, timeout_failure
 from .item_run import Failed
@@ -136,7 +137,7 @@ class BatchItems:
         if self._plan.on_item is not None and work.id is not None and not failed:
             try:
                 with self._hook_lock:
-                    self._plan.on_item(work.id, list(outcome.evaluations))
+                    self._plan.on_item(work.id, own_evaluations(outcome.evaluations))
             except BaseException as error:
                 # Whoever streams evaluations to a disk that is full must not lose the rest in silence.
                 self._stop(error)
