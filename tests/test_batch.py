@@ -838,6 +838,21 @@ def test_a_file_that_is_no_checkpoint_stays_as_it_is(tmp_path, content):
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("dangling", [True, False])
+def test_a_checkpoint_that_is_a_link_is_refused_and_stays_one(tmp_path, dangling):
+    """It would be replaced by a file; and one that leads nowhere was said to be in use, for ever."""
+    path, target = tmp_path / "link.json", tmp_path / "eval.json"
+    path.symlink_to(target)
+    with filled(3) as client:
+        if not dangling:
+            run(client, checkpoint=target, max_items=1)
+        with pytest.raises(CheckpointError, match=r"link\.json' is a link; name the file that it leads to: .*eval\.json'"):
+            run(client, checkpoint=path)
+        result = run(client, checkpoint=target)
+
+    assert path.is_symlink() and result.total_items_processed == (3 if dangling else 2)
+
+
 def test_all_that_has_arrived_is_in_the_checkpoint_soon_whatever_comes_next(tmp_path):
     """What one answer acknowledges is told item by item, and only the first of them found it time to write."""
     path, told, patience = tmp_path / "eval.json", [], threading.Event()

@@ -887,6 +887,14 @@ def test_a_failing_task_is_tried_again_after_growing_waits():
     assert [round(start - starts[0], 3) for start in starts] == [0.0, 0.5, 1.5, 3.5]
 
 
+def test_an_item_may_be_tried_thousands_of_times_and_its_last_error_is_told():
+    """Waits that double are larger than any number by then; they are bounded long before."""
+    with Interactive.local(clock=ManualClock(jumps=True)) as client:
+        result = client.run_experiment(name="r", data=numbers(1), task=lambda item: 1 / 0, task_retries=1100)
+
+    assert [(failure.error_type, failure.attempts) for failure in result.item_failures] == [("ZeroDivisionError", 1101)]
+
+
 @pytest.mark.parametrize(
     "retry_on, attempts",
     [
