@@ -420,7 +420,7 @@ def test_a_checkpoint_goes_on_when_the_code_of_its_task_was_mended_or_moved_from
         (b'{"format": "interactiveai_eval.checkpoint", "version": 1}\n', "has version 1, .* or delete this one to begin"),
         (
             b'{"format": "interactiveai_eval.checkpoint", "version": 2, "name": "x", "evaluators": [], '
-            b'"task": "test_checkpoint.Task", "evaluator_functions": []}\nnot json\n',
+            b'"task": "test_checkpoint.Task", "evaluator_functions": [], "run_name": "r", "experiment_id": "e"}\nnot json\n',
             "line 2: not a journal line",
         ),
     ],
@@ -433,6 +433,49 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_left_as_it_was(client, tmp_
         client.run_experiment(name="x", data=numbers(1), task=Task(), checkpoint=path)
 
     assert path.read_bytes() == content
+
+
+def test_a_line_that_lacks_something_or_holds_something_else_is_refused_before_any_work(client, tmp_path):
+    path, task = tmp_path / "run.checkpoint", Task()
+
+    def again():
+        return client.run_experiment(name="d", data=numbers(2), task=task, evaluators=[exact], checkpoint=path)
+
+    again()
+    header, line, *others = path.read_bytes().splitlines(keepends=True)
+    fields = json.loads(line)
+    damaged = [
+        ({**fields, name: value}, name)
+        for name in fields
+        for value in (None, 5, "x", {}, [5], [{}], [[]], [[9, 0.0, 1, None]], [["s", "not base64"]], [{"name": "e"}])
+        if name != "output" and not (name in ("number", "repetition", "attempts", "duration_seconds") and value == 5)
+        if not (name in ("key", "trace_id", "item_id", "dataset_run_id") and value in ("x", None))
+        if not (name == "evaluations" and value == [{"name": "e"}])  # one without a value
+    ]
+    damaged += [({kept: fields[kept] for kept in fields if kept != name}, name) for name in fields]
+    for document, name in damaged:
+        content = b"".join([header, json.dumps(document).encode() + b"\n", *others])
+        path.write_bytes(content)
+
+        with pytest.raises(CheckpointError, match="line 2: not a journal line"):
+            again()
+        assert path.read_bytes() == content, name
+
+    assert sorted(task.calls) == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["run_name", "experiment_id", "evaluators"])
+def test_a_header_that_lacks_something_is_refused_before_any_work(client, tmp_path, name):
+    path, task = tmp_path / "run.checkpoint", Task()
+    client.run_experiment(name="d", data=numbers(2), task=Task(), checkpoint=path)
+    header, *others = path.read_bytes().splitlines(keepends=True)
+    fields = json.loads(header)
+    del fields[name]
+    path.write_bytes(b"".join([json.dumps(fields).encode() + b"\n", *others]))
+
+    with pytest.raises(CheckpointError, match=f"{name}"):
+        client.run_experiment(name="d", data=numbers(2), task=task, checkpoint=path)
+    assert task.calls == []
 
 
 def test_a_checkpoint_that_cannot_be_written_is_an_error_before_any_work(client, tmp_path):
