@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from ._clock import ns_to_iso
 from ._contexts import copy_context
-from ._copies import private_copy
 from ._log import warn
 from ._visible import name_text
-from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text, short_repr
+from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text, is_a, short_repr, type_name
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .result import ExperimentResult
 from .running.calls import chosen
 from .running.checkpoint import Checkpoint, known_as
-from .running.collector import Collector
+from .running.collector import Collector, own_copy
 from .running.driver import Driver, run_here, run_on_loop, with_result
 from .running.engine import Call, Calls
 from .running.item_run import ItemRuns, judged
@@ -246,7 +245,7 @@ class _Run:
             await Calls(*calls)
             for function, call in zip(self._plan.run_evaluators, calls):
                 found, failure = judged(function, call)
-                if isinstance(call.error, KeyboardInterrupt):
+                if call.error is not None and is_a(call.error, KeyboardInterrupt):
                     self.driver.stop(call.error)
                 if failure is not None:
                     problems.append(failure)
@@ -259,10 +258,8 @@ class _Run:
     def _run_call(self, function: UserFunction, collector: Collector) -> Call:
         """The call of a run evaluator, with copies of its own of all that there is to see."""
         values = {
-            "item_results": [_own_copy(result) for result in collector.results()],
-            "item_failures": [
-                failure.replaced(item=private_copy(failure.item)) for failure in collector.failures()
-            ],
+            "item_results": [own_copy(result) for result in collector.results()],
+            "item_failures": [own_copy(failure) for failure in collector.failures()],
         }
         context = self._context.copy()
         context.run(current.set, None)
@@ -367,7 +364,7 @@ class _Run:
         stopped, source_error = self.driver.stopped, self._schedule.source_error
         if stopped is None and source_error is not None:
             raise RunStopped(
-                f"data raised {type(source_error).__name__}: {error_text(source_error)}, "
+                f"data raised {type_name(source_error)}: {error_text(source_error)}, "
                 f"after {self._counted[0]} items; this exception's result has them",
                 result=result,
             ) from source_error
@@ -383,18 +380,6 @@ class _Run:
 def _close_if_any(checkpoint: Checkpoint | None) -> None:
     if checkpoint is not None:
         checkpoint.close()
-
-
-def _own_copy(result: ExperimentItemResult) -> ExperimentItemResult:
-    copy: ExperimentItemResult = result.replaced(
-        item=private_copy(result.item),
-        output=private_copy(result.output),
-        evaluations=[
-            evaluation.replaced(metadata=private_copy(evaluation.metadata)) for evaluation in result.evaluations
-        ],
-        evaluator_failures=list(result.evaluator_failures),
-    )
-    return copy
 
 
 def _too_many(failed: int, limit: float) -> TooManyFailuresError:

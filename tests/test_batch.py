@@ -426,6 +426,22 @@ def test_a_shard_that_ran_twice_has_the_effect_of_one(kept):
     assert len(merged.item_evaluations) == (40 if kept else 0) and len(every) == 40 and set(every.values()) == {1}
 
 
+@pytest.mark.parametrize("shards", [None, 2])
+def test_a_merge_of_calls_that_went_on_with_one_another_is_as_complete_as_the_last(shards):
+    parts = []
+    with filled(9) as client:
+        for number in range(shards or 1):
+            first = run(client, max_items=2, shard=None if shards is None else (number, shards))
+            parts += [first, run(client, max_items=1, resume_from=first.resume_token)]
+        unfinished = BatchEvaluationResult.merge(parts)
+        parts += [run(client, resume_from=part.resume_token) for part in parts[1::2]]
+
+    assert (unfinished.completed, unfinished.has_more_items) == (True, True)  # `max_items` has ended it on purpose
+    merged = BatchEvaluationResult.merge(parts)
+    assert (merged.total_items_processed, merged.completed, merged.has_more_items) == (9, True, False)
+    assert "More items" not in str(merged)
+
+
 def test_what_was_tried_again_takes_the_place_of_the_failure_in_a_merge():
     mapping = Ailing(1, 4)
     with filled(6) as client:
@@ -762,6 +778,51 @@ def test_a_time_budget_ends_the_run_with_a_token():
     assert second.completed and len(every) == 30 and set(every.values()) == {1}
 
 
+@pytest.mark.needs("patience")
+@pytest.mark.parametrize("max_concurrency", [4, 1])
+@pytest.mark.parametrize("with_checkpoint", [False, True])
+def test_an_item_that_takes_longer_than_the_time_budget_holds_up_no_other(tmp_path, max_concurrency, with_checkpoint):
+    """It is the oldest, and cut off; what was done beside it is not done again, what comes after it comes first."""
+    clock, calls, late, parts = ManualClock(), [], threading.Event(), []
+    others = threading.Semaphore(0)
+
+    def judge(*, input):
+        calls.append(input)
+        if input != 0:
+            others.release()
+        elif not late.is_set():
+            for _ in range(29 if max_concurrency > 1 else 0):
+                assert others.acquire(timeout=20)
+            clock.advance(9.1)  # what is left of ten seconds is for delivery
+            late.wait(20)
+        return 1.0
+
+    with Interactive(transport=LocalTransport(), dialect="public", clock=clock) as client:
+        record(client, *[trace(number, number // 3) for number in range(30)])
+        path = tmp_path / "eval.json" if with_checkpoint else None
+        for rest in (True, False):
+            parts.append(
+                run(
+                    client,
+                    evaluators=[judge],
+                    time_budget=10.0,
+                    max_concurrency=max_concurrency,
+                    checkpoint=path,
+                    resume_from=parts[0].resume_token if parts and not with_checkpoint else None,
+                )
+            )
+            late.set()
+            assert (parts[-1].resume_token is not None) is parts[-1].has_more_items is rest
+        every = scored(client)
+
+    done = 29 if max_concurrency > 1 else 0
+    assert [part.total_items_processed for part in parts] == [done, 30 - done]
+    assert sorted(calls) == sorted([0, *range(30)]) and calls[-1] == 0
+    assert len(every) == 30 and set(every.values()) == {1}
+    if max_concurrency > 1:
+        assert BatchEvaluationResult.merge(parts).total_items_processed == 30
+
+
 # -- checkpoints -------------------------------------------------------------------------------------------------------
 
 
@@ -788,6 +849,21 @@ def test_a_file_that_is_no_checkpoint_stays_as_it_is(tmp_path, content):
         assert scored(client) == {}
 
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("dangling", [True, False])
+def test_a_checkpoint_that_is_a_link_is_refused_and_stays_one(tmp_path, dangling):
+    """It would be replaced by a file; and one that leads nowhere was said to be in use, for ever."""
+    path, target = tmp_path / "link.json", tmp_path / "eval.json"
+    path.symlink_to(target)
+    with filled(3) as client:
+        if not dangling:
+            run(client, checkpoint=target, max_items=1)
+        with pytest.raises(CheckpointError, match=r"link\.json' is a link; name the file that it leads to: .*eval\.json'"):
+            run(client, checkpoint=path)
+        result = run(client, checkpoint=target)
+
+    assert path.is_symlink() and result.total_items_processed == (3 if dangling else 2)
 
 
 def test_all_that_has_arrived_is_in_the_checkpoint_soon_whatever_comes_next(tmp_path):

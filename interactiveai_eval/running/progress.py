@@ -7,7 +7,7 @@ from _thread import allocate_lock
 
 from .._log import warn
 from .._visible import cut
-from ..errors import error_text
+from ..errors import error_text, type_name
 from ..model import Value
 from ..tally import RunTally
 
@@ -118,7 +118,7 @@ class Progress:
             raise
         except BaseException as error:  # a SystemExit of the hook's ends the hook, not the run
             self.hook = None
-            warn(f"progress hook raised {type(error).__name__}: {error_text(error)}; it is not called again")
+            warn(f"progress hook raised {type_name(error)}: {error_text(error)}; it is not called again")
 
     def end(self) -> None:
         """Finish the line on stderr, if there is one."""

@@ -22,7 +22,7 @@ from ..errors import (
     UnauthorizedError,
     short_repr,
 )
-from ..transports.base import Request, Response
+from ..transports.base import Request, Response, send_each
 from ..transports.retry_after import retry_after_seconds
 from ..transports.sealed_headers import SealedHeaders
 from .answers import a_list, a_page, a_page_by_cursor, a_page_of_any, a_page_of_any_by_cursor, an_object, as_it_is
@@ -355,7 +355,7 @@ class Api:
                 asked[id(request)] = body
                 yield request
 
-        for request, answer in self._transport.send_each(requests()):
+        for request, answer in send_each(self._transport, requests()):
             body = asked.pop(id(request))
             if not isinstance(answer, Response):
                 yield body, answer

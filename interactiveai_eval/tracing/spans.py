@@ -9,7 +9,7 @@ from .._clock import datetime_to_iso, datetime_to_ns
 from .._copies import private_copy
 from .._log import warn
 from .._strict_json import to_attribute_text, to_json
-from ..errors import ArgumentError, ClosedError, error_text, traceback_text
+from ..errors import ArgumentError, ClosedError, error_text, is_a, traceback_text, type_name
 from ..model import Evaluation
 from ..service.scores import Unsendable, score_body
 from .attributes import (
@@ -349,7 +349,7 @@ class Span(StartsSpans):
 
     def record_error(self, error: BaseException, *, traceback: str = "", status_message: str | None = None) -> None:
         """Mark the span as failed, with the exception as an event; `traceback` is text."""
-        self.fail(type(error).__name__, error_text(error), traceback=traceback, status_message=status_message)
+        self.fail(type_name(error), error_text(error), traceback=traceback, status_message=status_message)
 
     def fail(self, error_type: str, message: str, *, traceback: str = "", status_message: str | None = None) -> None:
         """Mark the span as failed with an error that is known by its type and texts."""
@@ -421,8 +421,8 @@ class Span(StartsSpans):
 
     def _leave(self, error: BaseException | None) -> None:
         """Record what a `with` block ended with. A generator that is closed before its end has not failed."""
-        if error is not None and not isinstance(error, GeneratorExit):
-            named = f"{type(error).__name__}: {error_text(error)}"
+        if error is not None and not is_a(error, GeneratorExit):
+            named = f"{type_name(error)}: {error_text(error)}"
             self.record_error(error, traceback=traceback_text(error), status_message=named)
 
 

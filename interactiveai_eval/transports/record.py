@@ -12,7 +12,7 @@ from binascii import a2b_base64, b2a_base64
 
 from .._strict_json import JSONError, from_json, to_json
 from ..errors import ArgumentError, ClosedError, ReplayError, TransportError
-from .base import Request, Response, Transport
+from .base import Request, Response, Transport, send_each
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class RecordTransport(Transport):
 
     def send_each(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
         """What `inner` makes of many requests, written down in the order in which they are answered."""
-        for request, answer in self._inner.send_each(requests):
+        for request, answer in send_each(self._inner, requests):
             self._record(request, answer)
             yield request, answer
 
