@@ -30,6 +30,7 @@ class Senders:
         self._flush_interval = flush_interval_seconds
         self.threads: set[Thread] = set()
         self.can_start = True
+        self._starting = 0  # threads that are being started right now
         self._idle = 0  # senders that wait for more
         self._is_timed = False  # one of them sends what waits when the interval is over
 
@@ -51,6 +52,7 @@ class Senders:
         sender = Thread(target=self._run_sender, name="interactiveai_eval-sender", daemon=True)
         self.threads.add(sender)
         # A thread that begins may collect garbage before it is said to have begun, and come here by that.
+        self._starting += 1
         self._backlog.lock.release()
         try:
             sender.start()
@@ -59,6 +61,8 @@ class Senders:
             failed = True
         finally:
             self._backlog.lock.acquire()
+            self._starting -= 1
+            self._backlog.work.notify_all()
         if failed:
             self.threads.discard(sender)
             self.can_start = bool(self.threads)  # none here, or no more: callers send if nobody else does
@@ -70,6 +74,8 @@ class Senders:
         backlog, entrance = self._backlog, self._entrance
         entrance.enter()
         try:
+            with backlog.lock:  # the older batch, which whoever started this has taken, goes out first
+                backlog.work.wait_for(lambda: not self._starting)
             while True:
                 entrance.work_off()
                 with backlog.lock:
