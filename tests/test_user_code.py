@@ -12,7 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from interactiveai_eval import ArgumentError, Interactive, RunStopped
+from interactiveai_eval import ArgumentError, Interactive, RunStopped, observe
 from interactiveai_eval.testing import recorded_spans
 
 from .programs import run
@@ -343,6 +343,33 @@ def test_a_hook_that_turns_out_to_be_async_is_told_at_its_first_call(client, hoo
     result = client.run_experiment(**settings, task=failing, retry_on=hook, task_retries=3)
 
     assert result.item_failures[0].attempts == 1 and ASYNC in caplog.text
+
+
+def test_what_goes_wrong_with_every_item_is_told_once(client, caplog):
+    def rule(error):
+        raise KeyError("rule")
+
+    def judge(*, output):
+        client.score_current_trace(name="late", value=1)  # there is no current span in a batch
+        return 1
+
+    @observe(transform_to_string=lambda parts: parts.missing)
+    def stream():
+        yield "part"
+
+    def task(*, item):
+        list(stream())
+        raise ValueError
+
+    result = client.run_experiment(name="r", data=numbers(50), task=task, task_retries=1, retry_on=rule)
+    client.flush()
+    batch = client.run_batched_evaluation(
+        scope="traces", mapper=lambda item: {"input": 1, "output": 1}, evaluators=[judge]
+    )
+
+    assert [failure.attempts for failure in result.item_failures] == [1] * 50 and batch.total_items_processed == 50
+    told = [message.partition(":")[0] for message in caplog.messages]
+    assert told == ["@observe", "retry_on", "experiment 'r'", "score_current_trace"]
 
 
 # -- values that run code of their own when they are looked at ---------------------------------------------------------
