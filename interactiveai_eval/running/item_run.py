@@ -18,7 +18,7 @@ from .failures import Failure, cancelled_failure, failure_of, never_began, overr
 from .measures import EvaluatorRun
 from .parcels import Parcel
 from .scoring import evaluations_from
-from .waits import wait_seconds
+from .waits import LONGEST_FETCH_SECONDS, wait_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -215,13 +215,14 @@ class ItemRuns:
                     self._outbox.bar("links", error)
                     self._park_link(run, body, str(error))
                     return
-                if final or attempt == LINK_ATTEMPTS or self._engine.stopping:
+                wait = max(wait_seconds(attempt), getattr(error, "retry_after_seconds", None) or 0.0)
+                if final or attempt == LINK_ATTEMPTS or self._engine.stopping or wait > LONGEST_FETCH_SECONDS:
                     if final:
                         counts.problem("links", "rejected", trace_id, str(error), item_id)
                     else:
                         self._park_link(run, body, str(error))
                     return
-                await Pause(wait_seconds(attempt))
+                await Pause(wait)
             else:
                 counts.add("links", "acknowledged")
                 self._linked(run.dataset_run_id, run.work.item)
