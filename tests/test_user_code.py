@@ -449,6 +449,43 @@ def test_a_dict_that_raises_when_it_is_asked_is_a_failure_of_that_item(client, e
     assert len(result.item_results) == 1 and [failure.stage for failure in result.item_failures] == ["input"]
 
 
+class Shy:
+    """A function of which some attributes raise; `where` is one of those that we look at."""
+
+    def __init__(self, where):
+        self.__class__ = type("Shy", (Shy,), {where: property(lambda self: sys.exit(where))})
+
+    def __call__(self, item=None, *, output=None):
+        return 1
+
+
+@pytest.mark.parametrize("where", ["__name__", "__module__", "__signature__", "__func__", "__code__"])
+def test_a_function_whose_attributes_raise_is_called_or_refused_by_name(client, tmp_path, where):
+    """A task is called with its item in any case; an evaluator where it is to be seen what that takes."""
+    task, evaluator = Shy(where), Shy(where)
+    given = {"name": "shy", "data": numbers(1), "task": task, "checkpoint": tmp_path / "run.checkpoint"}
+
+    if where == "__module__":
+        result = client.run_experiment(**given, evaluators=[evaluator])
+        assert [row.name for row in result.evaluator_stats] == ["Shy"]
+    else:
+        with pytest.raises(ArgumentError, match=r"evaluators\[0\]=.*: does not tell its parameters; wrap it in a func"):
+            client.run_experiment(**given, evaluators=[evaluator])
+        result = client.run_experiment(**given)
+    assert [item.output for item in result.item_results] == [1]
+
+
+def test_data_whose_length_raises_is_data_of_no_known_length(client):
+    class Endless:
+        def __len__(self):
+            raise SystemExit("length")
+
+        def __iter__(self):
+            return iter(numbers(2))
+
+    assert len(client.run_experiment(name="l", data=Endless(), task=lambda item: 1).item_results) == 2
+
+
 class Secretive(type):
     """Its classes compare and cannot be hashed; some let nobody look."""
 
