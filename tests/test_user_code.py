@@ -15,7 +15,7 @@ import pytest
 from interactiveai_eval import ArgumentError, Interactive, RunStopped, observe
 from interactiveai_eval.testing import recorded_spans
 
-from .programs import run
+from .programs import run, start
 
 
 def numbers(n):
@@ -258,6 +258,30 @@ def test_what_is_left_open_does_not_keep_the_interpreter_from_ending():
     print(result.item_failures[0].stage)
     """
     assert run(program, PYTHONWARNINGS="ignore") == "timeout\n"
+
+
+def test_a_coroutine_that_swallows_its_cancellation_is_a_timeout_and_nothing_on_stderr():
+    program = start(
+        """
+        import asyncio
+        from interactiveai_eval import Interactive
+
+        async def task(*, item):
+            while True:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    pass
+
+        with Interactive.local() as client:
+            result = client.run_experiment(name="s", data=[{"input": 1}], task=task, task_timeout=0.01, fail_on_error=None)
+            print(result.item_failures[0].stage)
+        """
+    )
+
+    out, err = program.communicate(timeout=30)
+    assert out == "timeout\n"
+    assert err == "experiment 's': 1 of 1 items failed; see result.item_failures\n"
 
 
 def test_garbage_collection_at_every_step_changes_nothing():
