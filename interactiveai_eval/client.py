@@ -110,6 +110,7 @@ class Interactive(StartsSpans):
         )
         if self.config.debug:
             show_debug()
+        self._told_of: set[str] = set()  # calls that found no current span
         self._delivery = ClientDelivery(self.config, self.api, self.clock)
         self._tracer = Tracer(
             clock=self.clock,
@@ -631,7 +632,8 @@ class Interactive(StartsSpans):
     def _current(self, what: str) -> Span | None:
         self._check_open()
         span = self._own_current()
-        if span is None:
+        if span is None and what not in self._told_of:  # an evaluator of thousands of items may ask
+            self._told_of.add(what)
             warn(f"{what}: no span of this client is current here, so nothing is recorded")
         return span
 

@@ -552,6 +552,29 @@ def test_a_link_that_fails_is_tried_again_then_reported_and_the_item_still_runs(
     assert (problem.item_id, problem.state, problem.reason) == ("set-0", "pending", "cut")
 
 
+@pytest.mark.parametrize("asked, waited", [("3", 3.0), ("0", 0.5), ("3600", 0.0)])
+def test_a_link_waits_for_as_long_as_the_server_asks_but_holds_no_item_up_for_an_hour(dialect, asked, waited):
+    clock, begun, linked = ManualClock(jumps=True), [], []
+
+    class Busy(Transport):
+        def send(self, request):
+            if request.method == "POST" and request.path.endswith("dataset-run-items"):
+                linked.append(clock.monotonic())
+                if len(linked) == 1:
+                    return Response(429, headers={"retry-after": asked}, body=b'{"message": "slow down"}')
+            return store.send(request)
+
+    def task(*, item):
+        begun.append(clock.monotonic())
+        return item.input
+
+    with LocalTransport() as store, Interactive(transport=Busy(), dialect=dialect, clock=clock) as client:
+        result = filled(client, 1).run_experiment(name="busy", task=task)
+
+    assert [round(moment - linked[0], 3) for moment in begun] == [waited]
+    assert result.delivery.by_kind["links"]["acknowledged"] == 1  # the last one at the end of the run
+
+
 def test_metadata_that_json_has_no_word_for_links_all_the_same(client):
     """In the reference nothing is linked then, and there is no run (D24)."""
     dataset = filled(client, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import sys
 import threading
 import time
 
@@ -1188,6 +1189,11 @@ def takes_nothing():
         ({"fail_on_error": 0}, "fail_on_error=0: must be True"),
         ({"fail_on_error": 0.0}, "fail_on_error=0.0: must be True"),
         ({"checkpoint": 5}, "checkpoint=5: must be a path"),
+        ({"checkpoint": "a\0b"}, "checkpoint='a\\x00b': must be a path; no system has names with a NUL character"),
+        ({"experiment_id": ""}, "experiment_id='': must be a text that is not empty"),
+        ({"time_budget": lambda: 1 / 0}, "for the milliseconds left; it raised ZeroDivisionError: division by zero"),
+        ({"time_budget": lambda now: 1}, "is called without arguments for the milliseconds left; it raised TypeError: "),
+        ({"time_budget": sys.exit}, "it raised SystemExit: "),
         ({"time_budget": float("nan")}, "time_budget=nan: must be a number above 0"),
         ({"executor": "pool"}, "executor='pool': must be a concurrent.futures.Executor"),
         ({"progress": 1}, "progress=1: must be True, False or a function"),

@@ -12,10 +12,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from interactiveai_eval import ArgumentError, Interactive, RunStopped
+from interactiveai_eval import ArgumentError, Interactive, RunStopped, observe
 from interactiveai_eval.testing import recorded_spans
 
-from .programs import run
+from .programs import run, start
 
 
 def numbers(n):
@@ -260,6 +260,30 @@ def test_what_is_left_open_does_not_keep_the_interpreter_from_ending():
     assert run(program, PYTHONWARNINGS="ignore") == "timeout\n"
 
 
+def test_a_coroutine_that_swallows_its_cancellation_is_a_timeout_and_nothing_on_stderr():
+    program = start(
+        """
+        import asyncio
+        from interactiveai_eval import Interactive
+
+        async def task(*, item):
+            while True:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    pass
+
+        with Interactive.local() as client:
+            result = client.run_experiment(name="s", data=[{"input": 1}], task=task, task_timeout=0.01, fail_on_error=None)
+            print(result.item_failures[0].stage)
+        """
+    )
+
+    out, err = program.communicate(timeout=30)
+    assert out == "timeout\n"
+    assert err == "experiment 's': 1 of 1 items failed; see result.item_failures\n"
+
+
 def test_garbage_collection_at_every_step_changes_nothing():
     import gc
 
@@ -345,6 +369,33 @@ def test_a_hook_that_turns_out_to_be_async_is_told_at_its_first_call(client, hoo
     assert result.item_failures[0].attempts == 1 and ASYNC in caplog.text
 
 
+def test_what_goes_wrong_with_every_item_is_told_once(client, caplog):
+    def rule(error):
+        raise KeyError("rule")
+
+    def judge(*, output):
+        client.score_current_trace(name="late", value=1)  # there is no current span in a batch
+        return 1
+
+    @observe(transform_to_string=lambda parts: parts.missing)
+    def stream():
+        yield "part"
+
+    def task(*, item):
+        list(stream())
+        raise ValueError
+
+    result = client.run_experiment(name="r", data=numbers(50), task=task, task_retries=1, retry_on=rule)
+    client.flush()
+    batch = client.run_batched_evaluation(
+        scope="traces", mapper=lambda item: {"input": 1, "output": 1}, evaluators=[judge]
+    )
+
+    assert [failure.attempts for failure in result.item_failures] == [1] * 50 and batch.total_items_processed == 50
+    told = [message.partition(":")[0] for message in caplog.messages]
+    assert told == ["@observe", "retry_on", "experiment 'r'", "score_current_trace"]
+
+
 # -- values that run code of their own when they are looked at ---------------------------------------------------------
 
 ENDINGS = [RuntimeError, SystemExit, GeneratorExit, asyncio.CancelledError, StopIteration]
@@ -420,6 +471,43 @@ def test_a_dict_that_raises_when_it_is_asked_is_a_failure_of_that_item(client, e
     result = client.run_experiment(name="s", data=[{"input": 1}, Asked(input=2)], task=lambda item: 1)
 
     assert len(result.item_results) == 1 and [failure.stage for failure in result.item_failures] == ["input"]
+
+
+class Shy:
+    """A function of which some attributes raise; `where` is one of those that we look at."""
+
+    def __init__(self, where):
+        self.__class__ = type("Shy", (Shy,), {where: property(lambda self: sys.exit(where))})
+
+    def __call__(self, item=None, *, output=None):
+        return 1
+
+
+@pytest.mark.parametrize("where", ["__name__", "__module__", "__signature__", "__func__", "__code__"])
+def test_a_function_whose_attributes_raise_is_called_or_refused_by_name(client, tmp_path, where):
+    """A task is called with its item in any case; an evaluator where it is to be seen what that takes."""
+    task, evaluator = Shy(where), Shy(where)
+    given = {"name": "shy", "data": numbers(1), "task": task, "checkpoint": tmp_path / "run.checkpoint"}
+
+    if where == "__module__":
+        result = client.run_experiment(**given, evaluators=[evaluator])
+        assert [row.name for row in result.evaluator_stats] == ["Shy"]
+    else:
+        with pytest.raises(ArgumentError, match=r"evaluators\[0\]=.*: does not tell its parameters; wrap it in a func"):
+            client.run_experiment(**given, evaluators=[evaluator])
+        result = client.run_experiment(**given)
+    assert [item.output for item in result.item_results] == [1]
+
+
+def test_data_whose_length_raises_is_data_of_no_known_length(client):
+    class Endless:
+        def __len__(self):
+            raise SystemExit("length")
+
+        def __iter__(self):
+            return iter(numbers(2))
+
+    assert len(client.run_experiment(name="l", data=Endless(), task=lambda item: 1).item_results) == 2
 
 
 class Secretive(type):

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..errors import ArgumentError, short_repr
+from ..errors import ArgumentError, error_text, short_repr, type_name
 from .calls import is_coroutine_function, takes_arguments
 
 TYPE_CHECKING = False
@@ -35,6 +35,11 @@ def optional_text(argument: str, value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ArgumentError(argument, value, "must be a text or None")
     return value or None
+
+
+def optional_id(argument: str, value: Any) -> str | None:
+    """A text that is not empty, or None."""
+    return None if value is None else text(argument, value)
 
 
 def mapping(argument: str, value: Any) -> dict[str, Any]:
@@ -74,7 +79,14 @@ def time_budget(value: Any) -> float | None:
     """
     if not callable(value):
         return positive_number("time_budget", value)
-    left = value()
+    try:
+        left = value()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        problem = f"{type_name(error)}: {error_text(error)}"
+        fix = f"is called without arguments for the milliseconds left; it raised {problem}"
+        raise ArgumentError("time_budget", value, fix) from error
     if isinstance(left, bool) or not isinstance(left, (int, float)) or not abs(left) <= sys.float_info.max:
         fix = f"must be seconds, or a function that gives milliseconds; it gave {short_repr(left)}"
         raise ArgumentError("time_budget", value, fix)
@@ -91,6 +103,8 @@ def path(argument: str, value: Any) -> str | None:
         raise ArgumentError(argument, value, "must be a path") from None
     if not isinstance(found, str) or not found:
         raise ArgumentError(argument, value, "must be a path as text")
+    if "\0" in found:
+        raise ArgumentError(argument, value, "must be a path; no system has names with a NUL character")
     return found
 
 

@@ -11,7 +11,7 @@ from .arguments import (
     hook,
     known,
     mapping,
-    optional_text,
+    optional_id,
     path,
     positive_number,
     progress_hook,
@@ -123,7 +123,7 @@ class BatchPlan:
         self.rate_limit: float | None = positive_number("rate_limit", given["rate_limit"])
         self.evaluator_timeout_seconds: float | None = positive_number("evaluator_timeout", given["evaluator_timeout"])
         self.progress: Any = progress_hook("progress", given["progress"]) or flag("verbose", given["verbose"])
-        self.run_id: str | None = optional_text("run_id", given["run_id"])
+        self.run_id: str | None = optional_id("run_id", given["run_id"])
         self.shard: tuple[int, int] | None = shard(given["shard"])
         self.full_traces: bool = flag("full_traces", given["full_traces"])
         if self.full_traces and self.scope != "traces":

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from .._copies import IMMUTABLE_IDS, private_copy
-from ..errors import ArgumentError
+from ..errors import ArgumentError, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def bind(
     if not callable(function):
         raise ArgumentError(role, function, "must be a function (or another callable)")
     name = display_name(function)
-    if type(function).__name__ == "function" and function.__globals__.get("__name__") in _MAKERS:
+    if type_name(function) == "function" and function.__globals__.get("__name__") in _MAKERS:
         raise ArgumentError(role, function, f"makes an evaluator and is none; call it, as in {name}()")
     signature = _signature(function)
     if signature is None:  # a builtin that does not tell: it can only be tried
@@ -162,8 +162,18 @@ def chosen(function: UserFunction, values: Mapping[str, Any]) -> tuple[list[Any]
 def display_name(function: Any) -> str:
     """What a function is called in results: its name, that of what a partial wraps, or that of its class."""
     function = _without_partials(function)
-    name = getattr(function, "__name__", None)
-    return name if isinstance(name, str) and name else type(function).__name__
+    name = attribute(function, "__name__")
+    return name if isinstance(name, str) and name else type_name(function)
+
+
+def attribute(thing: Any, name: str) -> Any:
+    """An attribute, None if there is none or the user's own code fails on the way to it."""
+    try:
+        return getattr(thing, name, None)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return None
 
 
 def _without_partials(function: Any) -> Any:
@@ -176,9 +186,8 @@ def _without_partials(function: Any) -> Any:
 def is_coroutine_function(function: Any) -> bool:
     """Whether calling `function` gives a coroutine. What is missed is found out when it returns one."""
     function = _without_partials(function)
-    call = getattr(type(function), "__call__", None)  # noqa: B004  (its code is wanted, not whether there is one)
-    for candidate in (function, getattr(function, "__func__", None), call):
-        code = getattr(candidate, "__code__", None)
+    for candidate in (function, attribute(function, "__func__"), attribute(type(function), "__call__")):
+        code = attribute(candidate, "__code__")
         if code is not None:
             return bool(code.co_flags & _COROUTINE_FLAGS)
     return False
@@ -196,13 +205,23 @@ def takes_arguments(function: Any, count: int) -> bool:
 
 
 def _signature(function: Any) -> tuple[list[Parameter], bool, bool] | None:
-    """(parameters, takes **kwargs, takes *args); None when the function does not tell.
+    """(parameters, takes **kwargs, takes *args); None when the function does not tell."""
+    try:
+        return _told_signature(function)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return None  # its own code failed while we looked
+
+
+def _told_signature(function: Any) -> tuple[list[Parameter], bool, bool] | None:
+    """`_signature` of a function that lets us look.
 
     Plain functions and methods are read from their code object: `inspect` costs 15 ms to import.
     """
     calls = [kind.__dict__["__call__"] for kind in type(function).__mro__ if "__call__" in kind.__dict__]
     if calls and isinstance(calls[0], (staticmethod, classmethod)):  # which `inspect` takes for methods
-        return _signature(function.__call__)
+        return _told_signature(function.__call__)
     inner = getattr(function, "__func__", function)
     code = getattr(inner, "__code__", None)
     if code is None or type(inner).__name__ != "function" or hasattr(inner, "__signature__"):

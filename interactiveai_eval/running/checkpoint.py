@@ -16,6 +16,7 @@ from .._log import warn
 from .._strict_json import EXACT_INTEGER, SAFE_INTEGER, JSONError, from_json, number_to_text, text_to_number, to_json
 from ..errors import CheckpointError, error_text
 from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult
+from .calls import attribute
 from .file_locks import close_in_forks, in_use, lock, unlock
 from .item_keys import module_of
 
@@ -273,7 +274,7 @@ def known_as(function: Any) -> str:
         given = [*enumerate(function.args), *sorted(function.keywords.items())]
         told += [f"{name}={value!r}" for name, value in given if type(value) in (str, int, float, bool)]
         function = function.func
-    names = getattr(function, "__qualname__", None), type(function).__qualname__
+    names = attribute(function, "__qualname__"), type(function).__qualname__
     place = module_of(function).partition("@")[0].rpartition(".")[2]
     digest = f" with arguments {derived_id(*told)[:8]}" if told else ""
     return f"{place}.{names[0] if isinstance(names[0], str) else names[1]}{digest}"

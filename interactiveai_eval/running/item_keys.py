@@ -11,6 +11,7 @@ import sys
 
 from .._ids import sha256_hex
 from .._strict_json import EXACT_INTEGER, MAX_NODES, is_plain
+from .calls import attribute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,7 +117,9 @@ def _of_global(value: Any, name: str) -> str:
 
 def module_of(thing: Any) -> str:
     """The name of the module that a function or class is from; a script is a module for others."""
-    module = str(getattr(thing, "__module__", None))
+    module = attribute(thing, "__module__")
+    if not isinstance(module, str):
+        return "None"
     if module == "__main__":
         module = getattr(sys.modules.get(module), "__file__", None) or module
         module = os.path.splitext(os.path.basename(module))[0]

@@ -18,7 +18,7 @@ from .failures import Failure, cancelled_failure, failure_of, never_began, overr
 from .measures import EvaluatorRun
 from .parcels import Parcel
 from .scoring import evaluations_from
-from .waits import wait_seconds
+from .waits import LONGEST_FETCH_SECONDS, wait_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class ItemRuns:
         self._elsewhere = elsewhere
         self._lock = allocate_lock()
         self._under_way: set[_OneRun] = set()
-        self._has_unknown = False  # an item that the checkpoint cannot know was met, and told
+        self._told: set[str] = set()
         self.has_parked_links = False
         self.dataset_run_id: str | None = None
         self.dataset_id: str | None = None  # of the items that were linked
@@ -171,13 +171,21 @@ class ItemRuns:
     def _key(self, item: Item) -> str | None:
         """What the checkpoint knows an item by; None when an item that differs may look the same to it."""
         key = item.key()
-        if key is None and item.missing is None and not self._has_unknown:
-            self._has_unknown = True
-            warn(
-                f"checkpoint: item {short_repr(item.given)} holds what cannot be told apart in another process; such "
-                "items are run again on resume (give them values of plain types, or objects that pickle takes)"
+        if key is None and item.missing is None:
+            self._warn_once(
+                "checkpoint",
+                f"item {short_repr(item.given)} holds what cannot be told apart in another process; such items are run "
+                "again on resume (give them values of plain types, or objects that pickle takes)",
             )
         return key
+
+    def _warn_once(self, what: str, problem: str) -> None:
+        """Tell of what may be wrong with every item, the first time."""
+        with self._lock:
+            first = what not in self._told
+            self._told.add(what)
+        if first:
+            warn(f"{what}: {problem}")
 
     # -- the data set run ------------------------------------------------------------------------------------------
 
@@ -207,13 +215,14 @@ class ItemRuns:
                     self._outbox.bar("links", error)
                     self._park_link(run, body, str(error))
                     return
-                if final or attempt == LINK_ATTEMPTS or self._engine.stopping:
+                wait = max(wait_seconds(attempt), getattr(error, "retry_after_seconds", None) or 0.0)
+                if final or attempt == LINK_ATTEMPTS or self._engine.stopping or wait > LONGEST_FETCH_SECONDS:
                     if final:
                         counts.problem("links", "rejected", trace_id, str(error), item_id)
                     else:
                         self._park_link(run, body, str(error))
                     return
-                await Pause(wait_seconds(attempt))
+                await Pause(wait)
             else:
                 counts.add("links", "acknowledged")
                 self._linked(run.dataset_run_id, run.work.item)
@@ -295,7 +304,8 @@ class ItemRuns:
             self._stop(stop)
             return False
         except BaseException as broken:  # a SystemExit of user code ends its item, not the run
-            warn(f"retry_on raised {type_name(broken)}: {error_text(broken)}; the item is not tried again")
+            problem = f"{type_name(broken)}: {error_text(broken)}"
+            self._warn_once("retry_on", f"it raised {problem}; an item of which it raises is not tried again")
             return False
 
     # -- evaluators ------------------------------------------------------------------------------------------------

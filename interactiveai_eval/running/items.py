@@ -187,6 +187,8 @@ def length_of(data: Any) -> int | None:
     """How many items `data` has, if it tells."""
     try:
         return len(data)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         # It has no length, or its own code cannot tell: the run goes on without a total.
         return None

@@ -116,14 +116,14 @@ class Lane:
         await _cancelled(self._tasks)
 
 
-async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
+async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> Iterable[Any]:
+    """Cancel tasks and give them a moment; those that ignore it come back."""
     import asyncio
 
     tasks = list(tasks)
     for task in tasks:
         task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+    return (await asyncio.wait(tasks, timeout=GRACE_SECONDS))[1] if tasks else ()
 
 
 class CallersLoop(Lane):
@@ -220,7 +220,9 @@ class OwnLoop(Lane):
         import asyncio
 
         assert self.loop is not None
-        await _cancelled(asyncio.all_tasks() - {asyncio.current_task()})
+        for task in await _cancelled(asyncio.all_tasks() - {asyncio.current_task()}):
+            # It ends with its loop, and is a failure in the result: asyncio need not say so on stderr as well.
+            task._log_destroy_pending = False
         await asyncio.wait([asyncio.ensure_future(self.loop.shutdown_asyncgens())], timeout=GRACE_SECONDS)
 
     def _run_loop(self, deadline: float | None) -> None:

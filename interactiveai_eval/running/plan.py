@@ -9,6 +9,7 @@ from .arguments import (
     hook,
     known,
     mapping,
+    optional_id,
     optional_text,
     path,
     positive_number,
@@ -129,7 +130,7 @@ class Plan:
         size = given["executor_group"]
         self.executor_group: int | None = None if size is None else whole_number("executor_group", size, least=1)
         self.progress: Any = progress_hook("progress", given["progress"])
-        self.experiment_id: str | None = optional_text("experiment_id", given["experiment_id"])
+        self.experiment_id: str | None = optional_id("experiment_id", given["experiment_id"])
         self.keep_results: bool = flag("keep_results", given["keep_results"])
         self.on_result: Callable[[Any], Any] | None = hook(
             "on_result", given["on_result"], "one item result or item failure"

@@ -51,7 +51,7 @@ class Observed:
         self._capture_output = capture_output
         self._join = transform_to_string
         self._is_method = _first_parameter(function) in ("self", "cls")
-        self._warned = False
+        self._warned = self._join_warned = False
 
     def wrap(self) -> Callable[..., Any]:
         """The function that records. Coroutines, generators and async generators that it returns stay what they are."""
@@ -177,7 +177,9 @@ class Observed:
                 return self._join(kept)
             except Exception as error:
                 # The stream itself was fine, so nobody else is told.
-                warn(f"@observe: transform_to_string of {self._name} raised {type_name(error)}: {error}")
+                if not self._join_warned:
+                    self._join_warned = True
+                    warn(f"@observe: transform_to_string of {self._name} raised {type_name(error)}: {error}")
                 return kept
         return "".join(kept) if kept and all(isinstance(item, str) for item in kept) else kept
 
