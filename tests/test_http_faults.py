@@ -869,6 +869,22 @@ def test_nothing_goes_to_another_origin(place, send):
         assert other.connections == 0
 
 
+def test_redirects_have_the_one_deadline_of_their_request(send):
+    """Each answer takes eight of its ten seconds."""
+    clock = ManualClock()
+
+    def script(server, peer, number):
+        while server.read(peer) is not None:
+            clock.advance(8)
+            peer.sendall(answer(b"", "302 Found", ["location: /again"]))
+
+    with ScriptedServer(script) as server, HTTPTransport(server.url, timeout_seconds=10, clock=clock) as transport:
+        with pytest.raises(TransportError, match="no answer within 10 s"):
+            send(transport, Request("GET", "/one"))
+
+    assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Again", "308 Moved"])
 def test_a_post_is_never_redirected(status, send):
     with ScriptedServer(always(answer(b"", status, ["location: /login"]))) as server:
