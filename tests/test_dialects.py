@@ -86,6 +86,22 @@ def test_a_trace_without_observations_is_not_found_where_a_server_keeps_none(new
         new.api.trace("0" * 32)
 
 
+def test_cursors_without_end_and_without_rows_end():
+    asked = []
+
+    def answer(request):
+        asked.append(request.path)
+        if len(asked) > 100:
+            raise TransportError("asked for ever", retryable=False)
+        if "/traces/" in request.path:
+            return Response(404, body=b'{"message": "not available in events_only mode"}')
+        return Response(200, body=json.dumps({"data": [], "meta": {"cursor": f"c{len(asked)}"}}).encode())
+
+    with Interactive(transport=FakeTransport(answer), dialect="public") as client:
+        with pytest.raises(NotFoundError, match="there are no observations of it"):
+            client.api.trace("0" * 32)
+
+
 def test_scores_are_read_where_a_server_lists_them_by_cursor_only(new):
     record(new)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import gc
 import gzip
+import linecache
 import os
 import random
 import socket
@@ -868,6 +869,22 @@ def test_nothing_goes_to_another_origin(place, send):
         assert other.connections == 0
 
 
+def test_redirects_have_the_one_deadline_of_their_request(send):
+    """Each answer takes eight of its ten seconds."""
+    clock = ManualClock()
+
+    def script(server, peer, number):
+        while server.read(peer) is not None:
+            clock.advance(8)
+            peer.sendall(answer(b"", "302 Found", ["location: /again"]))
+
+    with ScriptedServer(script) as server, HTTPTransport(server.url, timeout_seconds=10, clock=clock) as transport:
+        with pytest.raises(TransportError, match="no answer within 10 s"):
+            send(transport, Request("GET", "/one"))
+
+    assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Again", "308 Moved"])
 def test_a_post_is_never_redirected(status, send):
     with ScriptedServer(always(answer(b"", status, ["location: /login"]))) as server:
@@ -926,6 +943,44 @@ def test_ctrl_c_while_a_request_is_sent_shows_no_secret(send):
                     break
 
     assert "'_send'" in str(shown) and SECRET not in str(shown)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its socket is left to the collector
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_no_place_is_lost_wherever_ctrl_c_comes(send, is_kept):
+    """Before each line of ours that a request runs through on a kept or a new connection: the next one finds a place."""
+    ours = os.path.join("transports", "remote", "")
+
+    def look(frame, event, argument):
+        nonlocal left
+        if event == "call":
+            return look if ours in frame.f_code.co_filename else None
+        # Where a `with` ends Python looks for no signal, and would have no way back.
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+        if event == "line" and not line.lstrip().startswith("with "):
+            left -= 1
+            if not left:
+                raise KeyboardInterrupt
+        return look
+
+    left, lines, before = 0, 0, sys.gettrace()
+    with ScriptedServer(always(answer())) as server:
+        while left <= 0:
+            lines += 1
+            with HTTPTransport(server.url, max_connections=1, timeout_seconds=5) as transport:
+                if is_kept:
+                    get(transport)
+                left = lines
+                sys.settrace(look)
+                try:
+                    send(transport, Request("GET", "/x"))
+                except KeyboardInterrupt:
+                    pass
+                finally:
+                    sys.settrace(before)
+                assert get(transport).status == 200, lines
+
+    assert lines > 30
 
 
 # -- forks, signals ------------------------------------------------------------------------------------------------------------

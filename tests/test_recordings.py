@@ -329,5 +329,8 @@ def test_shares_are_checked():
             FaultTransport(inner, **settings)
     with pytest.raises(ArgumentError, match="together at 1 or less"):
         FaultTransport(inner, errors=0.6, statuses={503: 0.6})
+    for settings in ({"delay_seconds": -1}, {"delay_seconds": "x"}, {"retry_after_seconds": -1}, {"delay_seconds": float("nan")}):
+        with pytest.raises(ArgumentError, match="must be seconds, from 0 to"):
+            FaultTransport(inner, **settings)
     with pytest.raises(ArgumentError, match="must map statuses from 300 to 599"):
         FaultTransport(inner, statuses={200: 0.1})

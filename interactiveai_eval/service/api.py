@@ -501,14 +501,18 @@ def _none() -> None:
 
 def _all(page_at: Callable[[str | None], dict[str, Any]]) -> list[dict[str, Any]]:
     """All rows of a list that pages by cursor."""
+    from .crowd import EMPTY_PAGES
+
     rows: list[dict[str, Any]] = []
     cursors: set[str | None] = {None}
-    cursor = None
+    cursor, empty_pages = None, 0
     while True:
         page = page_at(cursor)
         rows += page["data"]
+        empty_pages = 0 if page["data"] else empty_pages + 1
         cursor = page["meta"].get("cursor")
-        if cursor in cursors:  # the last page has none; one that leads back would lead round for ever
+        # The last page has none; one that leads back would lead round for ever, and so would pages without rows.
+        if cursor in cursors or empty_pages > EMPTY_PAGES:
             return rows
         cursors.add(cursor)
 

@@ -5,6 +5,7 @@ from _thread import allocate_lock
 
 from .._clock import Clock
 from .._ids import sha256_hex
+from ..config import LONGEST_SECONDS
 from ..errors import ArgumentError, ClosedError, TransportError
 from .base import Request, Response, Transport
 from .pauses import Pauses
@@ -49,6 +50,9 @@ class FaultTransport(Transport):
             raise ArgumentError("statuses", statuses, "must leave errors, cuts and statuses together at 1 or less")
         if not all(isinstance(status, int) and 300 <= status <= 599 for status in statuses or {}):
             raise ArgumentError("statuses", statuses, "must map statuses from 300 to 599 to shares")
+        for name, seconds in (("delay_seconds", delay_seconds), ("retry_after_seconds", retry_after_seconds or 0.0)):
+            if not isinstance(seconds, (int, float)) or not 0 <= seconds <= LONGEST_SECONDS:
+                raise ArgumentError(name, seconds, f"must be seconds, from 0 to {LONGEST_SECONDS:g}")
         self._inner = inner
         self._seed = seed
         self._shares = shares

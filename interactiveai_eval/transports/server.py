@@ -84,6 +84,12 @@ class LocalServer:
         secret = Secret(secret_key)
         del secret_key  # from here on no traceback can show it
         _check(host, port, public_key, secret)
+        if type(max_connections) is not int or max_connections < 1:
+            raise ArgumentError("max_connections", max_connections, "must be 1 or more")
+        times = {"head_seconds": head_seconds, "body_seconds": body_seconds, "idle_seconds": idle_seconds}
+        for name, seconds in times.items():
+            if not isinstance(seconds, (int, float)) or not seconds > 0:
+                raise ArgumentError(name, seconds, "must be seconds, more than 0")
         self.public_key = public_key
         self._secret = secret
         self.max_connections = max_connections

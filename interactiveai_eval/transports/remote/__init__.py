@@ -135,10 +135,10 @@ class HTTPTransport(Transport):
         def failed(request: Request, problem: Unanswered | BadReply) -> TransportError:
             return self._error(request, str(problem), retryable=problem.retryable)
 
-        for request, outcome in Parallel(self._pool, self._reader, requests, flight_of, failed).outcomes():
+        for request, outcome, deadline in Parallel(self._pool, self._reader, requests, flight_of, failed).outcomes():
             if isinstance(outcome, Response) and outcome.status in _NOT_THE_END:
                 try:
-                    outcome = self._followed(request, outcome, self._deadline(request))
+                    outcome = self._followed(request, outcome, deadline)
                 except TransportError as error:
                     outcome = error
             yield request, outcome

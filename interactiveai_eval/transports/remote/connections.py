@@ -6,6 +6,7 @@ import select
 import socket
 from _thread import allocate_lock, start_new_thread
 from threading import Condition
+from weakref import WeakSet
 
 from ...errors import ClosedError
 from .http1 import BadReply, Reply
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # A made-up figure: servers and the boxes in between forget idle connections after a minute, some without a word.
 IDLE_SECONDS = 30.0
+LOOK_SECONDS = 0.25
 TLS_PIECE_BYTES = 65_536
 # How much is read at once. Measured: with more, memory goes back to the system and comes from it for every piece, at
 # several times the cost of reading.
@@ -67,8 +69,17 @@ class Deadline:
         return Unanswered(f"no answer within {self.seconds:g} s ({doing})")
 
 
+class Place:
+    """The right to one open connection. It ends with the last that holds it, also where Ctrl-C met just the wrong line.
+    """
+
+    __slots__ = ("__weakref__",)
+
+
 class Connection:
     """One socket to a server or a proxy, for one request at a time."""
+
+    place: Place
 
     def __init__(self, sock: socket.socket, tls_source: str | None, clock: Clock) -> None:
         self._socket = sock
@@ -243,8 +254,8 @@ class Pool:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._idle: list[Connection] = []
-        self._count = 0  # in use and idle
-        self._streamed = 0
+        self._places: WeakSet[Place] = WeakSet()  # of what is in use or idle
+        self._streamed: WeakSet[Place] = WeakSet()
         self._waiting = 0
         self.opening = 0  # of those that `open_soon` began
         self._lock = allocate_lock()
@@ -258,6 +269,10 @@ class Pool:
         taken = self.take_now(deadline, fresh=fresh, waits=True)
         assert taken is not None
         return taken
+
+    @property
+    def _count(self) -> int:
+        return len(self._places)
 
     @property
     def has_idle(self) -> bool:
@@ -282,24 +297,28 @@ class Pool:
         while True:
             with self._lock:
                 while not self._closed and (
-                    (streamed and self._streamed >= self._most_streamed)
+                    (streamed and len(self._streamed) >= self._most_streamed)
                     or (not self._idle and self._count >= self._most)
                 ):
                     if not waits:
                         return None
                     self._waiting += 1
                     try:
-                        self._freed.wait(deadline.left(f"waiting for one of {self._most} connections"))
+                        seconds = deadline.left(f"waiting for one of {self._most} connections")
+                        self._freed.wait(min(seconds, LOOK_SECONDS))  # of a place that was lost nobody tells
                     finally:
                         self._waiting -= 1
                 if self._closed:
                     raise ClosedError("this HTTPTransport is closed")
                 idle = self._idle.pop() if self._idle else None
                 if idle is None:
-                    self._count += 1
+                    place = Place()
+                    self._places.add(place)
                 else:
+                    place = idle.place
                     idle.is_streamed = streamed
-                self._streamed += streamed
+                if streamed:
+                    self._streamed.add(place)
             if idle is None:
                 break
             try:
@@ -312,32 +331,36 @@ class Pool:
         try:
             opened = self._open_connection(deadline)
         except BaseException:
-            self.drop(None, streamed=streamed)
+            self._free(place)
             raise
-        opened.is_streamed = streamed
+        opened.place, opened.is_streamed = place, streamed
         return opened
 
     def open_soon(self, deadline: Deadline) -> bool:
         """Have one more opened on a thread, to be found among the idle ones; False when that cannot be."""
         with self._lock:
-            if self._closed or self._count >= self._most or self._streamed + self.opening >= self._most_streamed:
+            streamed = len(self._streamed) + self.opening
+            if self._closed or self._count >= self._most or streamed >= self._most_streamed:
                 return False
-            self._count += 1
+            place = Place()
+            self._places.add(place)
             self.opening += 1
         try:
-            start_new_thread(self._open_and_put, (deadline,))
+            start_new_thread(self._open_and_put, (deadline, place))
         except RuntimeError:  # no threads here
             self.opening -= 1
-            self.drop(None)
+            self._free(place)
             return False
         return True
 
-    def _open_and_put(self, deadline: Deadline) -> None:
+    def _open_and_put(self, deadline: Deadline, place: Place) -> None:
         try:
-            self.put(self._open_connection(deadline))
+            opened = self._open_connection(deadline)
+            opened.place = place
+            self.put(opened)
         except Exception:
             # Whoever opens the next one on his own thread meets the same, and hears of it.
-            self.drop(None)
+            self._free(place)
         finally:
             with self._lock:
                 self.opening -= 1
@@ -347,22 +370,24 @@ class Pool:
         connection.rest()
         with self._lock:
             if not self._closed:
-                self._streamed -= connection.is_streamed
-                connection.is_streamed = False
+                if connection.is_streamed:
+                    self._streamed.discard(connection.place)
+                    connection.is_streamed = False
                 self._idle.append(connection)
                 if self._waiting:
                     self._freed.notify_all()  # for some of them it may be of no use
                 return
         self.drop(connection)
 
-    def drop(self, connection: Connection | None, *, streamed: bool = False) -> None:
-        """Close a connection that cannot be kept; None for one that was never made."""
-        if connection is not None:
-            connection.close()
-            streamed = connection.is_streamed
+    def drop(self, connection: Connection) -> None:
+        """Close a connection that cannot be kept."""
+        connection.close()
+        self._free(connection.place)
+
+    def _free(self, place: Place) -> None:
         with self._lock:
-            self._count -= 1
-            self._streamed -= streamed
+            self._places.discard(place)
+            self._streamed.discard(place)
             if self._waiting:
                 self._freed.notify_all()
 

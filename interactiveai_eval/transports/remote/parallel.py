@@ -56,10 +56,10 @@ class Parallel:
         self._poll = select.poll()
         self._flights: dict[int, Flight] = {}  # by descriptor, those that have been under way longest first
         self._waiting: deque[Flight] = deque()  # pulled, and without a connection
-        self._outcomes: deque[tuple[Request, Response | TransportError]] = deque()
+        self._outcomes: deque[tuple[Request, Response | TransportError, Deadline]] = deque()
 
-    def outcomes(self) -> Iterator[tuple[Request, Response | TransportError]]:
-        """Each request with its answer or error, as they come. Raises ClosedError."""
+    def outcomes(self) -> Iterator[tuple[Request, Response | TransportError, Deadline]]:
+        """Each request with its answer or error, as they come, and with its deadline. Raises ClosedError."""
         try:
             look_at = 0.0
             while True:
@@ -81,7 +81,7 @@ class Parallel:
             for flight in self._flights.values():
                 self._pool.drop(flight.connection)
 
-    def _handed_out(self) -> Iterator[tuple[Request, Response | TransportError]]:
+    def _handed_out(self) -> Iterator[tuple[Request, Response | TransportError, Deadline]]:
         while self._outcomes:
             yield self._outcomes.popleft()
 
@@ -189,7 +189,7 @@ class Parallel:
             raise problem
 
     def _end(self, flight: Flight, outcome: Response | TransportError) -> None:
-        self._outcomes.append((flight.request, outcome))
+        self._outcomes.append((flight.request, outcome, flight.deadline))
 
     def _give_up_the_late(self, now: float) -> None:
         for descriptor, flight in list(self._flights.items()):
