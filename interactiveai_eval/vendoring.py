@@ -339,7 +339,8 @@ def check_copy(path: str) -> dict[str, Any]:
         wanted: dict[str, str] = manifest["files"]
         found = [f"{name} is missing" for name in wanted if name not in files]
         found += [f"{name} does not belong to it" for name in files if name not in wanted]
-        found += [f"{name} was changed" for name in files if name in wanted and sha256_hex(files[name]) != wanted[name]]
+        changed = [name for name in files if name in wanted and sha256_hex(files[name]) != wanted[name]]
+        found += [f"{name} {'is a link' if files[name] is _LINK else 'was changed'}" for name in changed]
         if not found and _manifest_bytes(files, manifest) != told:
             found = [f"{MANIFEST} was changed"]
     findings = found + findings
@@ -405,6 +406,11 @@ def _contents(path: str) -> tuple[Files, list[str], list[str], bool]:
     return files, findings, [], was_written_here
 
 
+# They stand for the content of what has none of its own. It is not opened: a link leads to what others may change, and
+# a pipe may be waited for without end.
+_LINK, _NO_FILE = b"a link", b"no file"
+
+
 def _of_folder(path: str) -> tuple[Files, list[str]]:
     """The files below `path`, and the paths of those in folders for bytecode."""
     found: Files = {}
@@ -415,10 +421,12 @@ def _of_folder(path: str) -> tuple[Files, list[str]]:
         for name in sorted([*names, *links]):
             full = os.path.join(folder, name)
             inside = os.path.relpath(full, path).replace(os.sep, "/")
-            if "__pycache__" in inside.split("/")[:-1]:
+            if os.path.islink(full):
+                found[inside] = _LINK
+            elif not os.path.isfile(full):
+                found[inside] = _NO_FILE
+            elif "__pycache__" in inside.split("/")[:-1]:
                 compiled.append(inside)
-            elif name in links:
-                found[inside] = b""
             else:
                 with open(full, "rb") as file:
                     found[inside] = file.read()

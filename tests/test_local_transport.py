@@ -483,6 +483,40 @@ sys.stdin.readline()
     assert put_score(store)[0] == 200
 
 
+def test_a_store_can_be_opened_whenever_another_makes_it_meanwhile(tmp_path):
+    """It was found to have tables and yet to have none, when they came between two looks at the file."""
+
+    def make(path):
+        with contextlib.suppress(StoreError), LocalTransport(path, busy_timeout_seconds=0.01):
+            pass  # while the first one has the file for itself it is busy
+
+    def opened(path, step):
+        """Open a store while another makes it after so many statements; how many there are."""
+        done = 0
+
+        def watch(frame, event, function):
+            nonlocal done
+            if event == "c_return" and function.__name__ == "execute":
+                done += 1
+                if done == step:
+                    other = threading.Thread(target=make, args=[path])
+                    other.start()
+                    other.join()
+
+        before = sys.getprofile()
+        sys.setprofile(watch)
+        try:
+            LocalTransport(path).close()
+        finally:
+            sys.setprofile(before)
+        return done
+
+    looks = 14  # after these it has the file for itself, and others wait
+    assert opened(str(tmp_path / "alone.db"), 0) > looks
+    for step in range(1, looks + 1):
+        opened(str(tmp_path / f"{step}.db"), step)
+
+
 def test_several_processes_write_to_one_file_at_once(tmp_path):
     """They also race for making it."""
     code = """

@@ -188,7 +188,7 @@ def test_a_spoilt_zip_is_found_out(copied, spoil, finding, capsys):
 
     assert main(["vendor", str(target), "--check"]) == 1
     assert capsys.readouterr().out == (
-        f"{target}: {__version__}, not intact (2 findings), the same as this one\n{finding}\n"
+        f"{target}: {__version__}, not intact (2 findings), by its manifest the same as this one\n{finding}\n"
         "the archive is not as it was written\n"
     )
 
@@ -308,6 +308,38 @@ def test_a_linked_folder_in_a_copy_is_found_out(copied, tmp_path):
     (target / "more").symlink_to(tmp_path, target_is_directory=True)
 
     assert check_copy(str(target))["findings"] == ["more does not belong to it"]
+
+
+def test_a_linked_file_in_a_copy_is_found_out_though_its_bytes_are_right(copied, tmp_path, capsys):
+    """They are somewhere else, where they can be changed after the check."""
+    target = copied("folder")
+    for name in ("cli.py", "py.typed"):
+        (target / name).rename(tmp_path / name)
+        (target / name).symlink_to(tmp_path / name)
+    (target / "__pycache__").mkdir(exist_ok=True)
+    (target / "__pycache__" / "cli.pyc").symlink_to(tmp_path / "cli.py")
+
+    assert sorted(check_copy(str(target))["findings"]) == [
+        "__pycache__/cli.pyc does not belong to it",
+        "cli.py is a link",
+        "py.typed is a link",
+    ]
+    assert main(["vendor", str(target), "--check"]) == 1
+    told = f"{target}: {__version__}, not intact (3 findings), by its manifest the same as this one\n"
+    assert capsys.readouterr().out.startswith(told)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_in_a_copy_is_found_out_and_not_waited_for(copied):
+    target = copied("folder")
+    (target / "cli.py").unlink()
+    os.mkfifo(target / "cli.py")
+
+    check = [sys.executable, "-m", "interactiveai_eval", "vendor", str(target), "--check"]
+    done = subprocess.run(check, env=environment(), capture_output=True, text=True, timeout=20)
+
+    told = f"{target}: {__version__}, not intact (1 finding), by its manifest the same as this one\n"
+    assert (done.returncode, done.stdout) == (1, f"{told}cli.py was changed\n")
 
 
 @pytest.mark.parametrize("path", ["model.py", "LICENSE.txt", "transports/local/__init__.py"])

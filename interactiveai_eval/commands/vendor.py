@@ -33,6 +33,7 @@ def _vendor(options: argparse.Namespace) -> int:
 
     from .._atomic import write_atomically
     from .._visible import one_line
+    from ..reporting.shown import counted
     from ..vendoring import check_copy, sbom, write_copy
 
     if options.dest is None and (options.check or options.sbom is None):
@@ -50,8 +51,9 @@ def _vendor(options: argparse.Namespace) -> int:
     if options.json:
         print_json(told)
     elif "path" in told:
-        state = f"not intact ({len(told['findings'])} findings)" if told["findings"] else "intact"
-        lines = [f"{told['path']}: {told['version'] or 'a copy'}, {state}, {told['age']}"]
+        state = f"not intact ({counted(len(told['findings']), 'finding')})" if told["findings"] else "intact"
+        age = f"by its manifest {told['age']}" if told["findings"] and told["version"] else told["age"]
+        lines = [f"{told['path']}: {told['version'] or 'a copy'}, {state}, {age}"]
         lines += [*told["findings"], *told["unchecked"]]
         print_text("\n".join(map(one_line, lines)), sys.stdout)  # names of files are whatever is there
     return CHECK_FAILED if told.get("findings") else PASSED

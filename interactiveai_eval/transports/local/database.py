@@ -197,8 +197,11 @@ class Database:
         for pragma in "trusted_schema=OFF cell_size_check=ON mmap_size=0 temp_store=MEMORY page_size=8192".split():
             connection.execute(f"PRAGMA {pragma}")
         if self._path is not None:
+            # All that this reads is of one moment: another process may be making the store.
+            connection.execute("BEGIN")
             if self._is_new() and self._read_only:  # a file that is not ours is refused before the first write
                 raise self._refused("it is empty", "give the path of a store")
+            connection.execute("COMMIT")
             if os.path.getsize(self._path) <= _CHECKED_WHOLE_BYTES:
                 (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
                 if found != "ok":
