@@ -59,12 +59,22 @@ _sha256: Any = None
 
 
 def _find_sha256() -> Any:
-    import hashlib
-    from functools import partial
-
+    # Python's own comes first, as in `random`: the OpenSSL that `hashlib` loads takes 3 MB, for a few short texts.
     try:
-        hashlib.sha256(b"")
-    except ValueError:
-        # An OpenSSL that is told to allow only what is certified: nothing is protected by these ids.
+        from _sha2 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        return _find_older_sha256()
+    return sha256
+
+
+def _find_older_sha256() -> Any:
+    """What Pythons before 3.12 have, or those that were built with OpenSSL's alone."""
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        import hashlib
+        from functools import partial
+
+        # An OpenSSL that is told to allow only what is certified wants to hear that nothing is protected by these ids.
         return partial(hashlib.sha256, usedforsecurity=False)
-    return hashlib.sha256
+    return sha256
