@@ -14,11 +14,10 @@ from ..service.scores import Unsendable, score_body
 from .book import Outcome
 from .collector import own_evaluations
 from .engine import CANCELLED, Calls, Pause
-from .failures import Failure, cancelled_failure, failure_of, overran, timeout_failure
-from .item_run import Failed
+from .failures import Failed, Failure, cancelled_failure, failure_of, overran, timeout_failure
 from .judging import Judges
 from .parcels import Parcel
-from .recording import masked_evaluation
+from .scoring import masked_evaluation
 from .waits import fetch_wait_seconds
 
 TYPE_CHECKING = False

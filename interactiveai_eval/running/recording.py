@@ -17,6 +17,7 @@ from ..tracing.attributes import ENVIRONMENT, INPUT, METADATA, OUTPUT, PROPAGATE
 from ..tracing.otlp import SharedAttributes, encode_span
 from ..tracing.spans import Span
 from .parcels import Parcel
+from .scoring import masked_evaluation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -308,19 +309,6 @@ def experiment_score(tracer: Tracer, evaluation: Evaluation, score_id: str, **ta
         environment=EXPERIMENT_ENVIRONMENT,
         **target,
     )
-
-
-def masked_evaluation(tracer: Tracer, evaluation: Evaluation) -> Evaluation:
-    """The evaluation as it may leave the process: comment, metadata and a value that is text masked."""
-    if not tracer.masks:
-        return evaluation
-    value = evaluation.value
-    masked: Evaluation = evaluation.replaced(
-        value=tracer.text(value) if isinstance(value, str) else value,
-        comment=tracer.masked(evaluation.comment),
-        metadata=tracer.masked(evaluation.metadata),
-    )
-    return masked
 
 
 _SHOWN = {name: f'"{name}": ' for name in ("name", "value", "comment", "metadata")}
