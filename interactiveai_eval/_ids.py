@@ -38,7 +38,17 @@ def sha256_hex(data: bytes) -> str:
 
 def derived_id(*parts: str) -> str:
     """64 hexadecimal digits that depend on all parts and on where one ends and the next begins."""
-    return sha256_hex("".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass"))
+    return text_id(parts_text(*parts))
+
+
+def parts_text(*parts: str) -> str:
+    """What `derived_id` makes the id of; texts of parts can be joined, so that those of thousands are made once."""
+    return "".join([f"{len(part)}:{part}" for part in parts])
+
+
+def text_id(text: str) -> str:
+    """The id that is derived from a `parts_text`."""
+    return sha256_hex(text.encode("utf-8", "surrogatepass"))
 
 
 def is_in_shard(item_id: str, shard: tuple[int, int] | None) -> bool:

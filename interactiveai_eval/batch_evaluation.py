@@ -122,7 +122,7 @@ class _Run:
         self._schedule = Schedule(
             driver.engine,
             source,
-            self._items(begun, book, progress, usual).run,
+            self._items(begun, book, progress, None if deadline is None else usual).run,
             limit=plan.max_concurrency,
             rhythm=None if plan.rate_limit is None else Rhythm(self._clock, plan.rate_limit),
             may_start=None if deadline is None else lambda: self._clock.monotonic() + usual.guess() < deadline,
@@ -272,7 +272,7 @@ class _Run:
         )
 
     def _items(
-        self, begun: BatchEvaluationResumeToken, book: Book, progress: Progress, usual: UsualSeconds
+        self, begun: BatchEvaluationResumeToken, book: Book, progress: Progress, usual: UsualSeconds | None
     ) -> BatchItems:
         services = self._services
         assert begun.run_id is not None
