@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from binascii import b2a_base64
+from functools import lru_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ def derived_id(*parts: str) -> str:
 def parts_text(*parts: str) -> str:
     """What `derived_id` makes the id of; texts of parts can be joined, so that those of thousands are made once."""
     return "".join([f"{len(part)}:{part}" for part in parts])
+
+
+@lru_cache(256)
+def usual_parts_text(*parts: str) -> str:
+    """The same, remembered: for parts that come with every item, such as names of evaluators."""
+    return parts_text(*parts)
 
 
 def text_id(text: str) -> str:

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
-from functools import lru_cache, partial
+from functools import partial
 
-from .._ids import parts_text, text_id
+from .._ids import parts_text, text_id, usual_parts_text
 from ..batch_model import BatchItemFailure, EvaluatorInputs
 from ..errors import ApiError, ArgumentError, NotFoundError, TransportError, is_a
 from ..model import Evaluation
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from .progress import Progress
 
 
-MEMO_ENTRIES = 256  # names of evaluations, as a rule a handful
-
-
 class BatchItems:
     """The flows of all items of one run, and what they share."""
 
@@ -66,7 +63,6 @@ class BatchItems:
         """User code runs in copies of `context`; what leaves this process runs `elsewhere`; `usual` is told, if any."""
         self._plan = plan
         self._id_begins = parts_text(run_id, plan.scope)
-        self._id_ends = lru_cache(MEMO_ENTRIES)(parts_text)
         self._engine = engine
         self._api = api
         self._tracer = tracer
@@ -184,7 +180,7 @@ class BatchItems:
         for run, evaluation in zip(outcome.given_by, outcome.evaluations):
             which = self._known_by[run.position], evaluation.name
             number = occurrences[which] = occurrences.get(which, -1) + 1
-            score_id = text_id(id_begins + self._id_ends(*which, str(number)))[:32]
+            score_id = text_id(id_begins + usual_parts_text(*which, str(number)))[:32]
             body = self._body(trace_id, item_id, score_id, evaluation)
             if body is None:
                 run.scores -= evaluation.value is not None  # not counted by it as one that was made

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 
-from .._ids import derived_id, sha256_hex
+from .._ids import derived_id, parts_text, sha256_hex, text_id, usual_parts_text
 from .._log import warn
 from .._strict_json import fields_to_json, to_attribute_text, to_json, well_formed
 from ..errors import short_repr
@@ -227,8 +227,8 @@ class Recorder:
         span.end(end_time=span.start_ns + int(call.seconds * 1e9))
         for number, evaluation in enumerate(evaluations):
             if evaluation.value is not None:
-                evaluator = f"{ran.position}:{function.name}"
-                score_id = derived_id(trace.trace_id, evaluator, evaluation.name, str(number))[:32]
+                given_as = usual_parts_text(f"{ran.position}:{function.name}", evaluation.name, str(number))
+                score_id = text_id(parts_text(trace.trace_id) + given_as)[:32]
                 ran.scores -= not self._add_score(trace, evaluation, score_id)
 
     def _add_score(self, trace: ItemTrace, evaluation: Evaluation, score_id: str) -> bool:
