@@ -199,6 +199,8 @@ class Engine:
         threads.submit(function, argument)
         if threads.inline:
             self.lane.wake()
+        elif aside and threads.is_closed:
+            threads.run_next()  # nobody is left there, while one of the pool that is no longer waited for goes on
 
     def alarm(self, deadline: float, action: Callable[[], None]) -> Alarm:
         """Have `action()`, which does not block or raise, called on the owner's thread once `deadline` is reached."""

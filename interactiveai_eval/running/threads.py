@@ -75,6 +75,11 @@ class Threads:
         """Whether more jobs wait, and somebody looks at them every millisecond."""
         return self._watching and bool(self._queue)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether all threads were let go, so that who comes now may come in vain."""
+        return self._closed
+
     def run_next(self) -> bool:
         """Run the next job that waits, here and now; whether there was one. For Pythons without threads."""
         if not self._queue:
@@ -181,7 +186,7 @@ class _Worker:
         """Wait for the next job; False when this thread should leave."""
         pool = self._pool
         with pool._state:
-            if pool._queue and not pool._closed:
+            if pool._queue:  # `close`, too, lets nobody go as long as something waits
                 return True
             surplus = pool._alive - pool._abandoned > pool.limit
             if pool._closed or surplus:
@@ -192,7 +197,7 @@ class _Worker:
         self.gate.acquire()
         with pool._state:
             pool._coming -= 1
-            if pool._closed:
+            if pool._closed and not pool._queue:  # it may have been woken for something before
                 pool._awake += 1  # `close` does not count, `_leave` does
                 self._leave()
                 return False
