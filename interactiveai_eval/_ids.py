@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from binascii import b2a_base64
+from functools import lru_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,23 @@ def sha256_hex(data: bytes) -> str:
 
 def derived_id(*parts: str) -> str:
     """64 hexadecimal digits that depend on all parts and on where one ends and the next begins."""
-    return sha256_hex("".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass"))
+    return text_id(parts_text(*parts))
+
+
+def parts_text(*parts: str) -> str:
+    """What `derived_id` makes the id of; texts of parts can be joined, so that those of thousands are made once."""
+    return "".join([f"{len(part)}:{part}" for part in parts])
+
+
+@lru_cache(256)
+def usual_parts_text(*parts: str) -> str:
+    """The same, remembered: for parts that come with every item, such as names of evaluators."""
+    return parts_text(*parts)
+
+
+def text_id(text: str) -> str:
+    """The id that is derived from a `parts_text`."""
+    return sha256_hex(text.encode("utf-8", "surrogatepass"))
 
 
 def is_in_shard(item_id: str, shard: tuple[int, int] | None) -> bool:
@@ -59,12 +76,22 @@ _sha256: Any = None
 
 
 def _find_sha256() -> Any:
-    import hashlib
-    from functools import partial
-
+    # Python's own comes first, as in `random`: the OpenSSL that `hashlib` loads takes 3 MB, for a few short texts.
     try:
-        hashlib.sha256(b"")
-    except ValueError:
-        # An OpenSSL that is told to allow only what is certified: nothing is protected by these ids.
+        from _sha2 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        return _find_older_sha256()
+    return sha256
+
+
+def _find_older_sha256() -> Any:
+    """What Pythons before 3.12 have, or those that were built with OpenSSL's alone."""
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        import hashlib
+        from functools import partial
+
+        # An OpenSSL that is told to allow only what is certified wants to hear that nothing is protected by these ids.
         return partial(hashlib.sha256, usedforsecurity=False)
-    return hashlib.sha256
+    return sha256

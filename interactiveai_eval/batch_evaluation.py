@@ -22,12 +22,9 @@ from .running.pages import PageSource
 from .running.progress import Progress
 from .running.remote import RemoteLane, shares_memory
 from .running.schedule import Schedule
-from .running.token_files import TokenFile
 from .running.waits import Rhythm
-from .service.filters import read_filter
 from .service.lists import time_bound, time_to_ms
 from .service.reading import Position, Reader
-from .service.run_traces import RunTraces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +34,8 @@ if TYPE_CHECKING:
     from .running.groups import GroupLane
     from .running.loops import Lane
     from .running.services import Services
+    from .running.token_files import TokenFile
+    from .service.run_traces import RunTraces
     from .types import CompositeEvaluatorFunction, MapperFunction
 
 __all__ = [
@@ -79,12 +78,12 @@ class _Run:
         self._clock = services.clock
         self._groups = self._groups_elsewhere()
         self._remote = self._groups or (None if plan.executor is None else RemoteLane(plan.executor))
-        self._file = None if plan.checkpoint is None else TokenFile(plan.checkpoint)
+        self._file = None if plan.checkpoint is None else _token_file(plan.checkpoint)
         self._goes_on = False  # with what the checkpoint says
         self._outbox = services.make_outbox()
         self._outbox.expect_scores_alone()
-        # Two threads more than the items: one takes, one fetches the next page.
-        self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 2, remote=self._remote)
+        # One thread more than the items: it takes the next.
+        self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 1, remote=self._remote)
         if self._groups is not None:
             self._groups.engine = self.driver.engine
         self._api = services.api.used_by(self.driver.patience_ends, repeats=True)
@@ -123,7 +122,7 @@ class _Run:
         self._schedule = Schedule(
             driver.engine,
             source,
-            self._items(begun, book, progress, usual).run,
+            self._items(begun, book, progress, None if deadline is None else usual).run,
             limit=plan.max_concurrency,
             rhythm=None if plan.rate_limit is None else Rhythm(self._clock, plan.rate_limit),
             may_start=None if deadline is None else lambda: self._clock.monotonic() + usual.guess() < deadline,
@@ -244,6 +243,8 @@ class _Run:
         elif begun.last_processed_id:
             position = Position(ids=[item_digest(begun.last_processed_id)])
         if begun.dataset_run is not None:
+            from .service.run_traces import RunTraces
+
             return RunTraces(self._api, *begun.dataset_run, page_size=plan.page_size, position=position)
         conditions = _filter_of(begun)
         if begun.lower is not None:
@@ -271,7 +272,7 @@ class _Run:
         )
 
     def _items(
-        self, begun: BatchEvaluationResumeToken, book: Book, progress: Progress, usual: UsualSeconds
+        self, begun: BatchEvaluationResumeToken, book: Book, progress: Progress, usual: UsualSeconds | None
     ) -> BatchItems:
         services = self._services
         assert begun.run_id is not None
@@ -384,7 +385,17 @@ def _is_refused(error: BaseException, fetched: int) -> bool:
     return isinstance(error, ApiError) and not error.retryable and not fetched
 
 
+def _token_file(path: str) -> TokenFile:
+    from .running.token_files import TokenFile
+
+    return TokenFile(path)
+
+
 def _filter_of(token: BatchEvaluationResumeToken) -> list[dict[str, Any]]:
+    if token.filter is None:
+        return []
+    from .service.filters import read_filter
+
     try:
         return list(read_filter(token.scope, token.filter))
     except (ArgumentError, DataError) as error:

@@ -17,8 +17,9 @@ from .running.checkpoint import Checkpoint, known_as
 from .running.collector import Collector, own_copy
 from .running.driver import Driver, run_here, run_on_loop, with_result
 from .running.engine import Call, Calls
-from .running.item_run import ItemRuns, judged
+from .running.item_run import ItemRuns
 from .running.items import item_source
+from .running.judging import judged
 from .running.parcels import Parcel
 from .running.plan import Plan
 from .running.progress import Progress

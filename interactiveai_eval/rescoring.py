@@ -10,16 +10,14 @@ from .model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailu
 from .result import ExperimentResult
 from .running.arguments import executor as checked_executor
 from .running.arguments import positive_number, progress_hook, whole_number
-from .running.calls import bind_all, bind_composite
+from .running.calls import EVALUATOR_MORE, EVALUATOR_VALUES, bind_all, bind_composite
 from .running.driver import Driver, run_here, with_result
-from .running.failures import cancelled_failure
-from .running.item_run import Failed
+from .running.failures import Failed, cancelled_failure
 from .running.items import Item
 from .running.judging import Judges
 from .running.measures import StatsRow
 from .running.outbox import Outbox
 from .running.parcels import Parcel
-from .running.plan import EVALUATOR_MORE, EVALUATOR_VALUES
 from .running.progress import Progress
 from .running.recording import experiment_score, run_score_id
 from .running.remote import RemoteLane

@@ -38,6 +38,7 @@ from interactiveai_eval.transports.local import LocalTransport
 
 from . import programs
 from .programs import start
+from .test_package import in_python
 
 RECORDED = Path(__file__).parent / "data" / "gsm8k_model_solutions.jsonl.gz"
 
@@ -659,6 +660,55 @@ def test_items_whose_scores_are_on_their_way_are_held_no_longer():
             tracemalloc.stop()
 
     assert result.delivery.acknowledged == 60 and held[0] < 2_000_000, held
+
+
+def test_pages_are_fetched_by_a_thread_that_evaluates_nothing():
+    """So a page that is long in coming holds up no item, and what it takes of memory it takes once."""
+    fetched_by, evaluated_by = set(), set()
+
+    class Watched(LocalTransport):
+        def send(self, request):
+            if request.method == "GET" and request.path.endswith("/traces"):
+                fetched_by.add(threading.get_ident())
+            return super().send(request)
+
+    def evaluator(*, output):
+        evaluated_by.add(threading.get_ident())
+        return 1
+
+    with filled(300, Watched()) as client:
+        result = run(client, evaluators=[evaluator], fetch_batch_size=10)
+
+    assert result.total_items_processed == 300
+    assert fetched_by and evaluated_by and not fetched_by & evaluated_by
+
+
+NEEDLESS = """
+    import json
+    from interactiveai_eval import FakeTransport, Interactive, Response
+
+    ROW = {"id": "t", "timestamp": "2026-01-01T00:00:00.000Z", "input": 1, "output": 1}
+    META = {"page": 1, "limit": 50, "totalItems": 1, "totalPages": 1}
+
+    def answer(request):
+        found = {"data": [ROW], "meta": META} if request.method == "GET" else {"data": {}}
+        return Response(200, body=json.dumps(found).encode())
+
+    with Interactive(transport=FakeTransport(answer), project=("o", "p")) as client:
+        result = client.run_batched_evaluation(
+            scope="traces", mapper=lambda item: {"input": item.input, "output": item.output}, evaluators=[lambda *, output: output]
+        )
+    assert result.completed and result.delivery.acknowledged == 1, result
+    ours = ("filter_language", "running.checkpoint", "running.item_run", "running.items", "running.plan", "running.recording",
+            "running.token_files", "service.datasets")
+    unwanted = {"hashlib", "asyncio", "inspect", "logging", *[f"interactiveai_eval.{name}" for name in ours]}
+    print(*sorted(unwanted & set(sys.modules)))
+"""
+
+
+def test_a_batch_evaluation_loads_nothing_that_it_does_not_use():
+    """Each has a price in memory and time: OpenSSL for a digest alone 3 MB, what experiments need as much as one page."""
+    assert in_python(NEEDLESS, path=programs.ROOT) == "\n"
 
 
 def test_a_hook_that_raises_ends_the_run_with_its_result():

@@ -241,10 +241,11 @@ default_properties = fips=yes
 """
 
 
-def test_an_openssl_that_refuses_every_digest_changes_no_id(usual, tmp_path):
-    """L34, L35: ids are SHA-256 and protect nothing, so Python's own will do where OpenSSL's is refused."""
+@pytest.mark.parametrize("lacking", [(), ("_sha2", "_sha256")], ids=["own digests", "only those of OpenSSL"])
+def test_an_openssl_that_refuses_every_digest_changes_no_id(usual, tmp_path, lacking):
+    """L34, L35: ids are SHA-256 and protect nothing, so Python's own will do, and OpenSSL's where it is told so."""
     (tmp_path / "openssl.cnf").write_text(FIPS)
-    refuses = (
+    refuses = f"import sys\nfor name in {lacking}: sys.modules[name] = None\n" + (
         "import hashlib\ntry:\n    hashlib.md5(b'')\nexcept ValueError:\n    pass\n"
         "else:\n    import os; os.write(int(__import__('sys').argv[2]), b'not refused'); os._exit(0)\n"
     )

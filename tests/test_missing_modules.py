@@ -23,6 +23,7 @@ MISSING = {
     "select": ("coroutines", *NETWORK),
     "_multiprocessing": NOTHING,
     "_hashlib": NOTHING,
+    "_sha2 _sha256": NOTHING,
     "_contextvars": ("coroutines",),
     "fcntl": NOTHING,
     "resource": NOTHING,

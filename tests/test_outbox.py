@@ -204,6 +204,31 @@ def test_a_transport_that_has_many_requests_under_way_gets_all_scores_from_one_t
     assert server.widest == 8 and len(server.threads) <= 6
 
 
+def test_the_first_stream_finds_out_whether_there_may_be_many():
+    """Until a transport has taken a second score before it answered the first, no other thread begins a stream."""
+    begun, counted = threading.Semaphore(0), threading.Event()
+
+    class Late(SideBySide):
+        def send_each(self, requests):
+            begun.release()
+            assert counted.wait(20)
+            yield from super().send_each(requests)
+
+    evaluators = [lambda *, output, n=n: {"name": f"e{n}", "value": output} for n in range(9)]
+    with Interactive(transport=Late(), project=("o", "p")) as client:
+        run = threading.Thread(target=lambda: results.append(client.run_experiment(
+            name="r", data=[{"input": 1}], task=lambda item: 1, evaluators=evaluators
+        )))  # fmt: skip
+        results = []
+        run.start()
+        assert begun.acquire(timeout=20)
+        another = begun.acquire(timeout=0.1)
+        counted.set()
+        run.join(20)
+
+    assert not another and results[0].delivery.by_kind["scores"]["acknowledged"] == 9
+
+
 def test_each_score_of_a_stream_has_its_own_verdict():
     def answer(request):
         number = int(json.loads(request.body)["id"].partition("-")[2])
@@ -951,6 +976,35 @@ def test_large_outputs_hold_the_run_back_before_they_fill_the_memory():
         )
 
     assert stalled.is_set() and at_rest[0] < 60 and result.delivery.acknowledged == 100
+
+
+def test_items_that_wait_for_room_wake_no_more_threads():
+    """More threads would only wait beside the first, each with a stack and memory of its own."""
+    opened, seen, workers = threading.Event(), [], []
+
+    def hang(request):
+        assert opened.wait(20)
+        return Response(200)
+
+    def count():
+        workers.append(sum(thread.name == "interactiveai_eval-worker" for thread in threading.enumerate()))
+        opened.set()
+
+    def look(_):
+        seen.append(1)
+        if len(seen) == 30:
+            threading.Timer(0.2, count).start()
+
+    with Interactive(transport=FakeTransport(hang), dialect="public") as client:
+        result = client.run_experiment(
+            name="large",
+            data=[{"input": i} for i in range(100)],
+            task=lambda item: "x" * 1_000_000,
+            max_concurrency=40,
+            on_result=look,
+        )
+
+    assert workers[0] < 20 and result.delivery.acknowledged == 100
 
 
 def test_no_thread_of_ours_outlives_its_client():

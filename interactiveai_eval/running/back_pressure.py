@@ -14,7 +14,7 @@ WAITING_EVENTS = 8 * BATCH_EVENTS
 WAITING_BYTES = 32_000_000
 # The same for a run that sends nothing but scores, one by one: some thirty are on their way, and a second's worth is
 # behind them.
-WAITING_SINGLES = 2 * BATCH_EVENTS
+WAITING_SINGLES = BATCH_EVENTS
 
 
 class BackPressure:

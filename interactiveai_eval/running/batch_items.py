@@ -4,7 +4,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 from functools import partial
 
-from .._ids import derived_id
+from .._ids import parts_text, text_id, usual_parts_text
 from ..batch_model import BatchItemFailure, EvaluatorInputs
 from ..errors import ApiError, ArgumentError, NotFoundError, TransportError, is_a
 from ..model import Evaluation
@@ -14,11 +14,10 @@ from ..service.scores import Unsendable, score_body
 from .book import Outcome
 from .collector import own_evaluations
 from .engine import CANCELLED, Calls, Pause
-from .failures import Failure, cancelled_failure, failure_of, overran, timeout_failure
-from .item_run import Failed
+from .failures import Failed, Failure, cancelled_failure, failure_of, overran, timeout_failure
 from .judging import Judges
 from .parcels import Parcel
-from .recording import masked_evaluation
+from .scoring import masked_evaluation
 from .waits import fetch_wait_seconds
 
 TYPE_CHECKING = False
@@ -58,12 +57,12 @@ class BatchItems:
         environment: str | None,
         book: Book,
         progress: Progress,
-        usual: UsualSeconds,
+        usual: UsualSeconds | None,
         elsewhere: GroupLane | None,
     ) -> None:
-        """User code runs in copies of `context`; what leaves this process runs `elsewhere`."""
+        """User code runs in copies of `context`; what leaves this process runs `elsewhere`; `usual` is told, if any."""
         self._plan = plan
-        self._run_id = run_id
+        self._id_begins = parts_text(run_id, plan.scope)
         self._engine = engine
         self._api = api
         self._tracer = tracer
@@ -79,13 +78,13 @@ class BatchItems:
         self._hook_lock = allocate_lock()
         kinds: dict[str, type[Record]] = {"traces": TraceRecord, "observations": ObservationRecord}
         self._record = kinds[plan.scope]
-        self._item_is_shared = any(
-            "item" in (*function.by_position, *function.by_keyword) for function in plan.scoring_functions
-        )
+        functions = plan.scoring_functions
+        self._item_is_shared = any("item" in (*each.by_position, *each.by_keyword) for each in functions)
+        self._known_by = [f"{position}:{function.name}" for position, function in enumerate(functions)]
 
     async def run(self, work: BatchWork) -> None:
         """The flow of one item: whatever happens, one outcome comes out."""
-        outcome, began = Outcome(), self._engine.clock.monotonic()
+        outcome, began = Outcome(), 0.0 if self._usual is None else self._engine.clock.monotonic()
         bodies: list[dict[str, Any]] = []
         try:
             await self._go_through(work, outcome, bodies)
@@ -101,7 +100,8 @@ class BatchItems:
                 self._stop(error)
                 stage = "cancelled"
             self._fail(work, outcome, Failed(stage, failure_of(error)))
-        self._usual.add(self._engine.clock.monotonic() - began)
+        if self._usual is not None:
+            self._usual.add(self._engine.clock.monotonic() - began)
         work.row = None  # thousands may wait for their scores to arrive; what is large has been used
         ending = outcome.ending()
         ends_stretch = self._book.ended(work, outcome, ending)
@@ -175,12 +175,12 @@ class BatchItems:
         """The scores to send; counts them for whoever gave them."""
         assert item_id is not None
         bodies = []
-        names = [function.name for function in self._plan.scoring_functions]
+        id_begins = self._id_begins + parts_text(item_id)
         occurrences: dict[tuple[str, str], int] = {}
         for run, evaluation in zip(outcome.given_by, outcome.evaluations):
-            which = f"{run.position}:{names[run.position]}", evaluation.name
-            occurrences[which] = occurrences.get(which, -1) + 1
-            score_id = derived_id(self._run_id, self._plan.scope, item_id, *which, str(occurrences[which]))[:32]
+            which = self._known_by[run.position], evaluation.name
+            number = occurrences[which] = occurrences.get(which, -1) + 1
+            score_id = text_id(id_begins + usual_parts_text(*which, str(number)))[:32]
             body = self._body(trace_id, item_id, score_id, evaluation)
             if body is None:
                 run.scores -= evaluation.value is not None  # not counted by it as one that was made

@@ -3,8 +3,6 @@ from __future__ import annotations
 
 from ..batch_model import BatchEvaluationResumeToken
 from ..errors import ArgumentError
-from ..service.datasets import check_name
-from ..service.filters import read_filter
 from .arguments import (
     executor,
     flag,
@@ -19,8 +17,7 @@ from .arguments import (
     time_budget,
     whole_number,
 )
-from .calls import UserFunction, bind, bind_all, bind_composite
-from .plan import EVALUATOR_MORE, EVALUATOR_VALUES
+from .calls import EVALUATOR_MORE, EVALUATOR_VALUES, UserFunction, bind, bind_all, bind_composite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +97,7 @@ class BatchPlan:
             given["composite_evaluator"], self.evaluators, offered=(*EVALUATOR_VALUES, "evaluations", "item")
         )
         self.filter_given: Any = given["filter"]
-        self.conditions: list[dict[str, Any]] = read_filter(self.scope, given["filter"])
+        self.conditions: list[dict[str, Any]] = _conditions(self.scope, given["filter"])
         self.dataset_run: tuple[str, str] | None = _dataset_run(given["dataset_run"])
         if self.dataset_run is not None and (self.scope != "traces" or self.conditions):
             raise ArgumentError("dataset_run", self.dataset_run, "is for scope='traces' without a filter")
@@ -144,10 +141,21 @@ class BatchPlan:
         return [*self.evaluators, *([self.composite] if self.composite else [])]
 
 
+def _conditions(scope: str, filter: Any) -> list[dict[str, Any]]:
+    """Those of a filter, in array form; the language of filters is loaded for who has one."""
+    if filter is None:
+        return []
+    from ..service.filters import read_filter
+
+    return read_filter(scope, filter)
+
+
 def _dataset_run(value: Any) -> tuple[str, str] | None:
     """(data set name, run name), or None."""
     if value is None:
         return None
+    from ..service.datasets import check_name
+
     if not isinstance(value, (tuple, list)) or len(value) != 2 or not all(isinstance(each, str) for each in value):
         raise ArgumentError("dataset_run", value, "must be (data set name, run name)")
     return check_name("dataset_run", value[0]), check_name("dataset_run", value[1])

@@ -183,7 +183,8 @@ class Book:
             if work.stretch is not None:
                 work.stretch.open -= 1
             for name, count in zip(COUNTS, ending.counts):
-                self.counts[name] += count
+                if count:
+                    self.counts[name] += count
             for run in outcome.runs:
                 self._rows[run.position].add(run)
             failure = outcome.failure
@@ -194,8 +195,8 @@ class Book:
                     self.failed_item_ids.append(work.id)
             elif self._keep and work.id is not None:
                 self.evaluations[work.id] = outcome.evaluations
-            for each in [failure, *outcome.troubles]:
-                if each is not None and (self._keep or len(self.failures) < FAILURES_KEPT):
+            for each in outcome.troubles if failure is None else [failure, *outcome.troubles]:
+                if self._keep or len(self.failures) < FAILURES_KEPT:
                     self.failures.append(each)
             if work.stretch is None:
                 return self._save is not None
@@ -265,7 +266,8 @@ class Book:
     def _settle(self, item_id: str | None, ending: Ending) -> None:
         """Take an item into the token; the lock is held."""
         for name, count in zip(COUNTS, ending.counts):
-            self._behind[name] = self._behind.get(name, 0) + count
+            if count:
+                self._behind[name] += count
         if item_id is None:
             return
         self._last_id = item_id

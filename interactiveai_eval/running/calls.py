@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+# What evaluators are offered; the second only by name.
+EVALUATOR_VALUES = ("input", "output", "expected_output", "metadata")
+EVALUATOR_MORE = ("item", "trace_id", "duration_seconds")
+
 _COROUTINE_FLAGS = 0x80 | 0x100  # async def, types.coroutine
 _VAR_POSITIONAL, _VAR_KEYWORDS = 0x04, 0x08
 # Where our functions are that make evaluators: without parentheses they would be called with an output as a setting.

@@ -71,6 +71,7 @@ class Driver:
         self.hurried = False
         self.at_once = False
         self._outbox = outbox
+        self.engine.threads.is_held_back = outbox.is_holding_back
         self._schedule: Schedule | None = None
         self._cut_off = False
         self._impatient = False
@@ -237,10 +238,11 @@ class Driver:
 
     async def close(self) -> None:
         """Let go of threads and loop. What stops the run even now is heard, and raises nothing here."""
-        try:
-            self.engine.threads.close(self._closing_seconds())
-        except BaseException as error:
-            self.leave(error)
+        for threads in (self.engine.threads, self.engine.aside):
+            try:
+                threads.close(self._closing_seconds())
+            except BaseException as error:
+                self.leave(error)
         try:
             await self.engine.lane.close(patient=not is_a(self.stopped, GeneratorExit))
         except BaseException as error:

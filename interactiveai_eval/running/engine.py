@@ -167,6 +167,9 @@ class Engine:
 
     def __init__(self, threads: Threads, lane: Lane, *, remote: Elsewhere | None = None) -> None:
         self.threads = threads
+        # For what waits for a server beside the items: it holds up none of them, and what it reads, large and of short
+        # life, leaves its traces in the memory of one thread alone.
+        self.aside = Threads(1, watches=False)
         self.lane = lane
         self.clock = lane.clock
         threads.remind = lane.remind
@@ -178,18 +181,26 @@ class Engine:
         self._lock = allocate_lock()
         self._stopping = False
 
-    def start(self, coroutine: Flow, ended: Callable[[BaseException | None], None]) -> None:
-        """Run a flow; `ended(error)` is called on a pool thread when it is over (an error is a defect of ours)."""
+    def start(
+        self, coroutine: Flow, ended: Callable[[BaseException | None], None], *, aside: bool = False
+    ) -> None:
+        """Run a flow; `ended(error)` is called on a pool thread when it is over (an error is a defect of ours).
+
+        `aside`: it begins on a thread of its own kind.
+        """
         flow = _RunningFlow(coroutine, ended)
         with self._lock:
             self._flows.add(flow)
-        self.submit(self._advance, flow)
+        self.submit(self._advance, flow, aside=aside)
 
-    def submit(self, function: Callable[[Any], bool | None], argument: Any) -> None:
+    def submit(self, function: Callable[[Any], bool | None], argument: Any, *, aside: bool = False) -> None:
         """Have `function(argument)` called on a pool thread."""
-        self.threads.submit(function, argument)
-        if self.threads.inline:
+        threads = self.aside if aside else self.threads
+        threads.submit(function, argument)
+        if threads.inline:
             self.lane.wake()
+        elif aside and threads.is_closed:
+            threads.run_next()  # nobody is left there, while one of the pool that is no longer waited for goes on
 
     def alarm(self, deadline: float, action: Callable[[], None]) -> Alarm:
         """Have `action()`, which does not block or raise, called on the owner's thread once `deadline` is reached."""
@@ -219,8 +230,9 @@ class Engine:
         """Do what was requested, fire the alarms that are due, else wait for a `wake` or for the next alarm."""
         if self._requests:
             self.hear()
-        if self.threads.inline and self.threads.run_next():
-            self.lane.wake()  # there may be more, but first what was requested and what is due
+        for threads in (self.threads, self.aside):
+            if threads.inline and threads.run_next():
+                self.lane.wake()  # there may be more, but first what was requested and what is due
         due = []
         with self._lock:
             now = self.clock.monotonic()

@@ -23,6 +23,15 @@ class Failure:
         self.traceback = traceback
 
 
+class Failed(Exception):
+    """Ends the flow of an item that failed: at which stage, and how."""
+
+    def __init__(self, stage: str, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.stage = stage
+        self.failure = failure
+
+
 def failure_of(error: BaseException) -> Failure:
     """The failure that an exception of user code amounts to; our own frames are left out of its traceback."""
     message = error_text(error)[:MESSAGE_LIMIT]

@@ -14,10 +14,10 @@ from ..tracing.spans import Span
 from .calls import UserFunction, own_arguments
 from .checkpoint import Finished, entry_to_result, result_to_entry
 from .engine import CANCELLED, RETURNED, TIMED_OUT, Call, Calls, Pause
-from .failures import Failure, cancelled_failure, failure_of, never_began, overran, timeout_failure
+from .failures import Failed, Failure, cancelled_failure, failure_of, never_began, overran, timeout_failure
+from .judging import judged
 from .measures import EvaluatorRun
 from .parcels import Parcel
-from .scoring import evaluations_from
 from .waits import LONGEST_FETCH_SECONDS, wait_seconds
 
 TYPE_CHECKING = False
@@ -37,15 +37,6 @@ if TYPE_CHECKING:
     from .waits import Rhythm
 
 LINK_ATTEMPTS = 3
-
-
-class Failed(Exception):
-    """Ends the flow of an item that failed: at which stage, and how."""
-
-    def __init__(self, stage: str, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.stage = stage
-        self.failure = failure
 
 
 class ItemRuns:
@@ -512,26 +503,3 @@ class _OneRun:
         self.evaluations: list[Evaluation] = []
         self.failures: list[EvaluatorFailure] = []
         self.evaluator_runs: list[EvaluatorRun] = []
-
-
-def judged(function: UserFunction, call: Call) -> tuple[list[Evaluation], EvaluatorFailure | None]:
-    """What a finished call of an evaluator amounts to: evaluations, or the failure of that evaluator."""
-    if overran(call):
-        failure = timeout_failure(function.name, call)
-    elif call.ending == CANCELLED:
-        failure = cancelled_failure(function.name)
-    elif call.error is not None:
-        failure = failure_of(call.error)
-    else:
-        try:
-            return evaluations_from(call.value, function.name), None
-        except BaseException as error:
-            # Not ours to mend: what the evaluator returned is no evaluation, or its own code failed, whatever with.
-            call.error = error
-            failure = failure_of(error)
-    return [], EvaluatorFailure(
-        evaluator=function.name,
-        error_type=failure.error_type,
-        message=failure.message,
-        traceback=failure.traceback,
-    )

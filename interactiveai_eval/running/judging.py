@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from ..errors import is_a
+from ..model import EvaluatorFailure
 from ..tracing.context import current
 from .calls import chosen, own_arguments
 from .engine import CANCELLED, Call, Calls
-from .failures import cancelled_failure, failure_of
-from .item_run import Failed, judged
+from .failures import Failed, cancelled_failure, failure_of, overran, timeout_failure
 from .measures import EvaluatorRun
+from .scoring import evaluations_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Any
 
-    from ..model import Evaluation, EvaluatorFailure
+    from ..model import Evaluation
     from .calls import UserFunction
     from .groups import ItemCall
 
@@ -72,3 +73,24 @@ class Judges:
         return found
 
 
+def judged(function: UserFunction, call: Call) -> tuple[list[Evaluation], EvaluatorFailure | None]:
+    """What a finished call of an evaluator amounts to: evaluations, or the failure of that evaluator."""
+    if overran(call):
+        failure = timeout_failure(function.name, call)
+    elif call.ending == CANCELLED:
+        failure = cancelled_failure(function.name)
+    elif call.error is not None:
+        failure = failure_of(call.error)
+    else:
+        try:
+            return evaluations_from(call.value, function.name), None
+        except BaseException as error:
+            # Not ours to mend: what the evaluator returned is no evaluation, or its own code failed, whatever with.
+            call.error = error
+            failure = failure_of(error)
+    return [], EvaluatorFailure(
+        evaluator=function.name,
+        error_type=failure.error_type,
+        message=failure.message,
+        traceback=failure.traceback,
+    )

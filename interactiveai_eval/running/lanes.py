@@ -127,6 +127,8 @@ class Lane:
         return self.is_due() and bool(self.queue) and self.puller is None and self.flying < self.width()
 
     def width(self) -> int:
+        if self.streams is None:
+            return 1  # the first one finds out
         if self.streams:
             return STREAMS_MOST
         return min(self.most, 1 + int(self.wait_seconds / self.work_seconds))

@@ -178,6 +178,10 @@ class Outbox:
         """Hold less in memory: who sends nothing but scores, one by one, gains nothing by being far ahead of them."""
         self._backlog.pressure.expect_scores_alone()
 
+    def is_holding_back(self) -> bool:
+        """Whether somebody waits in `put` for room."""
+        return self._backlog.pressure.held_back > 0
+
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def hold_nobody_back(self) -> None:

@@ -86,7 +86,7 @@ class PageSource(Source):
         if error is not None:
             raise error
         if fetch:
-            self._engine.start(self._fetch(), self._fetched)
+            self._engine.start(self._fetch(), self._fetched, aside=True)
         return found
 
     def _wants_page(self) -> bool:

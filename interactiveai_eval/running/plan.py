@@ -19,7 +19,7 @@ from .arguments import (
     time_budget,
     whole_number,
 )
-from .calls import UserFunction, bind, bind_all, bind_composite
+from .calls import EVALUATOR_MORE, EVALUATOR_VALUES, UserFunction, bind, bind_all, bind_composite
 from .items import check_data, length_of
 from .remote import RemoteError
 
@@ -27,9 +27,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
-
-EVALUATOR_VALUES = ("input", "output", "expected_output", "metadata")
-EVALUATOR_MORE = ("item", "trace_id", "duration_seconds")
 
 REQUIRED = ("name", "data", "task")
 DEFAULTS: dict[str, Any] = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 
-from .._ids import derived_id, sha256_hex
+from .._ids import derived_id, parts_text, sha256_hex, text_id, usual_parts_text
 from .._log import warn
 from .._strict_json import fields_to_json, to_attribute_text, to_json, well_formed
 from ..errors import short_repr
@@ -17,6 +17,7 @@ from ..tracing.attributes import ENVIRONMENT, INPUT, METADATA, OUTPUT, PROPAGATE
 from ..tracing.otlp import SharedAttributes, encode_span
 from ..tracing.spans import Span
 from .parcels import Parcel
+from .scoring import masked_evaluation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -226,8 +227,8 @@ class Recorder:
         span.end(end_time=span.start_ns + int(call.seconds * 1e9))
         for number, evaluation in enumerate(evaluations):
             if evaluation.value is not None:
-                evaluator = f"{ran.position}:{function.name}"
-                score_id = derived_id(trace.trace_id, evaluator, evaluation.name, str(number))[:32]
+                given_as = usual_parts_text(f"{ran.position}:{function.name}", evaluation.name, str(number))
+                score_id = text_id(parts_text(trace.trace_id) + given_as)[:32]
                 ran.scores -= not self._add_score(trace, evaluation, score_id)
 
     def _add_score(self, trace: ItemTrace, evaluation: Evaluation, score_id: str) -> bool:
@@ -308,19 +309,6 @@ def experiment_score(tracer: Tracer, evaluation: Evaluation, score_id: str, **ta
         environment=EXPERIMENT_ENVIRONMENT,
         **target,
     )
-
-
-def masked_evaluation(tracer: Tracer, evaluation: Evaluation) -> Evaluation:
-    """The evaluation as it may leave the process: comment, metadata and a value that is text masked."""
-    if not tracer.masks:
-        return evaluation
-    value = evaluation.value
-    masked: Evaluation = evaluation.replaced(
-        value=tracer.text(value) if isinstance(value, str) else value,
-        comment=tracer.masked(evaluation.comment),
-        metadata=tracer.masked(evaluation.metadata),
-    )
-    return masked
 
 
 _SHOWN = {name: f'"{name}": ' for name in ("name", "value", "comment", "metadata")}

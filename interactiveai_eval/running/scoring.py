@@ -1,4 +1,4 @@
-"""What evaluators return, made into `Evaluation`s at one place."""
+"""What evaluators return, made into `Evaluation`s at one place, and these as they may leave the process."""
 from __future__ import annotations
 
 from ..errors import ArgumentError, short_repr, type_name
@@ -8,6 +8,8 @@ from .calls import display_name
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from ..tracing.spans import Tracer
 
 _BARE = (bool, int, float, str)
 _KEYS = ("name", "value", "comment", "metadata", "data_type", "config_id")
@@ -112,6 +114,19 @@ def _from_object(returned: Any, name: str) -> Evaluation:
         data_type=getattr(returned, "data_type", None),
         config_id=getattr(returned, "config_id", None),
     )
+
+
+def masked_evaluation(tracer: Tracer, evaluation: Evaluation) -> Evaluation:
+    """The evaluation as it may leave the process: comment, metadata and a value that is text masked."""
+    if not tracer.masks:
+        return evaluation
+    value = evaluation.value
+    masked: Evaluation = evaluation.replaced(
+        value=tracer.text(value) if isinstance(value, str) else value,
+        comment=tracer.masked(evaluation.comment),
+        metadata=tracer.masked(evaluation.metadata),
+    )
+    return masked
 
 
 def create_evaluator_from_autoevals(autoevals_evaluator: Any, **kwargs: Any) -> Any:

@@ -36,21 +36,28 @@ class Threads:
     Works without threads too: when not one can be started, jobs wait in the queue until the owner calls `run_next`.
     """
 
-    def __init__(self, limit: int, remind: Callable[[], None] | None = None) -> None:
-        """`remind()` is called when the queue runs empty, and at least every millisecond while `is_watched`."""
+    def __init__(
+        self, limit: int, remind: Callable[[], None] | None = None, *, watches: bool = True
+    ) -> None:
+        """`remind()` is called when the queue runs empty, and at least every millisecond while `is_watched`.
+
+        Without `watches` each job brings another thread, up to the limit.
+        """
         self.limit = limit
         self.remind = remind
+        self.is_held_back: Callable[[], bool] = bool  # whether jobs wait for what more threads would only wait for, too
         self.inline = False  # True when this Python starts no threads
         self._queue: deque[Job] = deque()
         self._state = Condition()
         self._sleeping: list[_Worker] = []
         self._alive = 0
         self._awake = 0
+        self._coming = 0  # woken or started, and not there yet
         self._abandoned = 0
         self._ended = 0  # jobs that have ended; only compared with itself
         self._watching = False
         self._watcher: _Watcher | None = None
-        self._watchable = True  # False when there was no thread left for the watcher
+        self._watchable = watches  # False also when there was no thread left for the watcher
         self._closed = False
 
     def submit(self, function: Callable[[Any], bool | None], argument: Any) -> None:
@@ -67,6 +74,11 @@ class Threads:
     def is_watched(self) -> bool:
         """Whether more jobs wait, and somebody looks at them every millisecond."""
         return self._watching and bool(self._queue)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether all threads were let go, so that who comes now may come in vain."""
+        return self._closed
 
     def run_next(self) -> bool:
         """Run the next job that waits, here and now; whether there was one. For Pythons without threads."""
@@ -114,6 +126,7 @@ class Threads:
         """Wake or start up to `wanted` workers; the lock is held."""
         while wanted > 0 and self._sleeping:
             self._awake += 1
+            self._coming += 1
             self._sleeping.pop().gate.release()
             wanted -= 1
         while wanted > 0 and self._alive - self._abandoned < self.limit:
@@ -124,12 +137,14 @@ class Threads:
     def _start_worker(self) -> bool:
         self._alive += 1
         self._awake += 1
+        self._coming += 1
         try:
             _Worker(self)
         except RuntimeError:
             # No more threads here: go on with those there are, or without any.
             self._alive -= 1
             self._awake -= 1
+            self._coming -= 1
             self.limit = self._alive - self._abandoned
             self.inline = self.limit == 0
             return False
@@ -148,6 +163,8 @@ class _Worker:
     def _work(self) -> None:
         pool = self._pool
         take = pool._queue.popleft
+        with pool._state:
+            pool._coming -= 1
         while True:
             try:
                 function, argument = take()
@@ -169,7 +186,7 @@ class _Worker:
         """Wait for the next job; False when this thread should leave."""
         pool = self._pool
         with pool._state:
-            if pool._queue and not pool._closed:
+            if pool._queue:  # `close`, too, lets nobody go as long as something waits
                 return True
             surplus = pool._alive - pool._abandoned > pool.limit
             if pool._closed or surplus:
@@ -179,7 +196,8 @@ class _Worker:
             pool._sleeping.append(self)
         self.gate.acquire()
         with pool._state:
-            if pool._closed:
+            pool._coming -= 1
+            if pool._closed and not pool._queue:  # it may have been woken for something before
                 pool._awake += 1  # `close` does not count, `_leave` does
                 self._leave()
                 return False
@@ -217,9 +235,9 @@ class _Watcher:
                         return
                     if not pool._queue:
                         pool._watching = watching = False
-                    elif pool._ended != ended:
+                    elif pool._ended != ended or pool.is_held_back():
                         evidence, more = 0.0, 1
-                    else:
+                    elif not pool._coming:
                         # Threads that have just been woken are busy getting there: that says nothing against more.
                         busy = more == 1 and time.process_time() - worked > TICK_SECONDS / 2
                         evidence += BUSY_EVIDENCE if busy else 1.0

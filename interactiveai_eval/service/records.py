@@ -72,6 +72,8 @@ class Record(Mapping[str, "Any"]):
     def __getattr__(self, name: str) -> Any:
         if name == "raw" or name.startswith("__"):  # asked for by Python itself, for each copy; or before it is there
             raise AttributeError(name)
+        if name in self.raw and name not in _MADE_MORE_OF:
+            return self.raw[name]
         try:
             return self[name]
         except KeyError:
@@ -129,6 +131,9 @@ class ScoreRecord(Record):
 
 
 _NESTED: dict[str, type[Record]] = {"observations": ObservationRecord, "scores": ScoreRecord}
+
+
+_MADE_MORE_OF = _TIMES | _NESTED.keys()
 
 
 def _moment(text: str) -> Any:

@@ -22,6 +22,7 @@ from .tls import Tls, sealed
 try:
     from .connections import CAN_POLL, Deadline, Pool, Unanswered
     from .opening import WANTS_CREDENTIALS, Opener
+    from .parallel import Flight, Parallel
 except ImportError as _problem:
     raise FeatureUnavailable("HTTP", _problem.name or "socket") from None
 
@@ -126,8 +127,6 @@ class HTTPTransport(Transport):
         return self._sent_in_parallel(requests)
 
     def _sent_in_parallel(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
-        from .parallel import Flight, Parallel
-
         def flight_of(request: Request) -> Flight:
             self._warn_of_clear_text(request)
             return Flight(request, self._writer.outgoing(request), self._deadline(request))

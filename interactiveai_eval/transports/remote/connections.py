@@ -27,6 +27,8 @@ TLS_PIECE_BYTES = 65_536
 # How much is read at once. Measured: with more, memory goes back to the system and comes from it for every piece, at
 # several times the cost of reading.
 READ_BYTES = 65_536
+# The same where many are under way: their answers are small, and each takes its place between two that are kept.
+STREAMED_READ_BYTES = 4_096
 CAN_POLL = hasattr(select, "poll")  # Windows cannot
 
 
@@ -144,7 +146,7 @@ class Connection:
         """Read what has come for a request that was begun; True once the answer is whole. Raises Unanswered, BadReply.
         """
         try:
-            while not reply.feed(self._socket.recv(READ_BYTES)):
+            while not reply.feed(self._socket.recv(STREAMED_READ_BYTES)):
                 if self._tls_source is None:
                     return False
             return True
