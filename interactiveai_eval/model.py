@@ -5,11 +5,13 @@ They cannot be changed after they are made, so the same value can be handed to m
 """
 from __future__ import annotations
 
+from operator import attrgetter
+
 from .errors import ArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from .tally import RunTally
@@ -295,6 +297,51 @@ class ExperimentItemResult(Value):
 _setters = [vars(ExperimentItemResult)[field].__set__ for field in ExperimentItemResult._fields]
 _set_index, _set_item_id, _set_item, _set_repetition, _set_output, _set_evaluations, *_setters = _setters
 _set_failures, _set_attempts, _set_trace_id, _set_dataset_run_id, _set_duration = _setters
+
+
+class _ListWhenRead:
+    """A field that may be kept as a tuple; whoever reads it gets a list, the same one from then on."""
+
+    def __init__(self, slot: Any, made: Callable[[Any], Any]) -> None:
+        self._get, self._put, self._made = slot.__get__, slot.__set__, made
+
+    def __get__(self, value: Any, kind: Any) -> Any:
+        if value is None:
+            return self
+        found = self._get(value)
+        if type(found) is tuple:
+            found = [self._made(each) for each in found]
+            self._put(value, found)
+        return found
+
+    def __set__(self, value: Any, field: Any) -> None:
+        self._put(value, field)
+
+
+_told = attrgetter(*Evaluation._fields)
+
+
+def _evaluation(kept: Any) -> Any:
+    """The evaluation of which all fields are kept; anything else as it is."""
+    return _rebuild(Evaluation, dict(zip(Evaluation._fields, kept))) if type(kept) is tuple else kept
+
+
+def compact(result: ExperimentItemResult) -> None:
+    """Keep what `result` says in as few objects as there can be, until it is read.
+
+    What the garbage collector must follow it follows again and again, the more often the more results are kept: in a
+    run of 50,000 items that took a fifth of the time. Tuples of plain values are none of its business.
+    """
+    evaluations = _get_evaluations(result)
+    _set_evaluations(result, tuple([_told(each) if type(each) is Evaluation else each for each in evaluations]))
+    _set_failures(result, _get_failures(result) or ())
+
+
+_kind: Any = ExperimentItemResult
+_slots = vars(ExperimentItemResult)
+_get_evaluations, _get_failures = _slots["evaluations"].__get__, _slots["evaluator_failures"].__get__
+_kind.evaluations = _ListWhenRead(_slots["evaluations"], _evaluation)
+_kind.evaluator_failures = _ListWhenRead(_slots["evaluator_failures"], lambda kept: kept)
 
 
 class ItemFailure(Value):
