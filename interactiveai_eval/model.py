@@ -11,7 +11,7 @@ from .errors import ArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from .tally import RunTally
@@ -302,15 +302,15 @@ _set_failures, _set_attempts, _set_trace_id, _set_dataset_run_id, _set_duration 
 class _ListWhenRead:
     """A field that may be kept as a tuple; whoever reads it gets a list, the same one from then on."""
 
-    def __init__(self, slot: Any, made: Callable[[Any], Any]) -> None:
-        self._get, self._put, self._made = slot.__get__, slot.__set__, made
+    def __init__(self, slot: Any) -> None:
+        self._get, self._put = slot.__get__, slot.__set__
 
     def __get__(self, value: Any, kind: Any) -> Any:
         if value is None:
             return self
         found = self._get(value)
         if type(found) is tuple:
-            found = [self._made(each) for each in found]
+            found = _evaluations(found) if found and type(found[0]) is str else list(found)
             self._put(value, found)
         return found
 
@@ -321,9 +321,10 @@ class _ListWhenRead:
 _told = attrgetter(*Evaluation._fields)
 
 
-def _evaluation(kept: Any) -> Any:
-    """The evaluation of which all fields are kept; anything else as it is."""
-    return _rebuild(Evaluation, dict(zip(Evaluation._fields, kept))) if type(kept) is tuple else kept
+def _evaluations(told: tuple[Any, ...]) -> list[Evaluation]:
+    """The evaluations whose fields stand in `told` one after the other."""
+    names, left = Evaluation._fields, iter(told)
+    return [_rebuild(Evaluation, dict(zip(names, each))) for each in zip(*[left] * len(names))]  # type: ignore[misc]
 
 
 def compact(result: ExperimentItemResult) -> None:
@@ -333,15 +334,15 @@ def compact(result: ExperimentItemResult) -> None:
     run of 50,000 items that took a fifth of the time. Tuples of plain values are none of its business.
     """
     evaluations = _get_evaluations(result)
-    _set_evaluations(result, tuple([_told(each) if type(each) is Evaluation else each for each in evaluations]))
+    if all([type(each) is Evaluation for each in evaluations]):
+        _set_evaluations(result, tuple([field for each in evaluations for field in _told(each)]))
     _set_failures(result, _get_failures(result) or ())
 
 
 _kind: Any = ExperimentItemResult
-_slots = vars(ExperimentItemResult)
-_get_evaluations, _get_failures = _slots["evaluations"].__get__, _slots["evaluator_failures"].__get__
-_kind.evaluations = _ListWhenRead(_slots["evaluations"], _evaluation)
-_kind.evaluator_failures = _ListWhenRead(_slots["evaluator_failures"], lambda kept: kept)
+_slots = [vars(ExperimentItemResult)[field] for field in ("evaluations", "evaluator_failures")]
+_get_evaluations, _get_failures = [slot.__get__ for slot in _slots]
+_kind.evaluations, _kind.evaluator_failures = map(_ListWhenRead, _slots)
 
 
 class ItemFailure(Value):

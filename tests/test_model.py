@@ -511,24 +511,30 @@ def test_a_value_reads_like_a_mapping():
 # -- results that are kept ---------------------------------------------------------------------------------------------
 
 
-def test_a_kept_result_reads_as_it_did_and_its_lists_are_real_and_its_own():
-    class Graded(Evaluation):
-        """What a user may return: kept as it is."""
+class Graded(Evaluation):
+    """What a user may return: it stays what it is."""
 
-    graded, full = Graded(name="g", value=1), Evaluation(name="f", value=None, comment="c", metadata={"k": [1]})
-    given = {"item": {"input": 1}, "output": "o", "trace_id": None, "dataset_run_id": None}
-    fields = {**given, "evaluations": [EVALUATION, graded, full], "evaluator_failures": [FAILURE]}
-    plain, kept, empty = (ExperimentItemResult(**each) for each in (fields, fields, {**given, "evaluations": []}))
-    for result in (kept, empty):
-        compact(result)
 
-    assert kept == plain and repr(kept) == repr(plain) and pickle.loads(pickle.dumps(empty)) == empty
-    assert kept.evaluations == [EVALUATION, graded, full] and kept.evaluations[1] is graded
-    assert kept.evaluations[2].metadata is full.metadata and repr(kept.evaluations[2]) == repr(full)
+FULL = Evaluation(name="f", value=None, comment="c", metadata={"k": [1]})
+
+
+@pytest.mark.parametrize("evaluations", [[], [EVALUATION], [EVALUATION, FULL], [FULL, Graded(name="g", value=1)]])
+@pytest.mark.parametrize("failures", [[], [FAILURE]])
+def test_a_kept_result_reads_as_it_did_and_its_lists_are_real_and_its_own(evaluations, failures):
+    fields = {"item": {"input": 1}, "output": "o", "trace_id": None, "dataset_run_id": None}
+    plain, kept, again = (
+        ExperimentItemResult(evaluations=[*evaluations], evaluator_failures=[*failures], **fields) for _ in range(3)
+    )
+    compact(kept)
+    compact(again)
+
+    assert kept == plain and repr(kept) == repr(plain) and pickle.loads(pickle.dumps(again)) == plain
+    assert [type(each) for each in kept.evaluations] == [type(each) for each in evaluations]
+    assert all(mine.metadata is given.metadata for mine, given in zip(kept.evaluations, evaluations))
     assert kept.evaluations is kept["evaluations"] and kept.evaluator_failures is kept["evaluator_failures"]
-    empty.evaluator_failures.append(FAILURE)
-    empty.evaluations.append(EVALUATION)
-    assert (empty.evaluations, empty.evaluator_failures) == ([EVALUATION], [FAILURE])
+    kept.evaluations.append(FULL)
+    kept.evaluator_failures.append(FAILURE)
+    assert (kept.evaluations, kept.evaluator_failures) == ([*evaluations, FULL], [*failures, FAILURE])
 
 
 def test_a_result_that_nobody_has_read_is_one_object_for_the_garbage_collector_to_follow():
