@@ -5,6 +5,8 @@ They cannot be changed after they are made, so the same value can be handed to m
 """
 from __future__ import annotations
 
+from operator import attrgetter
+
 from .errors import ArgumentError
 
 TYPE_CHECKING = False
@@ -295,6 +297,52 @@ class ExperimentItemResult(Value):
 _setters = [vars(ExperimentItemResult)[field].__set__ for field in ExperimentItemResult._fields]
 _set_index, _set_item_id, _set_item, _set_repetition, _set_output, _set_evaluations, *_setters = _setters
 _set_failures, _set_attempts, _set_trace_id, _set_dataset_run_id, _set_duration = _setters
+
+
+class _ListWhenRead:
+    """A field that may be kept as a tuple; whoever reads it gets a list, the same one from then on."""
+
+    def __init__(self, slot: Any) -> None:
+        self._get, self._put = slot.__get__, slot.__set__
+
+    def __get__(self, value: Any, kind: Any) -> Any:
+        if value is None:
+            return self
+        found = self._get(value)
+        if type(found) is tuple:
+            found = _evaluations(found) if found and type(found[0]) is str else list(found)
+            self._put(value, found)
+        return found
+
+    def __set__(self, value: Any, field: Any) -> None:
+        self._put(value, field)
+
+
+_told = attrgetter(*Evaluation._fields)
+
+
+def _evaluations(told: tuple[Any, ...]) -> list[Evaluation]:
+    """The evaluations whose fields stand in `told` one after the other."""
+    names, left = Evaluation._fields, iter(told)
+    return [_rebuild(Evaluation, dict(zip(names, each))) for each in zip(*[left] * len(names))]  # type: ignore[misc]
+
+
+def compact(result: ExperimentItemResult) -> None:
+    """Keep what `result` says in as few objects as there can be, until it is read.
+
+    What the garbage collector must follow it follows again and again, the more often the more results are kept: in a
+    run of 50,000 items that took a fifth of the time. Tuples of plain values are none of its business.
+    """
+    evaluations = _get_evaluations(result)
+    if all([type(each) is Evaluation for each in evaluations]):
+        _set_evaluations(result, tuple([field for each in evaluations for field in _told(each)]))
+    _set_failures(result, _get_failures(result) or ())
+
+
+_kind: Any = ExperimentItemResult
+_slots = [vars(ExperimentItemResult)[field] for field in ("evaluations", "evaluator_failures")]
+_get_evaluations, _get_failures = [slot.__get__ for slot in _slots]
+_kind.evaluations, _kind.evaluator_failures = map(_ListWhenRead, _slots)
 
 
 class ItemFailure(Value):

@@ -1214,6 +1214,25 @@ def test_what_cannot_be_used_is_refused_before_any_work(client, arguments, messa
     assert called == [] and client.api.traces()["meta"]["totalItems"] == 0
 
 
+def test_neighbours_in_the_data_have_neighbouring_ids_so_that_a_batch_touches_few_pages_of_a_store(client):
+    def run(experiment_id):
+        result = client.run_experiment(
+            name="x", data=numbers(40), task=doubled, evaluators=[exact, exact], experiment_id=experiment_id
+        )
+        return [item.trace_id for item in result.item_results]
+
+    ids, others = run("run-1"), run("run-2")
+
+    first = int(ids[0][:4], 16)
+    assert [(int(id[:4], 16) - first) % 2**16 for id in ids] == [number // 16 for number in range(40)]
+    assert len({id[4:16] for id in ids}) == len({id[16:] for id in ids}) == 40
+    assert others[0][:4] != ids[0][:4]  # runs begin at places of their own
+    for id in ids:
+        trace = client.api.trace(id)
+        below = [row["id"] for part in ("observations", "scores") for row in trace[part]]
+        assert len(set(below)) == 5 and {each[:4] for each in below} == {id[:4]}
+
+
 def test_ids_are_derived_from_the_run_so_that_the_same_run_lands_once():
     """Run twice under one experiment id, the store holds each trace, observation and score once."""
     with Interactive.local(ids=CountingIds()) as client:

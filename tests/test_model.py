@@ -5,6 +5,7 @@ import copy
 import decimal
 import enum
 import fractions
+import gc
 import inspect
 import json
 import pickle
@@ -24,11 +25,12 @@ from interactiveai_eval import (
     EvaluatorStats,
     ExperimentItemResult,
     ExperimentResult,
+    Interactive,
     ItemFailure,
     errors,
 )
 from interactiveai_eval._strict_json import to_json
-from interactiveai_eval.model import ExperimentRecord, Value
+from interactiveai_eval.model import ExperimentRecord, Value, compact
 
 EVALUATION = Evaluation(name="accuracy", value=0.5, comment="half", metadata={"k": [1]}, data_type="NUMERIC", config_id="c")
 FAILURE = EvaluatorFailure(evaluator="judge", error_type="ValueError", message="boo", traceback="Traceback ...")
@@ -504,3 +506,51 @@ def test_a_value_reads_like_a_mapping():
     assert evaluation.get("name") == evaluation["name"] == "tone" and evaluation.get("nix", 5) == 5
     with pytest.raises(KeyError):
         evaluation["nix"]
+
+
+# -- results that are kept ---------------------------------------------------------------------------------------------
+
+
+class Graded(Evaluation):
+    """What a user may return: it stays what it is."""
+
+
+FULL = Evaluation(name="f", value=None, comment="c", metadata={"k": [1]})
+
+
+@pytest.mark.parametrize("evaluations", [[], [EVALUATION], [EVALUATION, FULL], [FULL, Graded(name="g", value=1)]])
+@pytest.mark.parametrize("failures", [[], [FAILURE]])
+def test_a_kept_result_reads_as_it_did_and_its_lists_are_real_and_its_own(evaluations, failures):
+    fields = {"item": {"input": 1}, "output": "o", "trace_id": None, "dataset_run_id": None}
+    plain, kept, again = (
+        ExperimentItemResult(evaluations=[*evaluations], evaluator_failures=[*failures], **fields) for _ in range(3)
+    )
+    compact(kept)
+    compact(again)
+
+    assert kept == plain and repr(kept) == repr(plain) and pickle.loads(pickle.dumps(again)) == plain
+    assert [type(each) for each in kept.evaluations] == [type(each) for each in evaluations]
+    assert all(mine.metadata is given.metadata for mine, given in zip(kept.evaluations, evaluations))
+    assert kept.evaluations is kept["evaluations"] and kept.evaluator_failures is kept["evaluator_failures"]
+    kept.evaluations.append(FULL)
+    kept.evaluator_failures.append(FAILURE)
+    assert (kept.evaluations, kept.evaluator_failures) == ([*evaluations, FULL], [*failures, FAILURE])
+
+
+def test_a_result_that_nobody_has_read_is_one_object_for_the_garbage_collector_to_follow():
+    """What it follows it follows again and again, the more often the more there is: a run would not be flat."""
+    data = [{"input": i} for i in range(500)]
+    judges = [lambda *, output: Evaluation(name="a", value=output), lambda *, output: Evaluation(name="b", value="t")]
+
+    def followed():
+        gc.collect()
+        return len(gc.get_objects())
+
+    with Interactive.local() as client:
+        client.run_experiment(name="warm", data=data[:5], task=lambda *, item: item["input"], evaluators=judges)
+        before = followed()
+        result = client.run_experiment(name="x", data=data, task=lambda *, item: item["input"], evaluators=judges)
+        grown = followed() - before
+
+    assert grown < 1.5 * len(data)
+    assert result.item_results[7].evaluations == [Evaluation(name="a", value=7), Evaluation(name="b", value="t")]

@@ -7,9 +7,14 @@ import struct
 
 import pytest
 
-from interactiveai_eval.transports.local.otlp_reader import OTLPError, read_json, read_protobuf
+from interactiveai_eval.transports.local import otlp_reader
+from interactiveai_eval.transports.local.otlp_reader import OTLPError, read_json
 
 TRACE, SPAN = bytes(range(16)), bytes(range(8))
+
+
+def read_protobuf(body):
+    return list(otlp_reader.read_protobuf(body))
 
 
 def varint(number):
@@ -255,6 +260,14 @@ def test_a_span_without_ids_refuses_the_export(kind):
 
     with pytest.raises(OTLPError, match="lacks its trace id or its span id"):
         read_protobuf(export(span(), body))
+
+
+def test_spans_are_decoded_one_by_one_so_that_not_all_of_an_export_need_be_in_memory():
+    spans = otlp_reader.read_protobuf(export(span(name="a"), span(name="b"), b"\xff"))
+
+    assert [next(spans).name, next(spans).name] == ["a", "b"]
+    with pytest.raises(OTLPError):
+        next(spans)
 
 
 def test_short_and_empty_ids_are_taken_as_they_are():

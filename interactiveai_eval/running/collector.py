@@ -4,7 +4,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 
 from .._copies import private_copy
-from ..model import Evaluation, EvaluatorStats, ExperimentItemResult, ItemFailure
+from ..model import Evaluation, EvaluatorStats, ExperimentItemResult, ItemFailure, compact
 from ..tally import RunTally
 from .measures import EvaluatorRun, StatsRow, UsualSeconds
 
@@ -48,6 +48,8 @@ class Collector:
     def add_result(self, result: ExperimentItemResult, runs: list[EvaluatorRun], seconds: float) -> None:
         """Take an item that went through; `seconds` is its whole time, evaluators and waiting included."""
         self._usual.add(seconds)
+        if self.tally is None:
+            compact(result)
         with self._lock:
             self.given += 1
             for run in runs:

@@ -86,7 +86,7 @@ class ItemRuns:
 
     async def run(self, work: Work) -> None:
         """The flow of one item, once: whatever happens, one result or one failure comes out."""
-        run = _OneRun(work, self._recorder.begin(f"{work.index}:{work.repetition}:{work.item.id}"))
+        run = _OneRun(work, self._recorder.begin(work.index, work.repetition, work.item.id))
         with self._lock:
             self._under_way.add(run)
         try:
@@ -127,7 +127,7 @@ class ItemRuns:
             # Ids that another process finds again, wherever the item is in the data by then.
             run.key = key
             run.number, finished = self._checkpoint.take(run.key, work.repetition, work.index)
-            run.trace = self._recorder.begin(f"{run.number}:{work.repetition}:{run.key}")
+            run.trace = self._recorder.begin(run.number, work.repetition, run.key)
             if finished is not None:
                 if self._rhythm is not None:
                     self._rhythm.give_back()

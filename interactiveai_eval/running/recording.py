@@ -1,7 +1,9 @@
 """What is recorded of an item: its root span, its evaluators' spans, their scores, and what nested code adds.
 
 The item span covers the task and nothing else; evaluators have spans of their own below it. All ids are derived from
-the run and the item, so recording the same item again replaces what was there.
+the run and the item, so recording the same item again replaces what was there. Items that are neighbours in the data
+have neighbouring ids: a database that keeps an index of ids in pages then writes a few of them for a batch, where ids
+that are scattered would touch nearly every page there is.
 """
 from __future__ import annotations
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 SPAN_NAME = "experiment-item-run"
 EXPERIMENT_ENVIRONMENT = "sdk-experiment"
+_ITEMS_A_PLACE = 16  # share the first digits of their ids; the other 12 of a span's are enough to tell those apart
 
 
 class ItemTrace:
@@ -61,9 +64,12 @@ class ItemTrace:
     span: Span
 
     def __init__(self, seed: str, silence: str, late: Callable[[list[Span], list[dict[str, Any]]], None]) -> None:
-        """`seed` is 64 hexadecimal digits; `silence` is why nothing of the item leaves the process, "" if it does."""
+        """`seed` is 64 hexadecimal digits; all ids begin with its first four.
+
+        `silence` is why nothing of the item leaves the process, "" if it does.
+        """
         self.trace_id = seed[:32]
-        self.span_id = seed[32:48]
+        self.span_id = seed[:4] + seed[36:48]
         self._seed = seed
         self.silence = silence
         self.sent = not silence
@@ -78,7 +84,11 @@ class ItemTrace:
 
     def evaluator_span_id(self, position: int) -> str:
         """The id of the span of the evaluator at `position`."""
-        return f"{(int(self._seed[48:], 16) + position) & 0xFFFFFFFFFFFFFFFF:016x}"
+        return f"{self._seed[:4]}{(int(self._seed[52:], 16) + position) & 0xFFFFFFFFFFFF:012x}"
+
+    def score_id(self, known_as: str) -> str:
+        """The id of the score that this text of parts tells from the others of the item."""
+        return self._seed[:4] + text_id(parts_text(self.trace_id) + known_as)[4:32]
 
     def add_span(self, span: Span) -> None:
         if self._closed:
@@ -125,6 +135,8 @@ class Recorder:
         self._experiment_id = experiment_id
         self._run_name = run_name
         self._seed = f"{len(experiment_id)}:{experiment_id}:"
+        # Runs begin at places of their own: else all their first items would crowd into the same few digits.
+        self._first_place = int(sha256_hex(self._seed.encode("utf-8", "surrogatepass"))[:4], 16)
         self._propagated = dict(propagated)
         self._silence = silence
         self._over = False
@@ -137,9 +149,11 @@ class Recorder:
             f"{METADATA}.experiment_run_name": well_formed(run_name),
         }
 
-    def begin(self, place: str) -> ItemTrace:
-        """The trace for one run of an item: always a new one, whatever span is current; ids depend on `place`."""
-        seed = sha256_hex((self._seed + place).encode("utf-8", "surrogatepass"))
+    def begin(self, number: int, repetition: int, key: str) -> ItemTrace:
+        """The trace for one run of an item: always a new one, whatever span is current; its ids depend on all three."""
+        digest = sha256_hex(f"{self._seed}{number}:{repetition}:{key}".encode("utf-8", "surrogatepass"))
+        place = (self._first_place + number // _ITEMS_A_PLACE) & 0xFFFF
+        seed = f"{place:04x}{digest[4:]}"
         return ItemTrace(seed, self._silence(seed[:32]), self._deliver_late)
 
     def close(self) -> None:
@@ -227,8 +241,8 @@ class Recorder:
         span.end(end_time=span.start_ns + int(call.seconds * 1e9))
         for number, evaluation in enumerate(evaluations):
             if evaluation.value is not None:
-                given_as = usual_parts_text(f"{ran.position}:{function.name}", evaluation.name, str(number))
-                score_id = text_id(parts_text(trace.trace_id) + given_as)[:32]
+                known_as = usual_parts_text(f"{ran.position}:{function.name}", evaluation.name, str(number))
+                score_id = trace.score_id(known_as)
                 ran.scores -= not self._add_score(trace, evaluation, score_id)
 
     def _add_score(self, trace: ItemTrace, evaluation: Evaluation, score_id: str) -> bool:

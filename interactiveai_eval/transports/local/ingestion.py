@@ -15,7 +15,7 @@ from .wire_values import columns_of, encode, environment_of, merged_metadata, ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from .exchange import Call
@@ -25,32 +25,33 @@ _LARGEST_INFLATED_BYTES = 256 * 2**20  # a made-up bound: sixteen times what rea
 
 def receive_spans(call: Call) -> dict[str, Any]:
     """POST otel/v1/traces."""
-    spans = _spans(call)
-    version = call.request.headers.get("x-langfuse-ingestion-version", "")
-    if spans and version and not (version.isdecimal() and int(version) <= 4):
-        raise Refusal(400, {"error": f"Unsupported x-langfuse-ingestion-version: {version[:40]!r}. Maximum: 4"})
     store = call.store
-    with store.database.write() as connection:
-        export = Export(traces.load(connection, {span.trace_id for span in spans}), store.now_ns())
-        for span in spans:
+    export = Export(store.now_ns())
+    try:
+        for span in _spans(call):
             export.add(span)
+    except OTLPError as error:
+        raise Refusal(400, {"error": f"Failed to parse OTel trace: {error}"}) from None
+    version = call.request.headers.get("x-langfuse-ingestion-version", "")
+    if export.rows and version and not (version.isdecimal() and int(version) <= 4):
+        raise Refusal(400, {"error": f"Unsupported x-langfuse-ingestion-version: {version[:40]!r}. Maximum: 4"})
+    with store.database.write() as connection:
+        told = traces.load(connection, export.trace_ids())
+        export.tell(told)
         OBSERVATIONS.save(connection, export.rows)
-        traces.save(connection, export.traces.values())
+        traces.save(connection, told.values())
     return {}
 
 
-def _spans(call: Call) -> list[Span]:
+def _spans(call: Call) -> Iterable[Span]:
     headers, body = call.request.headers, call.request.body
     content_type = headers.get("content-type", "").lower()
     if "gzip" in headers.get("content-encoding", ""):
         body = _inflated(body)
-    try:
-        if "application/x-protobuf" in content_type:
-            return read_protobuf(body)
-        if "application/json" in content_type:
-            return read_json(body)
-    except OTLPError as error:
-        raise Refusal(400, {"error": f"Failed to parse OTel trace: {error}"}) from None
+    if "application/x-protobuf" in content_type:
+        return read_protobuf(body)
+    if "application/json" in content_type:
+        return read_json(body)
     raise Refusal(400, {"error": "Invalid content type"})
 
 

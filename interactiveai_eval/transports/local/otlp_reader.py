@@ -34,10 +34,10 @@ Span = namedtuple(
 )
 
 
-def read_protobuf(body: bytes) -> list[Span]:
-    """The spans of an encoded `ExportTraceServiceRequest`. Raises OTLPError."""
+def read_protobuf(body: bytes) -> Iterator[Span]:
+    """The spans of an encoded `ExportTraceServiceRequest`, one by one. Raises OTLPError, also after some of them."""
     try:
-        return _Protobuf().spans(body)
+        yield from _Protobuf().spans(body)
     except (IndexError, TypeError, AttributeError, ValueError) as error:
         # A length that leads beyond the end, a text that is no UTF-8, a field with another wire type than it should.
         raise OTLPError(f"not an OTLP trace export: {error}") from None
@@ -54,16 +54,15 @@ class _Protobuf:
         self._previous = (b"", 0)
         self._comparisons_left = 8
 
-    def spans(self, body: bytes) -> list[Span]:
-        found: list[Span] = []
+    def spans(self, body: bytes) -> Iterator[Span]:
         for resource_spans in _numbered(body, 1):
             resource = self._attributes(_numbered(resource_spans, 1), 1)
             for scope_spans in _numbered(resource_spans, 2):
                 scopes = _numbered(scope_spans, 1)
                 name, version = [_last_text(scopes, number) for number in (1, 2)]
                 source = Source(resource, name, version, self._attributes(scopes, 3))
-                found += [self._span(source, span) for span in _numbered(scope_spans, 2)]
-        return found
+                for span in _numbered(scope_spans, 2):
+                    yield self._span(source, span)
 
     def _attributes(self, messages: Iterable[bytes], number: int) -> dict[str, Any]:
         """The attributes in the fields `number` of all `messages`."""

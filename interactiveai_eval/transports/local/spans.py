@@ -120,19 +120,30 @@ class _Origin:
         self.version = value_to_text(resource.get("service.version"))
         scope = {"name": source.scope_name, "version": source.scope_version, "attributes": source.scope_attributes}
         self.metadata_end = encode({"resourceAttributes": resource, "scope": scope})[1:]
+        # What is said of a trace by nearly every root span, and by nearly every other.
+        self.by_root = (True, self.version, self.release, None)
+        self.by_others = (False, None, self.release, None)
 
 
 class Export:
-    """The rows of one export: hand in the spans one by one, then write `rows` and `traces`."""
+    """The rows of one export: hand in the spans one by one, then `tell` the traces, then write both.
 
-    def __init__(self, traces: dict[str, Trace], now_ns: int) -> None:
-        self.traces = traces
+    Nothing of a span itself is kept, and nothing stored is needed before `tell`: the store is held for a short while.
+    """
+
+    def __init__(self, now_ns: int) -> None:
         self.rows: list[tuple[Any, ...]] = []
+        # Beside each row: whether it is of a root span; version, release and attributes that it gives its trace.
+        self._said: list[tuple[bool, str | None, str | None, tuple[dict[str, Any], _Reading] | None]] = []
         self._now_ns = now_ns
         self._origin: _Origin | None = None
 
+    def trace_ids(self) -> set[str]:
+        """The ids of all traces that the spans are of."""
+        return {row[1] for row in self.rows}
+
     def add(self, span: Span) -> None:
-        """Add the row of `span`, and what it says to its trace."""
+        """Add the row of `span`, and note what it says of its trace."""
         origin = self._origin
         if origin is None or origin.source is not span.source:
             origin = self._origin = _Origin(span.source)
@@ -161,35 +172,43 @@ class Export:
         if reading.has_details or span.status_message or origin.version:
             row += _details(span, reading, origin)
         self.rows.append(row)
+        is_root = not span.parent_id or ("as_root" in fields and _is_true(attributes[fields["as_root"]]))
+        if "version" not in fields and not reading.says_of_trace:
+            self._said.append(origin.by_root if is_root else origin.by_others)
+            return
+        # The attribute is also the span's own version, so servers take it for the trace's only beside another update of
+        # the trace (langfuse, OtelIngestionProcessor.ts, `hasTraceUpdates`).
+        version = _text(attributes, fields, "version") if is_root or reading.updates_trace else None
+        said = (attributes, reading) if reading.says_of_trace else None
+        self._said.append((is_root, version or (origin.version if is_root else None), origin.release, said))
 
-        trace = self.traces.get(span.trace_id)
-        if trace is None:
-            trace = self.traces[span.trace_id] = Trace(span.trace_id, start_ns, environment, self._now_ns)
-        elif start_ns < trace.start_ns and not trace.given & TIME:
-            trace.start_ns = start_ns
-        said = trace.given
-        if not span.parent_id or ("as_root" in fields and _is_true(attributes[fields["as_root"]])):
-            trace.given = said | ROOT
-            trace.environment = environment
-            if not said & NAME:
-                trace.name = span.name
-            if input_text is not None and not said & INPUT:
-                trace.input = input_text
-            if output_text is not None and not said & OUTPUT:
-                trace.output = output_text
-            trace.add_metadata(metadata)
-            trace.version = _text(attributes, fields, "version") or origin.version or trace.version
-            trace.release = origin.release or trace.release
-        else:
-            trace.release = trace.release or origin.release
-            # The attribute is also the span's own version, so servers take it for the trace's only beside another
-            # update of the trace (langfuse, OtelIngestionProcessor.ts, `hasTraceUpdates`).
-            if reading.updates_trace and "version" in fields:
-                trace.version = _text(attributes, fields, "version") or trace.version
-        if reading.says_of_trace:
-            _say_of_trace(trace, attributes, fields)
-            if reading.trace_metadata:
-                trace.add_metadata(encode({key: attributes[name] for name, key in reading.trace_metadata}))
+    def tell(self, traces: dict[str, Trace]) -> None:
+        """Change the traces, by id, as the spans say, in their order; those that are not there yet are made."""
+        for row, (is_root, version, release, said) in zip(self.rows, self._said):
+            trace_id, name, start_ns, environment = row[1], row[4], row[5], row[8]
+            trace = traces.get(trace_id)
+            if trace is None:
+                trace = traces[trace_id] = Trace(trace_id, start_ns, environment, self._now_ns)
+            elif start_ns < trace.start_ns and not trace.given & TIME:
+                trace.start_ns = start_ns
+            trace.version = version or trace.version
+            if is_root:
+                given = trace.given
+                trace.given = given | ROOT
+                trace.environment = environment
+                trace.release = release or trace.release
+                input_text, output_text, metadata = row[10:13]
+                if not given & NAME:
+                    trace.name = name
+                if input_text is not None and not given & INPUT:
+                    trace.input = input_text
+                if output_text is not None and not given & OUTPUT:
+                    trace.output = output_text
+                trace.add_metadata(metadata)
+            else:
+                trace.release = trace.release or release
+            if said is not None:
+                _say_of_trace(trace, *said)
 
     def _metadata(self, span: Span, reading: _Reading, origin: _Origin) -> str:
         """The JSON text of the row's metadata; of equal keys a reader takes the last one."""
@@ -256,7 +275,8 @@ def _details(span: Span, reading: _Reading, origin: _Origin) -> tuple[Any, ...]:
     )
 
 
-def _say_of_trace(trace: Trace, attributes: dict[str, Any], fields: dict[str, str]) -> None:
+def _say_of_trace(trace: Trace, attributes: dict[str, Any], reading: _Reading) -> None:
+    fields = reading.fields
     trace.give(*[_text(attributes, fields, field) for field in ("trace_name", "trace_input", "trace_output")])
     trace.user_id = _text(attributes, fields, "user_id") or trace.user_id
     trace.session_id = _text(attributes, fields, "session_id") or trace.session_id
@@ -272,3 +292,5 @@ def _say_of_trace(trace: Trace, attributes: dict[str, Any], fields: dict[str, st
             tags = listed if type(listed) is list else tags.split(",")
         if type(tags) is list:
             trace.add_tags([str(value_to_text(tag)).strip() for tag in tags if tag is not None])
+    if reading.trace_metadata:
+        trace.add_metadata(encode({key: attributes[name] for name, key in reading.trace_metadata}))
