@@ -59,12 +59,14 @@ _sha256: Any = None
 
 
 def _find_sha256() -> Any:
+    # As `random` does: `hashlib` loads OpenSSL, which takes longer than all of our own modules. Some builds have no
+    # other, and one that is told to allow only what is certified wants to hear that these ids protect nothing.
+    for module in ("_sha2", "_sha256"):
+        try:
+            return __import__(module).sha256
+        except ImportError:
+            continue
     import hashlib
     from functools import partial
 
-    try:
-        hashlib.sha256(b"")
-    except ValueError:
-        # An OpenSSL that is told to allow only what is certified: nothing is protected by these ids.
-        return partial(hashlib.sha256, usedforsecurity=False)
-    return hashlib.sha256
+    return partial(hashlib.sha256, usedforsecurity=False)
