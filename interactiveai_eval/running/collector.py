@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
+from operator import attrgetter
 
 from ..model import EvaluatorStats, ExperimentItemResult, ItemFailure
 from ..tally import RunTally
@@ -78,11 +79,11 @@ class Collector:
 
     def results(self) -> list[ExperimentItemResult]:
         """What went through, in the order of the data."""
-        return sorted(self._results, key=_place)
+        return _in_order(self._results)
 
     def failures(self) -> list[ItemFailure]:
         """What did not go through, in the order of the data."""
-        return sorted(self._failures, key=_place)
+        return _in_order(self._failures)
 
     def stats(self) -> list[EvaluatorStats]:
         """One row an evaluator by position, then the composite's."""
@@ -104,5 +105,6 @@ class Collector:
                 self._stop(error)
 
 
-def _place(outcome: Any) -> tuple[int, int]:
-    return outcome.index, outcome.repetition
+def _in_order(outcomes: list[Any]) -> list[Any]:
+    # By one number after the other: pairs would be as many objects as there are outcomes, for the collector of garbage.
+    return sorted(sorted(outcomes, key=attrgetter("repetition")), key=attrgetter("index"))
