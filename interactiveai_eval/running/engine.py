@@ -175,13 +175,12 @@ class Engine:
         self._alarms_set = 0
         self._requests: deque[Callable[[], None]] = deque()
         self._lock = allocate_lock()
-        self._stopping = False
+        self.stopping = False  # whether `stop` was called, or is about to be
 
     def start(self, coroutine: Flow, ended: Callable[[BaseException | None], None]) -> None:
         """Run a flow; `ended(error)` is called on a pool thread when it is over (an error is a defect of ours)."""
         flow = _RunningFlow(coroutine, ended)
-        with self._lock:
-            self._flows.add(flow)
+        self._flows.add(flow)  # as every step of a set's, in one step
         self.submit(self._advance, flow)
 
     def submit(self, function: Callable[[Any], bool | None], argument: Any) -> None:
@@ -237,23 +236,16 @@ class Engine:
 
         The loop's thread, which is to hear of a stop, may be held by a coroutine that blocks, with many more posted.
         """
-        self._stopping = True
+        self.stopping = True
 
     def stop(self) -> None:
         """End every open call as CANCELLED, now and from now on; threads in user code are left to finish alone."""
-        with self._lock:
-            self._stopping = True
-            flows = list(self._flows)
-        for flow in flows:
+        self.stopping = True  # what starts from here on sees it: see `_advance`
+        for flow in list(self._flows):
             with flow.lock:
                 calls = list(flow.calls)
             for call in calls:
                 self._end_early(call, CANCELLED)
-
-    @property
-    def stopping(self) -> bool:
-        """Whether `stop` was called, or is about to be."""
-        return self._stopping
 
     # -- driving a flow: on pool threads ---------------------------------------------------------------------------
 
@@ -276,7 +268,7 @@ class Engine:
             with flow.lock:  # `stop` looks at the calls under it: either it ends them, or they are not begun
                 flow.calls = calls
                 flow.open = len(calls)
-                stopping = self._stopping
+                stopping = self.stopping
                 for call in calls:
                     call._flow = flow
                     if stopping:
@@ -284,9 +276,7 @@ class Engine:
             if stopping:
                 continue
             mine = self._hand_out(calls)
-            if mine is None:
-                return None
-            verdict = self._run_plain(mine)
+            verdict = None if mine is None else self._run_plain(mine)
             if verdict is not flow:
                 return verdict  # type: ignore[return-value]
 
@@ -296,21 +286,22 @@ class Engine:
         for call in calls:
             if call.is_coroutine:
                 self.lane.post_unheard(self._begin, call)
-                # While more jobs wait, they may have coroutines to begin as well; each switch of threads costs as
-                # much as an item. Asked after the post: who stops watching looks at what was posted afterwards.
-                if not self.threads.is_watched:
-                    self.lane.remind()
             elif self._remote is not None and not call.stays_here:
                 self._remote.begin(call, self._end_within, self._end_and_advance)
             elif mine is None:
                 mine = call
             else:
                 self.submit(self._run_plain_and_advance, call)
+        # While more jobs wait, they may have coroutines to begin as well; each switch of threads costs as much as an
+        # item. Asked after the post: who stops watching looks at what was posted afterwards.
+        if not self.threads.is_watched:
+            self.lane.remind()
         return mine
 
     def _set_timeout(self, call: Call) -> None:
         """Have the call ended when it has run for too long; what it waited for a thread before does not count."""
-        if call.timeout_seconds is not None and call._alarm is None and call.ending is None:
+        assert call.timeout_seconds is not None
+        if call._alarm is None and call.ending is None:
             call._alarm = self.alarm(
                 self.clock.monotonic() + call.timeout_seconds, partial(self._end_early, call, TIMED_OUT)
             )
@@ -327,24 +318,26 @@ class Engine:
         """Run a plain function here. Its flow when that may go on on this thread, else what a job returns."""
         flow = call._flow
         assert flow is not None
-        if self._stopping:
+        if self.stopping:
             self._end_early(call, CANCELLED)
+        clock = self.clock
         with flow.lock:
             if call.ending is not None:
                 return None  # ended while it waited in the queue
-            call.start_ns = self.clock.time_ns()
-        self._set_timeout(call)
-        started = self.clock.monotonic()
+            call.start_ns = clock.time_ns()
+        if call.timeout_seconds is not None:
+            self._set_timeout(call)
+        started = clock.monotonic()
         try:
             value = call.context.run(call.function, *call.arguments, **call.keywords)
             if type(value) not in _known_values:
                 if _is_awaitable(value):
-                    return self._hand_over(call, value, self.clock.monotonic() - started)
+                    return self._hand_over(call, value, clock.monotonic() - started)
                 if hasattr(type(value), "gi_code"):
                     value = call.context.run(list, value)
         except BaseException as error:
-            return self._ended(call, None, error, self.clock.monotonic() - started)
-        return self._ended(call, value, None, self.clock.monotonic() - started)
+            return self._ended(call, None, error, clock.monotonic() - started)
+        return self._ended(call, value, None, clock.monotonic() - started)
 
     def _hand_over(self, call: Call, awaitable: Any, seconds: float) -> bool | None:
         """A plain function has returned something awaitable: the loop takes over the call."""
@@ -416,14 +409,13 @@ class Engine:
         call = Call(_nothing, (), {}, context=None, is_coroutine=False)  # type: ignore[arg-type]
         call._flow = flow
         flow.calls, flow.open = (call,), 1
-        if self._stopping:
+        if self.stopping:
             self._end_early(call, CANCELLED)
         else:
             call._alarm = self.alarm(self.clock.monotonic() + seconds, partial(self._end_early, call, TIMED_OUT))
 
     def _finish(self, flow: _RunningFlow, error: BaseException | None) -> None:
-        with self._lock:
-            self._flows.discard(flow)
+        self._flows.discard(flow)
         ended = flow.ended
         del flow.ended, flow.coroutine
         ended(error)
@@ -433,18 +425,22 @@ class Engine:
     def _begin(self, posted: Any) -> None:
         """Begin a `Call`, or go on with the awaitable of a (call, awaitable)."""
         call, awaitable = posted if type(posted) is tuple else (posted, None)
-        if self._stopping:
+        if self.stopping:
             self._end_early(call, CANCELLED)
         if call.ending is not None:
             if awaitable is not None and hasattr(awaitable, "close"):
                 awaitable.close()
             return
-        self._set_timeout(call)
+        if call.timeout_seconds is not None:
+            self._set_timeout(call)
         running = self._await(call, awaitable)
-        # Our own first step is made here: whoever cancels the task before its first step interrupts `_await` then,
-        # where it can tell, instead of keeping it from running at all.
-        running.send(None)
-        call._task = self.lane.start(running, call.context)
+        if self.lane.starts_at_once:
+            call._task = self.lane.start_at_once(running, call.context)
+        else:
+            # Our own first step is made here: whoever cancels the task before its first step interrupts `_await` then,
+            # where it can tell, instead of keeping it from running at all.
+            running.send(None)
+            call._task = self.lane.start(running, call.context)
 
     async def _await(self, call: Call, awaitable: Any) -> None:
         """Run one awaitable to its end; never raises, so that no error of the user's reaches the loop."""
@@ -452,8 +448,9 @@ class Engine:
         value: Any = awaitable
         error: BaseException | None = None
         try:
-            await _HERE
-            if self._stopping:
+            if not self.lane.starts_at_once:
+                await _HERE
+            if self.stopping:
                 raise KeyboardInterrupt  # it ends below, as what a signal interrupts does
             if not call.start_ns:
                 call.start_ns = self.clock.time_ns()
@@ -474,7 +471,7 @@ class Engine:
                 # goes first and ends this call, which then is no failure of the user's function.
                 with suppress(BaseException):
                     await _HERE
-            if self._stopping and isinstance(raised, (KeyboardInterrupt, SystemExit)):
+            if self.stopping and isinstance(raised, (KeyboardInterrupt, SystemExit)):
                 self._end_early(call, CANCELLED)  # what a second signal raised here was meant for the run
         self.lane.ended(call._task)
         self._end_and_advance(call, value, error, self.clock.monotonic() - started)

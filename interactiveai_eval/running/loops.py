@@ -5,6 +5,7 @@ some hardened Pythons cannot import it at all.
 """
 from __future__ import annotations
 
+import sys
 from collections import deque
 from threading import Condition
 
@@ -28,8 +29,6 @@ LOOK_SECONDS = 0.25
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """The event loop that runs in this thread, if any; never imports asyncio, never raises."""
-    import sys
-
     asyncio = sys.modules.get("asyncio")
     return None if asyncio is None else asyncio._get_running_loop()
 
@@ -45,8 +44,8 @@ class Lane:
         self._posted = False  # the owner has been called and has not looked yet: calling again would be waste
         self._woken = False
         self.expects_coroutines = False  # whether some will come: a loop can be made meanwhile
-        # How tasks are made on a loop of our own, which has no task factory to ask; None: as the loop does it.
-        self._new_task: Callable[[Any], asyncio.Task[Any]] | None = None
+        self.serves_source = False  # whether the data comes by the loop, too: it has its turn between two coroutines
+        self.starts_at_once = False
         clock.watch(self.wake)
 
     def post(self, function: Callable[[Any], None], argument: Any) -> None:
@@ -86,11 +85,15 @@ class Lane:
     def start(self, coroutine: Any, context: Any) -> asyncio.Task[Any]:
         """A task of this lane for `coroutine`, with `context` as its context; on the loop's thread only."""
         assert self.loop is not None
-        task: asyncio.Task[Any] = context.run(self._new_task or self.loop.create_task, coroutine)
+        task: asyncio.Task[Any] = context.run(self.loop.create_task, coroutine)
         self._tasks.add(task)
         return task
 
-    def ended(self, task: asyncio.Task[Any]) -> None:
+    def start_at_once(self, coroutine: Any, context: Any) -> asyncio.Task[Any] | None:
+        """The same, with the first step made by now; None if it was the last. On a lane that `starts_at_once` only."""
+        raise TypeError
+
+    def ended(self, task: asyncio.Task[Any] | None) -> None:
         """Forget a task of `start`; called by its coroutine at its very end, which is cheaper than a callback."""
         self._tasks.discard(task)
 
@@ -179,13 +182,16 @@ class OwnLoop(Lane):
         super().__init__(clock)
         self._condition = Condition()
         self._in_loop = False
+        self._begun: Callable[[Any, Any], asyncio.Task[Any]] | None = None
         self._helpers: Executor | None = None  # of the loop, for `asyncio.to_thread`
 
     async def wait(self, deadline: float | None) -> None:
         while not self._woken:
             self._posted = False
             if self.loop is None and (self._inbox or self.expects_coroutines):
-                self.loop, self._new_task = _new_loop()
+                self.loop = _new_loop()
+                self._begun = _begun_tasks(self.loop)
+                self.starts_at_once = not self.serves_source
                 self._helpers = _set_helpers(self.loop)
             if deadline is not None and self.clock.monotonic() >= deadline:
                 break
@@ -196,6 +202,14 @@ class OwnLoop(Lane):
                 if not self._woken and not self._inbox:
                     self._condition.wait(self._seconds(deadline))
         self._posted = self._woken = False
+
+    def start_at_once(self, coroutine: Any, context: Any) -> asyncio.Task[Any] | None:
+        assert self._begun is not None
+        task = self._begun(coroutine, context)
+        if task.done():
+            return None
+        self._tasks.add(task)
+        return task
 
     async def close(self, *, patient: bool = True) -> None:
         self.clock.unwatch(self.wake)
@@ -331,9 +345,7 @@ def _fulfil(job: tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[st
         future.set_result(value)
 
 
-def _new_loop() -> tuple[asyncio.AbstractEventLoop, Callable[[Any], asyncio.Task[Any]]]:
-    from functools import partial
-
+def _new_loop() -> asyncio.AbstractEventLoop:
     from ..errors import FeatureUnavailable
 
     try:
@@ -343,5 +355,35 @@ def _new_loop() -> tuple[asyncio.AbstractEventLoop, Callable[[Any], asyncio.Task
     if running_loop() is not None:
         feature = "a plain run with coroutines inside a running loop (await the form that ends in _async instead)"
         raise FeatureUnavailable(feature, "_thread")
-    loop = asyncio.new_event_loop()
-    return loop, partial(asyncio.Task, loop=loop)
+    return asyncio.new_event_loop()
+
+
+def _begun_tasks(loop: asyncio.AbstractEventLoop) -> Callable[[Any, Any], asyncio.Task[Any]]:
+    """Makes tasks of a coroutine and a context, on a loop of ours, that have made their first step when they are there.
+
+    Most functions end in it, and a turn of the loop costs as much as all else that a task does. Python does it from
+    3.12 on; in older ones it is what a new task asks of the loop to be done soon.
+    """
+    from asyncio import Task
+
+    if sys.version_info >= (3, 12):
+        return lambda coroutine, context: Task(coroutine, loop=loop, context=context, eager_start=True)
+    asked: list[tuple[Callable[..., Any], tuple[Any, ...], Any]] = []
+
+    def ask(callback: Callable[..., Any], *arguments: Any, context: Any = None) -> None:
+        asked.append((callback, arguments, context))
+
+    def begun(coroutine: Any, context: Any) -> asyncio.Task[Any]:
+        loop.call_soon = ask  # type: ignore[assignment, method-assign]
+        try:
+            task: asyncio.Task[Any] = context.run(Task, coroutine, loop=loop)
+        finally:
+            del loop.call_soon
+        step, arguments, within = asked.pop(0)
+        while asked:  # code that the collector of garbage ran meanwhile
+            callback, more, around = asked.pop(0)
+            loop.call_soon(callback, *more, context=around)
+        within.run(step, *arguments)
+        return task
+
+    return begun

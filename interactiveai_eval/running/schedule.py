@@ -61,6 +61,8 @@ class Schedule:
         """`interrupted(error)` is told of a KeyboardInterrupt out of the source, which also becomes `source_error`."""
         self._engine = engine
         self._source = source
+        self._is_async = isinstance(source, AsyncSource)
+        engine.lane.serves_source = self._is_async
         self._make_flow = make_flow
         self._limit = limit
         self._rhythm = rhythm
