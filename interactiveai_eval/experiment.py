@@ -200,7 +200,7 @@ class _Run:
             run_name=self._run_name,
             propagated=self._context.run(services.tracer.propagated),
             silence=self._silence,
-            is_sent=lambda trace_id: services.tracing_enabled and services.is_sampled(trace_id),
+            is_sent=services.is_sampled if services.tracing_enabled else None,
         )
 
     def _item_runs(self, recorder: Recorder, collector: Collector, rhythm: Rhythm | None) -> ItemRuns:

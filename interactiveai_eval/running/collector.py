@@ -47,7 +47,8 @@ class Collector:
 
     def add_result(self, result: ExperimentItemResult, runs: list[EvaluatorRun], seconds: float) -> None:
         """Take an item that went through; `seconds` is its whole time, evaluators and waiting included."""
-        self._usual.add(seconds)
+        if self._plan.time_budget_seconds is not None:  # who has no budget does not ask
+            self._usual.add(seconds)
         with self._lock:
             self.given += 1
             for run in runs:
@@ -74,7 +75,7 @@ class Collector:
         self._count_failure(*counts)
 
     def usual_seconds(self) -> float:
-        """How long all but the slowest twentieth of the recent items took; 0.0 before there are any."""
+        """How long all but the slowest twentieth of the recent items took, by a budget; 0.0 before there are any."""
         return self._usual.guess()
 
     def results(self) -> list[ExperimentItemResult]:

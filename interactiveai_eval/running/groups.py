@@ -222,7 +222,8 @@ def take_over(outcome: Outcome, trace: ItemTrace, span: Span) -> None:
     if error_message is not None:
         span.error_message = error_message
     shared = b"".join([each.encoded for each in trace.span.inherited])
-    trace.carried += [(id, encoded + shared if nested else encoded) for id, encoded, nested in outcome.spans]
+    carried = [(id, encoded + shared if nested else encoded) for id, encoded, nested in outcome.spans]
+    trace.carried = [*trace.carried, *carried]
     for body in outcome.scores:
         trace.add_score(body)
     for score_id, reason in outcome.skipped:

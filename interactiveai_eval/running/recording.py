@@ -19,7 +19,7 @@ from .parcels import Parcel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from ..model import EvaluatorFailure
@@ -51,8 +51,6 @@ class ItemTrace:
         "span_id",
         "spans",
         "trace_id",
-        "unsent_scores",
-        "unsent_spans",
     )
 
     span: Span
@@ -66,9 +64,7 @@ class ItemTrace:
         self.spans: list[Span] = []
         self.scores: list[dict[str, Any]] = []
         self.skipped: list[tuple[str, str]] = []
-        self.carried: list[tuple[str, bytes]] = []  # spans that came encoded from elsewhere, by id
-        self.unsent_spans = 1  # the root's; evaluators add theirs
-        self.unsent_scores = 0
+        self.carried: Sequence[tuple[str, bytes]] = ()  # spans that came encoded from elsewhere, by id
         self._late = late
         self._closed = False
 
@@ -112,12 +108,11 @@ class Recorder:
         experiment_id: str,
         run_name: str,
         propagated: Mapping[str, Any],
-        is_sent: Callable[[str], bool],
+        is_sent: Callable[[str], bool] | None,
         silence: str,
     ) -> None:
-        """`propagated` are the caller's propagated attributes; `is_sent(trace_id)` tells whether a trace leaves.
-
-        `silence` is why others do not.
+        """`propagated` are the caller's propagated attributes; `is_sent(trace_id)` tells whether a trace leaves,
+        None that none does; `silence` is why others do not.
         """
         self._plan = plan
         self._tracer = tracer
@@ -141,7 +136,8 @@ class Recorder:
     def begin(self, place: str) -> ItemTrace:
         """The trace for one run of an item: always a new one, whatever span is current; ids depend on `place`."""
         seed = sha256_hex((self._seed + place).encode("utf-8", "surrogatepass"))
-        return ItemTrace(seed, self._is_sent(seed[:32]), self._deliver_late)
+        sent = self._is_sent is not None and self._is_sent(seed[:32])
+        return ItemTrace(seed, sent, self._deliver_late)
 
     def close(self) -> None:
         """From now on, late spans and scores go to the client instead of this run."""
@@ -192,9 +188,7 @@ class Recorder:
             trace.span.end()
 
     def open_evaluator(self, trace: ItemTrace, function: UserFunction, position: int) -> Span:
-        """The span in which an evaluator runs."""
-        if not trace.sent:
-            return trace.span  # nothing of it leaves: what the evaluator opens has a parent all the same
+        """The span in which an evaluator of an item that is sent runs."""
         now, span_id = self._tracer.clock.time_ns(), trace.evaluator_span_id(position)
         inherited = trace.span.inherited
         span = Span(self._tracer, trace, function.name, trace.trace_id, span_id, trace.span_id, inherited, now)
@@ -212,12 +206,7 @@ class Recorder:
         ran: EvaluatorRun,
         failure: EvaluatorFailure | None,
     ) -> None:
-        """End an evaluator's span and score the item span with what it came to."""
-        if not trace.sent:
-            trace.unsent_spans += 1
-            trace.unsent_scores += ran.scores
-            ran.scores = 0
-            return
+        """End the span of `open_evaluator` and score the item span with what it came to."""
         if failure is not None:
             span.fail(failure.error_type, failure.message, traceback=failure.traceback)
         elif evaluations:
@@ -249,18 +238,24 @@ class Recorder:
         trace.add_score(body)
         return True
 
-    def finish(self, trace: ItemTrace, item_id: str) -> Parcel:
-        """All that the item has to deliver; what is left out on purpose is counted."""
+    def finish(self, trace: ItemTrace, item_id: str, runs: Sequence[EvaluatorRun]) -> Parcel | None:
+        """All that the item has to deliver, None for nothing; what is left out on purpose is counted.
+
+        `runs` are those of its evaluators; the scores of an item that is not sent are not counted as theirs.
+        """
         spans, scores = trace.close()
         counts = self._outbox.counts
         for score_id, reason in trace.skipped:
             counts.problem("scores", "skipped", score_id, reason, item_id)
         if not trace.sent:
-            unsent = len(spans) + len(trace.carried) + trace.unsent_spans
-            counts.skip(self.silence, spans=unsent, scores=len(scores) + trace.unsent_scores)
-            return Parcel(item_id=item_id)
+            unsent_scores = len(scores)
+            for ran in runs:
+                unsent_scores += ran.scores
+                ran.scores = 0
+            counts.skip(self.silence, 1 + len(runs) + len(spans) + len(trace.carried), unsent_scores)
+            return None
         encoded = [(span.id, encode_span(span)) for span in spans]
-        return Parcel(spans=encoded + trace.carried, scores=scores, item_id=item_id)
+        return Parcel(spans=[*encoded, *trace.carried], scores=scores, item_id=item_id)
 
     def _deliver_late(self, spans: list[Span], scores: list[dict[str, Any]]) -> None:
         """Deliver what was ended or made after its item was done; never blocks."""

@@ -122,8 +122,11 @@ class Schedule:
         """Start flows while there are free places and work; True when this thread was given up meanwhile."""
         with self._lock:
             may_take = self._may_take()
+        return self._take_while(may_take)
+
+    def _take_while(self, may_take: bool) -> bool | None:
         while may_take:
-            if isinstance(self._source, AsyncSource):
+            if self._is_async:
                 self._engine.lane.post(self._begin_take, None)
                 return None
             try:
@@ -145,7 +148,7 @@ class Schedule:
 
     def _may_take(self) -> bool:
         """Whether the calling thread is now the one that takes; the lock is held."""
-        if self._taking or self._taken_out or self._on_their_way >= self._limit:
+        if self._taking or self._on_their_way >= self._limit or self._taken_out:
             return False
         if self._may_start is not None and not self._may_start():
             self.exhausted = self._left == 0
@@ -190,10 +193,12 @@ class Schedule:
         with self._lock:
             self._on_their_way -= 1
             over = self._on_their_way == 0
+            taken_out = self._taken_out
+            may_take = not taken_out and self._may_take()
         if over:
             self._engine.lane.wake()
-        if not self._taken_out:
-            self._pump(None)
+        if not taken_out:
+            self._take_while(may_take)
 
     def _is_time(self, turn: float) -> bool:
         """Whether another flow may start now; if not, the pump is called again when it may."""
