@@ -10,7 +10,7 @@ from .measures import EvaluatorRun, StatsRow, UsualSeconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from .plan import Plan
@@ -45,7 +45,7 @@ class Collector:
         self.failed = 0
         self.cancelled = 0  # of those: nobody waited for them
 
-    def add_result(self, result: ExperimentItemResult, runs: list[EvaluatorRun], seconds: float) -> None:
+    def add_result(self, result: ExperimentItemResult, runs: Sequence[EvaluatorRun], seconds: float) -> None:
         """Take an item that went through; `seconds` is its whole time, evaluators and waiting included."""
         if self._plan.time_budget_seconds is not None:  # who has no budget does not ask
             self._usual.add(seconds)

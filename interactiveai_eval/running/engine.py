@@ -473,7 +473,8 @@ class Engine:
                     await _HERE
             if self.stopping and isinstance(raised, (KeyboardInterrupt, SystemExit)):
                 self._end_early(call, CANCELLED)  # what a second signal raised here was meant for the run
-        self.lane.ended(call._task)
+        if call._task is not None:
+            self.lane.ended(call._task)
         self._end_and_advance(call, value, error, self.clock.monotonic() - started)
 
 

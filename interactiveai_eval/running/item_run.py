@@ -22,7 +22,7 @@ from .waits import wait_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextvars import Context
     from typing import Any
 
@@ -298,6 +298,7 @@ class ItemRuns:
             "trace_id": run.trace.trace_id,
             "duration_seconds": run.seconds,
         }
+        run.evaluations, run.failures, run.evaluator_runs = [], [], []
         functions, first = plan.evaluators, 0
         while functions:
             calls, spans = self._scoring(run, functions, first, values)
@@ -324,7 +325,7 @@ class ItemRuns:
         calls = []
         for function, span in zip(functions, spans):
             # Who has called it elsewhere has made its arguments there.
-            arguments = own_arguments(function, values) if run.elsewhere is None else ([], {})
+            arguments = own_arguments(function, values) if run.elsewhere is None else ((), {})
             calls.append(self._call(run, function, arguments, span, timeout))
         return calls, spans
 
@@ -342,7 +343,7 @@ class ItemRuns:
                 run.failures.append(failure)
             run.evaluations += evaluations
             ran = EvaluatorRun(position, call.seconds, evaluations, failure)
-            run.evaluator_runs.append(ran)
+            run.evaluator_runs = [*run.evaluator_runs, ran]
             if run.trace.sent:
                 self._recorder.end_evaluator(run.trace, span, call, function, evaluations, ran, failure)
 
@@ -350,7 +351,7 @@ class ItemRuns:
         self,
         run: _OneRun,
         function: UserFunction,
-        arguments: tuple[list[Any], dict[str, Any]],
+        arguments: tuple[Sequence[Any], dict[str, Any]],
         span: Span,
         timeout: float | None,
     ) -> Call:
@@ -459,7 +460,10 @@ class ItemRuns:
 
 
 class _OneRun:
-    """One item on its way through `ItemRuns.run`."""
+    """One item on its way through `ItemRuns.run`. What its evaluators say is there once they are asked."""
+
+    evaluations: list[Evaluation]
+    failures: list[EvaluatorFailure]
 
     __slots__ = (
         "attempts",
@@ -489,9 +493,7 @@ class _OneRun:
         self.last: Failure | None = None  # of an attempt that another one follows
         self.seconds = 0.0
         self.task_end_ns = 0
-        self.evaluations: list[Evaluation] = []
-        self.failures: list[EvaluatorFailure] = []
-        self.evaluator_runs: list[EvaluatorRun] = []
+        self.evaluator_runs: Sequence[EvaluatorRun] = ()
 
 
 def judged(function: UserFunction, call: Call) -> tuple[list[Evaluation], EvaluatorFailure | None]:

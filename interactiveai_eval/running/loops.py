@@ -93,7 +93,7 @@ class Lane:
         """The same, with the first step made by now; None if it was the last. On a lane that `starts_at_once` only."""
         raise TypeError
 
-    def ended(self, task: asyncio.Task[Any] | None) -> None:
+    def ended(self, task: asyncio.Task[Any]) -> None:
         """Forget a task of `start`; called by its coroutine at its very end, which is cheaper than a callback."""
         self._tasks.discard(task)
 
@@ -368,6 +368,8 @@ def _begun_tasks(loop: asyncio.AbstractEventLoop) -> Callable[[Any, Any], asynci
 
     if sys.version_info >= (3, 12):
         return lambda coroutine, context: Task(coroutine, loop=loop, context=context, eager_start=True)
+    made: Any = Task
+    takes_context = sys.version_info >= (3, 11)
     asked: list[tuple[Callable[..., Any], tuple[Any, ...], Any]] = []
 
     def ask(callback: Callable[..., Any], *arguments: Any, context: Any = None) -> None:
@@ -376,7 +378,10 @@ def _begun_tasks(loop: asyncio.AbstractEventLoop) -> Callable[[Any, Any], asynci
     def begun(coroutine: Any, context: Any) -> asyncio.Task[Any]:
         loop.call_soon = ask  # type: ignore[assignment, method-assign]
         try:
-            task: asyncio.Task[Any] = context.run(Task, coroutine, loop=loop)
+            if takes_context:
+                task: asyncio.Task[Any] = made(coroutine, loop=loop, context=context)
+            else:
+                task = context.run(made, coroutine, loop=loop)
         finally:
             del loop.call_soon
         step, arguments, within = asked.pop(0)

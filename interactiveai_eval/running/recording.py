@@ -41,7 +41,7 @@ class ItemTrace:
 
     __slots__ = (
         "_closed",
-        "_late",
+        "_recorder",
         "_seed",
         "carried",
         "scores",
@@ -55,7 +55,7 @@ class ItemTrace:
 
     span: Span
 
-    def __init__(self, seed: str, sent: bool, late: Callable[[list[Span], list[dict[str, Any]]], None]) -> None:
+    def __init__(self, seed: str, sent: bool, recorder: Recorder) -> None:
         """`seed` is 64 hexadecimal digits; `sent` is False where nothing of the item leaves the process."""
         self.trace_id = seed[:32]
         self.span_id = seed[32:48]
@@ -65,7 +65,7 @@ class ItemTrace:
         self.scores: list[dict[str, Any]] = []
         self.skipped: list[tuple[str, str]] = []
         self.carried: Sequence[tuple[str, bytes]] = ()  # spans that came encoded from elsewhere, by id
-        self._late = late
+        self._recorder = recorder
         self._closed = False
 
     def evaluator_span_id(self, position: int) -> str:
@@ -74,13 +74,13 @@ class ItemTrace:
 
     def add_span(self, span: Span) -> None:
         if self._closed:
-            self._late([span], [])
+            self._recorder.deliver_late([span], [])
         else:
             self.spans.append(span)
 
     def add_score(self, body: dict[str, Any]) -> None:
         if self._closed:
-            self._late([], [body])
+            self._recorder.deliver_late([], [body])
         else:
             self.scores.append(body)
 
@@ -137,7 +137,7 @@ class Recorder:
         """The trace for one run of an item: always a new one, whatever span is current; ids depend on `place`."""
         seed = sha256_hex((self._seed + place).encode("utf-8", "surrogatepass"))
         sent = self._is_sent is not None and self._is_sent(seed[:32])
-        return ItemTrace(seed, sent, self._deliver_late)
+        return ItemTrace(seed, sent, self)
 
     def close(self) -> None:
         """From now on, late spans and scores go to the client instead of this run."""
@@ -257,7 +257,7 @@ class Recorder:
         encoded = [(span.id, encode_span(span)) for span in spans]
         return Parcel(spans=[*encoded, *trace.carried], scores=scores, item_id=item_id)
 
-    def _deliver_late(self, spans: list[Span], scores: list[dict[str, Any]]) -> None:
+    def deliver_late(self, spans: list[Span], scores: list[dict[str, Any]]) -> None:
         """Deliver what was ended or made after its item was done; never blocks."""
         if self._over:
             for span in spans:
