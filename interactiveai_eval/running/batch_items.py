@@ -12,7 +12,7 @@ from ..service.lists import find
 from ..service.records import ObservationRecord, TraceRecord
 from ..service.scores import Unsendable, score_body
 from .book import Outcome
-from .engine import CANCELLED, Calls, Pause
+from .engine import CANCELLED, Pause
 from .failures import Failure, cancelled_failure, failure_of, overran, timeout_failure
 from .item_run import Failed
 from .judging import Judges
@@ -210,7 +210,7 @@ class BatchItems:
 
     async def _inputs(self, call: Call) -> EvaluatorInputs:
         """What the mapper makes of the item, or has made of it elsewhere. Raises Failed."""
-        await Calls(call)
+        await call
         if overran(call):
             raise Failed("mapper", timeout_failure("the mapper", call))
         if call.ending == CANCELLED:

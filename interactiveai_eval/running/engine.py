@@ -1,9 +1,9 @@
 """Runs flows: small coroutines of ours that say what happens to one item, call after call.
 
-A flow awaits `Calls` (user functions) and `Pause`. Between two awaits it runs on a thread of the pool, never on an
-event loop; plain functions run on the pool too, and what is awaitable runs on the lane's loop. No event loop drives
-a flow: whoever ends its last open call hands it back to the pool. That keeps asyncio out of runs that need none, and
-makes an item with plain functions one uninterrupted stretch of work on one thread.
+A flow awaits a `Call` of a user function, several `Calls`, or a `Pause`. Between two awaits it runs on a thread of the
+pool, never on an event loop; plain functions run on the pool too, and what is awaitable runs on the lane's loop. No
+event loop drives a flow: whoever ends its last open call hands it back to the pool. That keeps asyncio out of runs that
+need none, and makes an item with plain functions one uninterrupted stretch of work on one thread.
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Any, Protocol
 
-    Flow = Coroutine["Calls | Pause", None, None]
+    Flow = Coroutine["Call | Calls | Pause", None, None]
 
     class Elsewhere(Protocol):
         """Where plain functions run if not on the pool; `remote.RemoteLane` is one."""
@@ -51,7 +51,7 @@ ALARMS_SWEPT_EVERY = 1024
 
 
 class Call:
-    """One call of a user function, and what became of it.
+    """One call of a user function, and what became of it. Awaiting it runs it.
 
     After it was awaited, `ending` is RETURNED (with `value` or `error`), TIMED_OUT or CANCELLED. `start_ns` is
     wall-clock time (0: never started), `seconds` how long the function ran.
@@ -103,6 +103,9 @@ class Call:
         self._task: Any = None
         self._alarm: Alarm | None = None
 
+    def __await__(self) -> Generator[Call, None, None]:
+        return iter((self,))  # type: ignore[return-value]  # what a generator would do, at a quarter of its cost
+
 
 class Alarm:
     """Something to do at a time; `cancel` it when it has lost its point, so that it holds nothing alive."""
@@ -123,7 +126,7 @@ class Alarm:
 
 
 class Calls:
-    """Awaiting it runs the calls side by side; afterwards each has its outcome."""
+    """Calls that run side by side when this is awaited; afterwards each has its outcome."""
 
     __slots__ = ("calls",)
 
@@ -131,7 +134,6 @@ class Calls:
         self.calls = calls
 
     def __await__(self) -> Generator[Calls, None, None]:
-        # What a generator would do, at a quarter of its cost.
         return iter((self,) if self.calls else ())  # type: ignore[return-value]
 
 
@@ -169,6 +171,9 @@ class Engine:
         self.lane = lane
         self.clock = lane.clock
         threads.remind = lane.remind
+        threads.call_owner = lane.wake
+        # Have `function(argument)` called on a pool thread; see `Threads.submit`.
+        self.submit: Callable[[Callable[[Any], bool | None], Any], None] = threads.submit
         self._remote = remote
         self._flows: set[_RunningFlow] = set()
         self._alarms: list[Alarm] = []
@@ -182,12 +187,6 @@ class Engine:
         flow = _RunningFlow(coroutine, ended)
         self._flows.add(flow)  # as every step of a set's, in one step
         self.submit(self._advance, flow)
-
-    def submit(self, function: Callable[[Any], bool | None], argument: Any) -> None:
-        """Have `function(argument)` called on a pool thread."""
-        self.threads.submit(function, argument)
-        if self.threads.inline:
-            self.lane.wake()
 
     def alarm(self, deadline: float, action: Callable[[], None]) -> Alarm:
         """Have `action()`, which does not block or raise, called on the owner's thread once `deadline` is reached."""
@@ -261,10 +260,10 @@ class Engine:
             except BaseException as error:
                 self._finish(flow, error)
                 return None
-            if type(awaited) is Pause:
+            if isinstance(awaited, Pause):
                 self._pause(flow, awaited.seconds)
                 return None
-            calls = awaited.calls  # type: ignore[union-attr]
+            calls = awaited.calls if isinstance(awaited, Calls) else (awaited,)
             with flow.lock:  # `stop` looks at the calls under it: either it ends them, or they are not begun
                 flow.calls = calls
                 flow.open = len(calls)
@@ -434,7 +433,7 @@ class Engine:
         if call.timeout_seconds is not None:
             self._set_timeout(call)
         running = self._await(call, awaitable)
-        if self.lane.starts_at_once:
+        if self.lane.start_at_once is not None:
             call._task = self.lane.start_at_once(running, call.context)
         else:
             # Our own first step is made here: whoever cancels the task before its first step interrupts `_await` then,
@@ -448,7 +447,7 @@ class Engine:
         value: Any = awaitable
         error: BaseException | None = None
         try:
-            if not self.lane.starts_at_once:
+            if self.lane.start_at_once is None:
                 await _HERE
             if self.stopping:
                 raise KeyboardInterrupt  # it ends below, as what a signal interrupts does

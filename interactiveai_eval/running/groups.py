@@ -7,7 +7,7 @@ from collections import deque
 from .._contexts import copy_context
 from .calls import UserFunction
 from .elsewhere import Instructions, Outcome, run_group
-from .engine import CANCELLED, RETURNED, TIMED_OUT, Call, Calls
+from .engine import CANCELLED, RETURNED, TIMED_OUT, Call
 from .remote import RemoteError, RemoteLane
 
 TYPE_CHECKING = False
@@ -169,7 +169,7 @@ class GroupLane:
             is_coroutine=False,
             timeout_seconds=None if limit is None else limit * len(group) + GRACE_SECONDS,
         )
-        await Calls(carrier)
+        await carrier
         return carrier
 
     def _take(self, carrier: Call, group: list[ItemCall]) -> None:

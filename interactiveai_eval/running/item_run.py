@@ -223,7 +223,7 @@ class ItemRuns:
         while True:
             run.attempts += 1
             call = self._task_call(run)
-            await Calls(call)
+            await call
             if run.attempts == 1 and call.start_ns:
                 span.start_ns = call.start_ns
             run.seconds = call.seconds if call.ending == RETURNED else plan.task_timeout_seconds or 0.0

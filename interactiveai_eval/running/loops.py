@@ -45,7 +45,8 @@ class Lane:
         self._woken = False
         self.expects_coroutines = False  # whether some will come: a loop can be made meanwhile
         self.serves_source = False  # whether the data comes by the loop, too: it has its turn between two coroutines
-        self.starts_at_once = False
+        # Like `start`, with the first step made by now; None if it was the last. Not there on every lane.
+        self.start_at_once: Callable[[Any, Any], asyncio.Task[Any] | None] | None = None
         clock.watch(self.wake)
 
     def post(self, function: Callable[[Any], None], argument: Any) -> None:
@@ -88,10 +89,6 @@ class Lane:
         task: asyncio.Task[Any] = context.run(self.loop.create_task, coroutine)
         self._tasks.add(task)
         return task
-
-    def start_at_once(self, coroutine: Any, context: Any) -> asyncio.Task[Any] | None:
-        """The same, with the first step made by now; None if it was the last. On a lane that `starts_at_once` only."""
-        raise TypeError
 
     def ended(self, task: asyncio.Task[Any]) -> None:
         """Forget a task of `start`; called by its coroutine at its very end, which is cheaper than a callback."""
@@ -182,7 +179,6 @@ class OwnLoop(Lane):
         super().__init__(clock)
         self._condition = Condition()
         self._in_loop = False
-        self._begun: Callable[[Any, Any], asyncio.Task[Any]] | None = None
         self._helpers: Executor | None = None  # of the loop, for `asyncio.to_thread`
 
     async def wait(self, deadline: float | None) -> None:
@@ -190,8 +186,7 @@ class OwnLoop(Lane):
             self._posted = False
             if self.loop is None and (self._inbox or self.expects_coroutines):
                 self.loop = _new_loop()
-                self._begun = _begun_tasks(self.loop)
-                self.starts_at_once = not self.serves_source
+                self.start_at_once = None if self.serves_source else _beginner(self.loop, self._tasks)
                 self._helpers = _set_helpers(self.loop)
             if deadline is not None and self.clock.monotonic() >= deadline:
                 break
@@ -202,14 +197,6 @@ class OwnLoop(Lane):
                 if not self._woken and not self._inbox:
                     self._condition.wait(self._seconds(deadline))
         self._posted = self._woken = False
-
-    def start_at_once(self, coroutine: Any, context: Any) -> asyncio.Task[Any] | None:
-        assert self._begun is not None
-        task = self._begun(coroutine, context)
-        if task.done():
-            return None
-        self._tasks.add(task)
-        return task
 
     async def close(self, *, patient: bool = True) -> None:
         self.clock.unwatch(self.wake)
@@ -358,37 +345,44 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-def _begun_tasks(loop: asyncio.AbstractEventLoop) -> Callable[[Any, Any], asyncio.Task[Any]]:
-    """Makes tasks of a coroutine and a context, on a loop of ours, that have made their first step when they are there.
+def _beginner(
+    loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]]
+) -> Callable[[Any, Any], asyncio.Task[Any] | None]:
+    """What `Lane.start_at_once` is on a loop of ours. Tasks that go on are put into `tasks`.
 
-    Most functions end in it, and a turn of the loop costs as much as all else that a task does. Python does it from
-    3.12 on; in older ones it is what a new task asks of the loop to be done soon.
+    Most functions end in their first step, and a turn of the loop costs more than all else that a task does. Python
+    makes it at once from 3.12 on; in older ones it is what a new task asks the loop to do soon.
     """
     from asyncio import Task
 
-    if sys.version_info >= (3, 12):
-        return lambda coroutine, context: Task(coroutine, loop=loop, context=context, eager_start=True)
     made: Any = Task
-    takes_context = sys.version_info >= (3, 11)
+    is_eager, takes_context = sys.version_info >= (3, 12), sys.version_info >= (3, 11)
     asked: list[tuple[Callable[..., Any], tuple[Any, ...], Any]] = []
 
     def ask(callback: Callable[..., Any], *arguments: Any, context: Any = None) -> None:
         asked.append((callback, arguments, context))
 
-    def begun(coroutine: Any, context: Any) -> asyncio.Task[Any]:
-        loop.call_soon = ask  # type: ignore[assignment, method-assign]
-        try:
-            if takes_context:
-                task: asyncio.Task[Any] = made(coroutine, loop=loop, context=context)
-            else:
-                task = context.run(made, coroutine, loop=loop)
-        finally:
-            del loop.call_soon
-        step, arguments, within = asked.pop(0)
-        while asked:  # code that the collector of garbage ran meanwhile
-            callback, more, around = asked.pop(0)
-            loop.call_soon(callback, *more, context=around)
-        within.run(step, *arguments)
+    def start_at_once(coroutine: Any, context: Any) -> asyncio.Task[Any] | None:
+        task: asyncio.Task[Any]
+        if is_eager:
+            task = made(coroutine, loop=loop, context=context, eager_start=True)
+        else:
+            loop.call_soon = ask  # type: ignore[assignment, method-assign]
+            try:
+                if takes_context:
+                    task = made(coroutine, loop=loop, context=context)
+                else:
+                    task = context.run(made, coroutine, loop=loop)
+            finally:
+                del loop.call_soon
+            step, arguments, within = asked.pop(0)
+            while asked:  # code that the collector of garbage ran meanwhile
+                callback, more, around = asked.pop(0)
+                loop.call_soon(callback, *more, context=around)
+            within.run(step, *arguments)
+        if task.done():
+            return None
+        tasks.add(task)
         return task
 
-    return begun
+    return start_at_once

@@ -125,6 +125,7 @@ class Schedule:
         return self._take_while(may_take)
 
     def _take_while(self, may_take: bool) -> bool | None:
+        """What `_pump` does, once it is known whether this thread may take."""
         while may_take:
             if self._is_async:
                 self._engine.lane.post(self._begin_take, None)
@@ -193,11 +194,10 @@ class Schedule:
         with self._lock:
             self._on_their_way -= 1
             over = self._on_their_way == 0
-            taken_out = self._taken_out
-            may_take = not taken_out and self._may_take()
-        if over:
+            may_take = self._may_take()
+        if over or self.halted:
             self._engine.lane.wake()
-        if not taken_out:
+        if may_take:
             self._take_while(may_take)
 
     def _is_time(self, turn: float) -> bool:

@@ -40,6 +40,7 @@ class Threads:
         """`remind()` is called when the queue runs empty, and at least every millisecond while `is_watched`."""
         self.limit = limit
         self.remind = remind
+        self.call_owner: Callable[[], None] | None = None  # called when a job waits and this Python starts no threads
         self.inline = False  # True when this Python starts no threads
         self._queue: deque[Job] = deque()
         self._state = Condition()
@@ -62,6 +63,8 @@ class Threads:
             with self._state:
                 if not self.inline and not self._closed:
                     self._attend()
+            if self.inline and self.call_owner is not None:
+                self.call_owner()
 
     @property
     def is_watched(self) -> bool:
