@@ -7,7 +7,7 @@ need none, and makes an item with plain functions one uninterrupted stretch of w
 """
 from __future__ import annotations
 
-from _thread import allocate_lock
+from _thread import RLock, allocate_lock
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -151,16 +151,15 @@ class Pause:
 
 
 class _RunningFlow:
-    """A flow on its way: its open calls, and the lock under which exactly one ending of each counts."""
+    """A flow on its way, and its open calls."""
 
-    __slots__ = ("calls", "coroutine", "ended", "lock", "open")
+    __slots__ = ("calls", "coroutine", "ended", "open")
 
     def __init__(self, coroutine: Flow, ended: Callable[[BaseException | None], None]) -> None:
         self.coroutine = coroutine
         self.ended = ended
         self.calls: Sequence[Call] = ()
         self.open = 0
-        self.lock = allocate_lock()
 
 
 class Engine:
@@ -180,6 +179,9 @@ class Engine:
         self._alarms_set = 0
         self._requests: deque[Callable[[], None]] = deque()
         self._lock = allocate_lock()
+        # Under it exactly one ending of each call counts. One for all flows, as it is held for a few steps only; and to
+        # be taken twice, as the collector of garbage may come in between and end a coroutine that nobody waits for.
+        self._endings = RLock()
         self.stopping = False  # whether `stop` was called, or is about to be
 
     def start(self, coroutine: Flow, ended: Callable[[BaseException | None], None]) -> None:
@@ -241,7 +243,7 @@ class Engine:
         """End every open call as CANCELLED, now and from now on; threads in user code are left to finish alone."""
         self.stopping = True  # what starts from here on sees it: see `_advance`
         for flow in list(self._flows):
-            with flow.lock:
+            with self._endings:
                 calls = list(flow.calls)
             for call in calls:
                 self._end_early(call, CANCELLED)
@@ -264,7 +266,7 @@ class Engine:
                 self._pause(flow, awaited.seconds)
                 return None
             calls = awaited.calls if isinstance(awaited, Calls) else (awaited,)
-            with flow.lock:  # `stop` looks at the calls under it: either it ends them, or they are not begun
+            with self._endings:  # `stop` looks at the calls under it: either it ends them, or they are not begun
                 flow.calls = calls
                 flow.open = len(calls)
                 stopping = self.stopping
@@ -320,7 +322,7 @@ class Engine:
         if self.stopping:
             self._end_early(call, CANCELLED)
         clock = self.clock
-        with flow.lock:
+        with self._endings:
             if call.ending is not None:
                 return None  # ended while it waited in the queue
             call.start_ns = clock.time_ns()
@@ -342,7 +344,7 @@ class Engine:
         """A plain function has returned something awaitable: the loop takes over the call."""
         flow = call._flow
         assert flow is not None
-        with flow.lock:
+        with self._endings:
             call.seconds = seconds
             call.is_coroutine = True
             too_late = call.ending is not None
@@ -360,7 +362,7 @@ class Engine:
         flow = call._flow
         if flow is None:
             return True
-        with flow.lock:
+        with self._endings:
             if call.ending is not None:
                 return True
             call.ending = RETURNED
@@ -387,7 +389,7 @@ class Engine:
         flow = call._flow
         if flow is None:
             return
-        with flow.lock:
+        with self._endings:
             if call.ending is not None:
                 return
             call.ending = ending

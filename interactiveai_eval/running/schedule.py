@@ -74,6 +74,9 @@ class Schedule:
         self._lock = allocate_lock()
         self._on_their_way = 0
         self._taking = False
+        # Whether a pump is on its way. It fills all the places that are free by then: the same few lines of code for
+        # item after item take a processor less time than as many items each from its end to the next one's beginning.
+        self._asked = False
         self._given_up = False
         self._more_came = False  # since the last LATER was asked for
         self._is_left = False
@@ -121,11 +124,8 @@ class Schedule:
     def _pump(self, _: Any) -> bool | None:
         """Start flows while there are free places and work; True when this thread was given up meanwhile."""
         with self._lock:
+            self._asked = False
             may_take = self._may_take()
-        return self._take_while(may_take)
-
-    def _take_while(self, may_take: bool) -> bool | None:
-        """What `_pump` does, once it is known whether this thread may take."""
         while may_take:
             if self._is_async:
                 self._engine.lane.post(self._begin_take, None)
@@ -178,9 +178,9 @@ class Schedule:
                 self._rhythm.take_turn()
             if self._left is not None:
                 self._left -= 1
+            may_take = self._may_take()
         self._engine.start(self._make_flow(work), self._flow_ended)
-        with self._lock:
-            return self._may_take()
+        return may_take
 
     @property
     def _taken_out(self) -> bool:
@@ -194,11 +194,12 @@ class Schedule:
         with self._lock:
             self._on_their_way -= 1
             over = self._on_their_way == 0
-            may_take = self._may_take()
-        if over or self.halted:
+            ask = not self._asked and not self._taken_out
+            self._asked = self._asked or ask
+        if over:
             self._engine.lane.wake()
-        if may_take:
-            self._take_while(may_take)
+        if ask:
+            self._engine.submit(self._pump, None)
 
     def _is_time(self, turn: float) -> bool:
         """Whether another flow may start now; if not, the pump is called again when it may."""
