@@ -80,10 +80,10 @@ class Call:
         function: Callable[..., Any],
         arguments: Sequence[Any],
         keywords: Mapping[str, Any],
-        *,
         context: Context,
         is_coroutine: bool,
         timeout_seconds: float | None = None,
+        *,
         stays_here: bool = False,
     ) -> None:
         """`stays_here` keeps a plain function on the pool where there is an executor."""

@@ -218,7 +218,7 @@ def take_over(outcome: Outcome, trace: ItemTrace, span: Span) -> None:
     if name is not None:
         span.name = name
     span.attributes.update(attributes)
-    span.events += events
+    span.events = [*span.events, *events]
     if error_message is not None:
         span.error_message = error_message
     shared = b"".join([each.encoded for each in trace.span.inherited])

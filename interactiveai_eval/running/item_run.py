@@ -363,14 +363,7 @@ class ItemRuns:
             context.run(current.set, span)
             if span is run.trace.span:
                 run.context = context.copy()
-        return Call(
-            function.function,
-            arguments[0],
-            arguments[1],
-            context=context,
-            is_coroutine=function.is_coroutine,
-            timeout_seconds=timeout,
-        )
+        return Call(function.function, arguments[0], arguments[1], context, function.is_coroutine, timeout)
 
     # -- the end of an item ----------------------------------------------------------------------------------------
 
