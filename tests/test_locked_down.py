@@ -241,7 +241,16 @@ default_properties = fips=yes
 """
 
 
-def test_an_openssl_that_refuses_every_digest_changes_no_id(usual, tmp_path):
+# Python's own SHA-256, which some builds lack: then OpenSSL's is all there is.
+NOT_ITS_OWN = "sys.modules['_sha2'] = sys.modules['_sha256'] = None\n"
+
+
+def test_a_python_without_a_sha256_of_its_own_has_the_same_ids(usual):
+    assert work(ROOT, before=NOT_ITS_OWN) == usual
+
+
+@pytest.mark.parametrize("before", ["", NOT_ITS_OWN], ids=["usual", "not its own"])
+def test_an_openssl_that_refuses_every_digest_changes_no_id(usual, tmp_path, before):
     """L34, L35: ids are SHA-256 and protect nothing, so Python's own will do where OpenSSL's is refused."""
     (tmp_path / "openssl.cnf").write_text(FIPS)
     refuses = (
@@ -249,7 +258,7 @@ def test_an_openssl_that_refuses_every_digest_changes_no_id(usual, tmp_path):
         "else:\n    import os; os.write(int(__import__('sys').argv[2]), b'not refused'); os._exit(0)\n"
     )
 
-    told = work(ROOT, before=refuses, files="", OPENSSL_CONF=str(tmp_path / "openssl.cnf"))
+    told = work(ROOT, before=before + refuses, files="", OPENSSL_CONF=str(tmp_path / "openssl.cnf"))
 
     if told == "not refused":
         pytest.skip("this OpenSSL does not know default_properties")

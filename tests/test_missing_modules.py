@@ -23,6 +23,7 @@ MISSING = {
     "select": ("coroutines", *NETWORK),
     "_multiprocessing": NOTHING,
     "_hashlib": NOTHING,
+    "_sha256 _sha2": NOTHING,
     "_contextvars": ("coroutines",),
     "fcntl": NOTHING,
     "resource": NOTHING,
