@@ -31,6 +31,8 @@ def write_atomically(
             file.flush()
             os.fsync(descriptor)
         place(temporary, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
+            raise type(error)(error.errno, error.strerror, path) from None  # that name says nothing to the caller
         raise

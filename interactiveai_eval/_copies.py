@@ -3,10 +3,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
-IMMUTABLE = frozenset((str, int, float, bool, type(None), bytes, complex))
-_all_immutable = IMMUTABLE.issuperset
+_IMMUTABLE = frozenset((str, int, float, bool, type(None), bytes, complex))
+IMMUTABLE_IDS = frozenset(map(id, _IMMUTABLE))  # a class of the user's may have a metaclass that cannot be hashed
 
 
 def private_copy(value: Any) -> Any:
@@ -17,12 +18,12 @@ def private_copy(value: Any) -> Any:
     """
     # Whether all members are immutable is asked in one C call: most dicts and lists of real items are flat.
     kind = type(value)
-    if kind in IMMUTABLE:
+    if id(kind) in IMMUTABLE_IDS:
         return value
     try:
         if kind is dict or kind is list:
             copy = value.copy()  # in one step: another thread may be changing the original
-            if not _all_immutable(map(type, copy.values() if kind is dict else copy)):
+            if not _are_immutable(copy.values() if kind is dict else copy):
                 _copy_members(copy, {id(value): copy})
             return copy
         return _copied(value, {})
@@ -30,10 +31,18 @@ def private_copy(value: Any) -> Any:
         return _deep_copy(value, {})
 
 
+def _are_immutable(members: Iterable[Any]) -> bool:
+    try:
+        return _IMMUTABLE.issuperset(map(type, members))
+    except Exception:
+        # One has a class that cannot be hashed.
+        return False
+
+
 def _copy_members(copy: Any, made: dict[int, Any]) -> None:
     """Make a dict or list whose members are those of the original a copy of its own."""
     for place, member in copy.items() if type(copy) is dict else enumerate(copy):
-        if type(member) not in IMMUTABLE:
+        if id(type(member)) not in IMMUTABLE_IDS:
             copy[place] = _copied(member, made)
 
 
@@ -44,15 +53,15 @@ def _copied(value: Any, made: dict[int, Any]) -> Any:
         copy = made.get(id(value))
         if copy is None:
             copy = made[id(value)] = value.copy()
-            if not _all_immutable(map(type, copy.values() if kind is dict else copy)):
+            if not _are_immutable(copy.values() if kind is dict else copy):
                 _copy_members(copy, made)
         return copy
-    if kind in IMMUTABLE:
+    if id(kind) in IMMUTABLE_IDS:
         return value
     if id(value) in made:
         return made[id(value)]
     if kind is tuple:
-        if _all_immutable(map(type, value)):
+        if _are_immutable(value):
             return value
         members = tuple([_copied(member, made) for member in value])
         return made.setdefault(id(value), members)  # a tuple in itself, by way of a list, is there by now

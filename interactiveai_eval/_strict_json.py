@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import sys
 
+from .errors import type_name
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +27,6 @@ EXACT_INTEGER = 2**2048  # files that we read again keep integers up to this: 61
 _SAFE_RECURSION = 10_000
 _LONGEST_DECIMAL_BITS = 10_000
 _MAX_DIGITS = 4000  # str() of a longer integer raises in newer Pythons
-_SCALARS = frozenset((str, bool, type(None)))
 
 
 def _made_once() -> Callable[[Any], str]:
@@ -50,7 +51,7 @@ _encode_utf8: Callable[[Any], str] = json.JSONEncoder(allow_nan=False, ensure_as
 def to_json(value: Any, *, largest: int = SAFE_INTEGER) -> str:
     """Strict ASCII JSON text of any value; separators `", "` and `": "`, insertion order; see `to_plain`."""
     try:
-        if _is_json(value, largest):
+        if is_plain(value, largest):
             text = _encode(value)
             if "\\ud" not in text or _pairs_are_whole(value):
                 return text
@@ -80,7 +81,7 @@ def fields_to_json(fields: Mapping[str, Any], keys: Mapping[str, str]) -> str:
     return "{" + ", ".join(parts) + "}"
 
 
-def _is_json(value: Any, largest: int) -> bool:
+def is_plain(value: Any, largest: int) -> bool:
     """Whether the C encoder writes `value` as we promise: plain types, text keys, small integers, not too deep."""
     level = [value]
     nodes = characters = 0
@@ -91,7 +92,7 @@ def _is_json(value: Any, largest: int) -> bool:
             if kind is str:
                 characters += len(node)
                 continue
-            if kind in _SCALARS or kind is float:
+            if node is None or kind is float or kind is bool:
                 continue
             if kind is dict:
                 for key in node:
@@ -188,7 +189,7 @@ class _Plainer:
         if kind is str:
             self.text_left -= len(value)
             return well_formed(value) if self.text_left >= 0 else "<too large>"
-        if kind in _SCALARS:
+        if value is None or kind is bool:
             return value
         if kind is int:
             return _plain_int(value, self.largest)
@@ -229,7 +230,7 @@ class _Plainer:
         if isinstance(value, (bytes, bytearray, memoryview)):
             return _plain_bytes(bytes(value))
         if isinstance(value, BaseException):
-            return well_formed(f"{type(value).__name__}: {value}")
+            return well_formed(f"{type_name(value)}: {value}")
         if isinstance(value, (type, _MODULE)) or callable(getattr(type(value), "__get__", None)):
             return _tag(value)
         named = _NAMED.get(f"{type(value).__module__}.{type(value).__name__}")
@@ -348,7 +349,7 @@ def _tag(value: Any) -> str:
     except Exception:
         # Its own code failed; its type still tells what it is.
         name = None
-    return well_formed(f"<{name if type(name) is str else _name_of_type(type(value))}>")
+    return well_formed(f"<{name if type(name) is str else type_name(value)}>")
 
 
 def _plain_datetime(value: Any) -> str:
@@ -363,7 +364,6 @@ def _plain_datetime(value: Any) -> str:
 
 
 _MODULE = type(json)
-_name_of_type = type.__dict__["__name__"].__get__  # without asking a metaclass
 _NAMED: dict[str, Callable[[Any], Any]] = {
     "datetime.datetime": _plain_datetime,
     "datetime.date": lambda value: value.isoformat(),

@@ -103,8 +103,7 @@ class _Run:
         plan, driver = self._plan, self.driver
         deadline = driver.set_time_budget(plan.time_budget_seconds)
         await driver.in_thread(lambda: self._prepare(begun))
-        if not self._services.tracing_enabled:
-            self._services.warn_of_silence()
+        self._services.warn_of_silence()
         pages = self._pages(begun)
         book = self._open_book(begun, pages)
         usual = UsualSeconds()
@@ -283,7 +282,7 @@ class _Run:
             api=self._api,
             tracer=services.tracer,
             outbox=self._outbox,
-            tracing_enabled=services.tracing_enabled,
+            silence=services.silence(None),
             context=self._context,
             stop=self.driver.stop,
             environment=services.environment,
@@ -312,14 +311,16 @@ class _Run:
                 warn(f"batch evaluation: reading {plan.scope} ended early: {reason}; {how}")
         has_more = await self._has_more(source) if completed else not source.is_empty
         delivery = await self.driver.deliver()
+        all_done = book.all_done
+        book.conclude(out_of_time=plan.time_budget_seconds is not None and self.driver.stopped is None)
         await self.driver.in_thread(book.close)
         if not book.is_closed:  # nobody waits for errands any more; one small file is written all the same
             book.close()
         token = book.token()
-        has_more = has_more or (not completed and not book.all_done)  # what was cancelled is left, too
+        has_more = has_more or not (completed or all_done)  # what was cancelled is left, too
         goes_on = self._goes_on or plan.resume_from is not None
         untouched = plan.max_items == 0 and goes_on  # nothing was asked for: the token still holds
-        remains = has_more or not book.all_done or untouched
+        remains = has_more or not all_done or untouched
         if self._goes_on and completed and not (remains or book.attempted):
             warn(
                 f"checkpoint {plan.checkpoint!r}: its run is complete, so nothing was evaluated; "

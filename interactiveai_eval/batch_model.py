@@ -8,7 +8,7 @@ import json
 
 from ._ids import DIGEST_LENGTH, sha256_hex
 from ._strict_json import JSONError, from_json, to_json, to_plain
-from .errors import ArgumentError, DataError, short_repr
+from .errors import ArgumentError, DataError, short_repr, type_name
 from .model import DeliveryReport, Value
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ class EvaluatorInputs(Value):
             return returned
         if not (hasattr(returned, "keys") and hasattr(returned, "__getitem__")):
             raise TypeError(
-                f"the mapper returned {short_repr(returned)} ({type(returned).__name__}); "
+                f"the mapper returned {short_repr(returned)} ({type_name(returned)}); "
                 "return EvaluatorInputs or a dict with 'input' and 'output'"
             )
         keys = list(returned.keys())
@@ -117,8 +117,9 @@ class BatchEvaluationResumeToken(Value):
     - `position`: {"time": ISO 8601 text, "ids": [`item_digest` of every item at that time that is done]}; all items
       before that time (in `direction`) are done. None: nothing is done.
     - `failed_ids`: done items that failed, to be tried again before all others; but the last `failed_again` of them,
-      which failed when they were tried again, after all others: else those that never succeed could take up all that
-      a call may attempt. `only_failed`: nothing but those is left.
+      which failed when they were tried again or were cut off by the end of a call, after all others: else those that
+      never succeed, or take too long, could take up all that a call may attempt. `only_failed`: nothing but those is
+      left.
     - `counts`: cumulative counts by name. `evaluators_fingerprint`: a short text that changes with the evaluators.
     - `shard`: (k, n). `dataset_run`: (data set name, run name).
 

@@ -44,17 +44,18 @@ class BatchEvaluationResult(Judged, BatchEvaluationRecord):
 
         Counts are added up, evaluators by position and name; lists follow one another in the order of `results`. The
         duration is the longest: shards run side by side. `completed` only if all are and no shard is missing,
-        `has_more_items` if any has. `resume_token` and `retry_token()` are None: a token says where one shard stands,
-        so each is resumed with its own. An item that failed and was tried again by a later one of `results`, which went
-        on with the first one's token, is what came of it last; of a shard of one `run_id` that ran twice from its
-        start, the later result counts. Raises ArgumentError for no results, for what is no result, and for any other
-        item of two results: it would be counted twice.
+        `has_more_items` if any has; where a result went on with the token of one before, the last one tells.
+        `resume_token` and `retry_token()` are None: a token says where one shard stands, so each is resumed with its
+        own. An item that failed and was tried again by a later one of `results`, which went on with the first one's
+        token, is what came of it last; of a shard of one `run_id` that ran twice from its start, the later result
+        counts. Raises ArgumentError for no results, for what is no result, and for any other item of two results: it
+        would be counted twice.
         """
         from .merging import added_counts, added_deliveries, added_stats, list_of, missing_shards
 
         given = _last_of_each_shard(list_of(BatchEvaluationResult, results))
         parts = [_without(part, ids) for part, ids in _tried_again(given)]
-        missing = missing_shards(parts)
+        missing, ends = missing_shards(parts), _ends(parts)
         if missing:
             warn(f"merge: the result is incomplete, as these shards are missing: {missing}")
         totals = {name: sum(part[name] for part in parts) for name in cls._fields if name.startswith("total_")}
@@ -62,11 +63,11 @@ class BatchEvaluationResult(Judged, BatchEvaluationRecord):
             **totals,
             evaluator_stats=added_stats(parts),
             resume_token=None,
-            completed=not missing and all(part.completed for part in parts),
+            completed=not missing and all(end.completed for end in ends),
             duration_seconds=max(part.duration_seconds for part in parts),
             failed_item_ids=[item_id for part in parts for item_id in part.failed_item_ids],
             error_summary=added_counts(part.error_summary for part in parts),
-            has_more_items=any(part.has_more_items for part in parts),
+            has_more_items=any(end.has_more_items for end in ends),
             item_evaluations={
                 item_id: list(evaluations) for part in parts for item_id, evaluations in part.item_evaluations.items()
             },
@@ -134,6 +135,12 @@ def _last_of_each_shard(parts: list[BatchEvaluationResult]) -> list[BatchEvaluat
         kept = [before for before in kept if not _has_run_again(before, part)]
         kept.append(part)
     return kept
+
+
+def _ends(parts: list[BatchEvaluationResult]) -> Iterable[BatchEvaluationResult]:
+    """The last result of each run and shard: it says what is left of all that its calls went through."""
+    runs = {(part.run_id or place, part.shard): part for place, part in enumerate(parts)}
+    return runs.values()
 
 
 def _has_run_again(before: BatchEvaluationResult, part: BatchEvaluationResult) -> bool:

@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 
-from .commands.console import OutputLost, print_json, print_text, say, turn_off, writing
+from .commands.console import OutputLost, check_apart, flush, print_json, print_text, say, turn_off
 from .commands.endings import CHECK_FAILED, EXIT_CODES, NOT_COMPLETED, USAGE
 from .errors import ArgumentError, CheckpointError, ConfigError, DataError, EvalError, RegressionError
 
@@ -77,10 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _carry_out(options: argparse.Namespace) -> int:
     try:
+        check_apart(options)
         code: int = options.execute(options)
-        with writing():
-            if sys.stdout is not None:
-                sys.stdout.flush()
+        flush()
         return code
     except (ArgumentError, ConfigError, DataError) as error:
         return _failed(error, options, USAGE)
@@ -115,6 +114,7 @@ def _failed(error: BaseException, options: argparse.Namespace, code: int) -> int
 
 def _print_error(kind: str, message: str) -> None:
     print_json({"error": {"type": kind, "message": message}})
+    flush()
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -138,6 +138,11 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose complaint is one line, and a document where that `is_asked_for`."""
 
     is_asked_for = False
+
+    def print_help(self, file: Any = None) -> None:
+        """As argparse does, which says nothing of a help that could not be written."""
+        print_text(self.format_help().rstrip("\n"), sys.stdout)
+        flush()
 
     def error(self, message: str) -> NoReturn:
         message = f"{message} (see {self.prog} --help)"
@@ -192,4 +197,5 @@ class _Version(argparse.Action):
         from . import __version__
 
         print_text(__version__, sys.stdout)
+        flush()
         parser.exit()

@@ -9,7 +9,7 @@ from ._clock import Clock
 from ._ids import Ids, sha256_hex
 from ._log import show_debug, warn
 from .config import LOCAL_SCHEME, Secret, load_config
-from .errors import ApiError, ArgumentError, ClosedError, ConfigError, NotFoundError, TransportError
+from .errors import ApiError, ArgumentError, ClosedError, ConfigError, NotFoundError
 from .model import DeliveryReport
 from .running.delivery import ClientDelivery
 from .service.api import Api
@@ -85,10 +85,9 @@ class Interactive(StartsSpans):
         `clock` and `ids` are for tests (see `testing`).
         """
         if isinstance(secret_key, str):
-            secret_key = Secret(secret_key)  # type: ignore[assignment]  # from here on no traceback can show it
-        settings = dict(locals())
-        for name in ("self", "transport", "clock", "ids", "__class__"):
-            settings.pop(name, None)
+            secret_key = Secret(secret_key)  # type: ignore[assignment]
+        settings = dict(locals()).get
+        del base_url, host, additional_headers  # from here on no traceback can show what secrets there are in them
         if transport is not None and not callable(getattr(transport, "send", None)):
             raise ArgumentError("transport", transport, "must have send(request), as a Transport has; or None for HTTP")
         self.config: Config = load_config(settings, os.getenv, needs_keys=transport is None)
@@ -96,7 +95,6 @@ class Interactive(StartsSpans):
         if clock is not None and not isinstance(clock, Clock):
             raise ArgumentError("clock", clock, "must be a Clock, such as testing.ManualClock")
         self.clock = clock or Clock()
-        self._ids = ids or Ids()
         self._owns_transport = transport is None
         self._transport = _transport_for(self.config, self.clock) if transport is None else transport
         self.api = Api(
@@ -115,7 +113,7 @@ class Interactive(StartsSpans):
         self._delivery = ClientDelivery(self.config, self.api, self.clock)
         self._tracer = Tracer(
             clock=self.clock,
-            ids=self._ids,
+            ids=ids or Ids(),
             sink=self._delivery,
             mask=self.config.mask,
             environment=self.config.environment,
@@ -349,9 +347,8 @@ class Interactive(StartsSpans):
             clock=self.clock,
             environment=self.config.environment,
             tracer=self._tracer,
-            tracing_enabled=self.config.tracing_enabled,
-            is_sampled=self._delivery.is_sampled,
             make_outbox=self._delivery.outbox_of_run,
+            silence=self._delivery.silence,
             warn_of_silence=self._delivery.warn_of_silence,
         )
 
@@ -472,45 +469,18 @@ class Interactive(StartsSpans):
     def _run_item(
         self, item: DatasetItemClient, *, run_name: str, run_metadata: Any, run_description: str | None
     ) -> CurrentSpan:
+        from .running.by_hand import run_by_hand
         from .service.datasets import check_name
 
         self._check_open()
-        check_name("run_name", run_name)
-
-        def open_span() -> Span:
-            name = f"Dataset run: {run_name}"
-            span = self._tracer.start(name, trace_context={"trace_id": self._ids.trace_id()}, input=item.input)
-            where = {"dataset_item_id": item.id, "run_name": run_name, "dataset_id": item.dataset_id}
-            span.update_trace(name=name, metadata=where)
-            body = {
-                "runName": run_name,
-                "runDescription": self._tracer.masked(run_description),
-                "metadata": self._tracer.masked(run_metadata),
-                "datasetItemId": item.id,
-                "traceId": span.trace_id,
-            }
-            try:
-                self._link(_without_none(body))
-            except (ApiError, TransportError) as error:
-                span.record_error(error)
-                span.end()
-                raise
-            return span
-
-        return CurrentSpan(open_span)
-
-    def _link(self, body: Mapping[str, Any]) -> None:
-        """Link an item to a trace by hand; what becomes of it is counted."""
-        trace_id, item_id = body["traceId"], body["datasetItemId"]
-        if not self.config.tracing_enabled or not self._delivery.is_sampled(trace_id):
-            self._delivery.skip_link(trace_id, item_id)
-            return
-        try:
-            self.api.create_dataset_run_item(body)
-        except (ApiError, TransportError) as error:
-            self._delivery.count_link(trace_id, item_id, error)
-            raise
-        self._delivery.count_link(trace_id, item_id, None)
+        return run_by_hand(
+            item,
+            self._tracer,
+            self._delivery,
+            run_name=check_name("run_name", run_name),
+            run_metadata=run_metadata,
+            run_description=run_description,
+        )
 
     # -- spans -----------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,19 @@
 """Settings of a client: arguments first, then the environment, then defaults; checked here and nowhere else."""
 from __future__ import annotations
 
+from ._headers import header_problem
+from ._paths import has_dots, is_segment
 from .errors import ArgumentError, ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
 DEFAULT_BASE_URL = "https://app.interactive.ai"
 DEFAULT_TIMEOUT_SECONDS = 5.0
+# What any system's clocks can wait for: eleven days.
+LONGEST_SECONDS = 1_000_000.0
 DIALECTS = ("platform", "public")
 LOCAL_SCHEME = "local:"
 
@@ -129,27 +133,29 @@ class Config:
 
 
 def load_config(
-    arguments: Mapping[str, Any], variable: Callable[[str], str | None], *, needs_keys: bool
+    argument: Callable[[str], Any], variable: Callable[[str], str | None], *, needs_keys: bool
 ) -> Config:
-    """The settings for a client; `arguments` holds what its caller gave (None = not given).
+    """The settings for a client; `argument(name)` is what its caller gave (None = not given).
 
-    `variable(name)` is the value of an environment variable, as of `os.getenv`: a function, because a mapping would
-    show the secrets in it to tools that print the locals of a traceback. `needs_keys` is False when the caller brings
-    a transport. Raises ConfigError, ArgumentError.
+    `variable(name)` is the value of an environment variable, as of `os.getenv`. Both are functions, because a mapping
+    would show the secrets in it to tools that print the locals of a traceback. `needs_keys` is False when the caller
+    brings a transport. Raises ConfigError, ArgumentError.
     """
-    given = _Lookup(arguments, variable)
+    given = _Lookup(argument, variable)
     config = Config()
     config.base_url = _base_url(
         given.text("base_url")
         or given.text("host")
         or given.text("base_url", "INTERACTIVEAI_BASE_URL", "INTERACTIVEAI_HOST")
-        or _default_base_url(arguments, variable if needs_keys else lambda _: None)
+        or _default_base_url(argument, variable if needs_keys else lambda _: None)
     )
     config.public_key = given.text("public_key", "INTERACTIVEAI_PUBLIC_KEY")
     if config.public_key is not None and not _is_visible_ascii(config.public_key):
         raise ArgumentError("public_key", config.public_key, "must be visible ASCII; is there a space or a line break?")
     config.secret_key = given.secret("secret_key", "INTERACTIVEAI_SECRET_KEY")
-    config.timeout_seconds = given.number("timeout", "INTERACTIVEAI_TIMEOUT", DEFAULT_TIMEOUT_SECONDS, above=0.0)
+    config.timeout_seconds = given.number(
+        "timeout", "INTERACTIVEAI_TIMEOUT", DEFAULT_TIMEOUT_SECONDS, above=0.0, most=LONGEST_SECONDS
+    )
     config.environment = given.text("environment", "INTERACTIVEAI_TRACING_ENVIRONMENT")
     config.release = given.text("release", *_RELEASE_VARIABLES)
     config.tracing_enabled = given.flag("tracing_enabled", True) and given.variable_flag(
@@ -160,14 +166,14 @@ def load_config(
     config.sample_rate = given.number("sample_rate", "INTERACTIVEAI_SAMPLE_RATE", 1.0, least=0.0, most=1.0)
     flush_at = given.number("flush_at", "INTERACTIVEAI_FLUSH_AT", 0.0, least=1.0, is_whole=True)
     config.flush_at = int(flush_at) or None
-    interval = given.number("flush_interval", "INTERACTIVEAI_FLUSH_INTERVAL", 0.0, above=0.0)
+    interval = given.number("flush_interval", "INTERACTIVEAI_FLUSH_INTERVAL", 0.0, above=0.0, most=LONGEST_SECONDS)
     config.flush_interval_seconds = interval or None
-    config.additional_headers = _headers(arguments.get("additional_headers"))
-    config.mask = _callable_or_none("mask", arguments.get("mask"))
-    config.project = _project(arguments.get("project"))
+    config.additional_headers = given.headers("additional_headers")
+    config.mask = _callable_or_none("mask", argument("mask"))
+    config.project = _project(argument("project"))
     config.max_batch_bytes = int(given.number("", "INTERACTIVEAI_MAX_BATCH_SIZE_BYTES", 0.0, least=1000.0)) or None
     given.number("", "INTERACTIVEAI_MAX_EVENT_SIZE_BYTES", 0.0, least=1.0)  # the reference reads it too, for nothing
-    config.spool = _folder("spool", arguments.get("spool"))
+    config.spool = _folder("spool", argument("spool"))
     config.spans_path = _spans_path(variable("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH"))
     config.dialect = given.text("dialect") or ("public" if config.is_local else "platform")
     if config.dialect not in DIALECTS:
@@ -184,18 +190,18 @@ def load_config(
 
 def captures_by_default(variable: Callable[[str], str | None]) -> bool:
     """Whether `observe` records arguments and results of functions that do not say."""
-    return _Lookup({}, variable).variable_flag("INTERACTIVEAI_OBSERVE_DECORATOR_IO_CAPTURE_ENABLED", True)
+    return _Lookup(lambda _: None, variable).variable_flag("INTERACTIVEAI_OBSERVE_DECORATOR_IO_CAPTURE_ENABLED", True)
 
 
 class _Lookup:
     """Arguments, then variables; an empty variable counts as unset."""
 
-    def __init__(self, arguments: Mapping[str, Any], variable: Callable[[str], str | None]) -> None:
-        self._arguments = arguments
+    def __init__(self, argument: Callable[[str], Any], variable: Callable[[str], str | None]) -> None:
+        self._argument = argument
         self._variable = variable
 
     def text(self, argument: str, *variables: str) -> str | None:
-        value = self._arguments.get(argument)
+        value = self._argument(argument)
         if value is not None:
             if not isinstance(value, str):
                 raise ArgumentError(argument, type(value).__name__, "must be a text")
@@ -207,7 +213,7 @@ class _Lookup:
         return None
 
     def secret(self, argument: str, variable: str) -> Secret | None:
-        name, value = argument, self._arguments.get(argument)
+        name, value = argument, self._argument(argument)
         if value is None:
             name, value = variable, Secret(self._variable(variable) or "")
         if not isinstance(value, Secret):
@@ -227,7 +233,7 @@ class _Lookup:
         most: float | None = None,
         is_whole: bool = False,
     ) -> float:
-        name, value = argument, self._arguments.get(argument)
+        name, value = argument, self._argument(argument)
         if value is None:
             name, value = variable, self._variable(variable) or None
         if value is None:
@@ -254,8 +260,25 @@ class _Lookup:
             raise ArgumentError(name, value, "must be a finite number " + " and ".join(bounds))
         return number
 
+    def headers(self, argument: str) -> dict[str, Secret]:
+        """Values are in no local of a frame from which an error goes out."""
+        if self._argument(argument) is None:
+            return {}
+        try:
+            found = {
+                name: (_header_problem(name, value), Secret(value))
+                for name, value in dict(self._argument(argument)).items()
+            }
+        except (TypeError, ValueError):
+            kind = type(self._argument(argument)).__name__
+            raise ArgumentError(argument, kind, "must map header names to texts") from None
+        for name, (problem, _) in found.items():
+            if problem is not None:
+                raise ArgumentError(argument, name, problem)
+        return {name.lower(): value for name, (_, value) in found.items()}
+
     def flag(self, argument: str, default: bool) -> bool:
-        value = self._arguments.get(argument)
+        value = self._argument(argument)
         if value is not None and not isinstance(value, bool):
             raise ArgumentError(argument, value, "must be True or False")
         return default if value is None else value
@@ -271,11 +294,11 @@ class _Lookup:
         raise ArgumentError(variable, text, "must be true or false")
 
 
-def _default_base_url(arguments: Mapping[str, Any], variable: Callable[[str], str | None]) -> str:
+def _default_base_url(argument: Callable[[str], Any], variable: Callable[[str], str | None]) -> str:
     """The default where nothing was said; an address that came out empty meant another server than that."""
-    for argument in ("base_url", "host"):
-        if arguments.get(argument) == "":
-            raise ArgumentError(argument, "", f"must not be empty; leave it out for {DEFAULT_BASE_URL}")
+    for name in ("base_url", "host"):
+        if argument(name) == "":
+            raise ArgumentError(name, "", f"must not be empty; leave it out for {DEFAULT_BASE_URL}")
     for name in ("INTERACTIVEAI_BASE_URL", "INTERACTIVEAI_HOST"):
         if variable(name) == "":
             raise ConfigError(f"{name} is empty: set it to the server's address, or unset it for {DEFAULT_BASE_URL}")
@@ -286,20 +309,25 @@ def _base_url(text: str) -> str:
     if text.startswith(LOCAL_SCHEME):
         return text
     if "@" in text:
-        raise ArgumentError("base_url", "***@" + text.rpartition("@")[2], "must not carry credentials; pass the keys")
+        text = "***@" + text.rpartition("@")[2]  # also for who shows the locals of a traceback
+        raise ArgumentError("base_url", text, "must not carry credentials; pass the keys")
     if any(character in text for character in "?#\\") or any(ord(c) <= 32 or ord(c) == 127 for c in text):
         # A query may hold a token, so it is not shown.
-        shown = text.partition("?")[0].partition("#")[0]
-        raise ArgumentError("base_url", shown, "must have no query, fragment, backslash, space or control character")
+        text = text.partition("?")[0].partition("#")[0]
+        raise ArgumentError("base_url", text, "must have no query, fragment, backslash, space or control character")
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.lower() not in ("http", "https") or not rest.partition("/")[0]:
         raise ArgumentError("base_url", text, "must look like https://host[:port][/prefix], or local: or local:PATH")
+    if has_dots(rest):
+        raise ArgumentError("base_url", text, "must have no '.' or '..' in its path; write the path that is meant")
     return text.rstrip("/")
 
 
 def _spans_path(text: str | None) -> str | None:
     if text and (not _is_visible_ascii(text) or any(character in text for character in "?#\\")):
         raise ArgumentError("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH", text, "must be a path of visible ASCII")
+    if text and has_dots(text):
+        raise ArgumentError("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH", text, "must have no '.' or '..' in it")
     return "/" + text.lstrip("/") if text else None
 
 
@@ -307,18 +335,11 @@ def _is_visible_ascii(text: str) -> bool:
     return all(32 < ord(character) < 127 for character in text)
 
 
-def _headers(value: Any) -> dict[str, Secret]:
-    if value is None:
-        return {}
-    try:
-        pairs = dict(value)
-    except (TypeError, ValueError):
-        raise ArgumentError("additional_headers", type(value).__name__, "must map header names to texts") from None
-    for name, text in pairs.items():
-        bad = not isinstance(name, str) or not isinstance(text, str) or not name
-        if bad or not all(32 <= ord(c) < 127 for c in name + text) or any(c in name for c in " :"):
-            raise ArgumentError("additional_headers", name, "names and values must be visible ASCII texts")
-    return {name.lower(): Secret(text) for name, text in pairs.items()}
+def _header_problem(name: Any, value: Any) -> str | None:
+    bad = not isinstance(name, str) or not isinstance(value, str) or not name
+    if bad or not all(32 <= ord(c) < 127 for c in name + value) or any(c in name for c in " :"):
+        return "names and values must be visible ASCII texts"
+    return header_problem(name, value)
 
 
 def _folder(argument: str, value: Any) -> str | None:
@@ -338,6 +359,6 @@ def _callable_or_none(argument: str, value: Any) -> Callable[..., Any] | None:
 def _project(value: Any) -> tuple[str, str] | None:
     if value is None:
         return None
-    if isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(v, str) and v for v in value):
+    if isinstance(value, (tuple, list)) and len(value) == 2 and all(map(is_segment, value)):
         return value[0], value[1]
-    raise ArgumentError("project", value, "must be a pair (organisation id, project id)")
+    raise ArgumentError("project", value, "must be a pair (organisation id, project id), neither empty, '.' or '..'")

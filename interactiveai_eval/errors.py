@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 class EvalError(Exception):
     """The root of the tree: catch it to catch everything that this package raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would call the class with the text alone, which is not what our errors are made of.
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[EvalError], args: tuple[Any, ...]) -> EvalError:
+    """An error from another process, or a copy: its fields follow."""
+    return kind.__new__(kind, *args)
+
 
 class ArgumentError(EvalError, ValueError):
     """An argument cannot be used; the message names it, its value and what to pass instead."""
@@ -154,13 +163,28 @@ class RegressionError(EvalError):
         self.threshold = threshold
 
 
+_name_of_type = type.__dict__["__name__"].__get__
+_traceback_of = BaseException.__dict__["__traceback__"].__get__
+
+
+def type_name(value: Any) -> str:
+    """The name of the type of `value`; never raises, as no metaclass is asked."""
+    name: str = _name_of_type(type(value))
+    return name
+
+
+def is_a(error: BaseException | None, *kinds: type[BaseException]) -> bool:
+    """`isinstance` that never raises: it asks the type alone, `__class__` may be a property of the user's."""
+    return issubclass(type(error), kinds)
+
+
 def short_repr(value: Any, limit: int = 120) -> str:
     """`repr(value)` for a message: one line, at most `limit` characters, never raises."""
     try:
         text = repr(value)
     except BaseException:
         # The user's own __repr__ failed, whatever it raised; the type still names the culprit.
-        text = f"<{type(value).__name__}>"
+        text = f"<{type_name(value)}>"
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
@@ -168,19 +192,32 @@ def short_repr(value: Any, limit: int = 120) -> str:
 def error_text(error: BaseException) -> str:
     """The text of an exception; never raises."""
     try:
-        return str(error)
+        return str.__str__(str(error))  # of a subclass of str, the text alone
     except BaseException:
         # The exception's own __str__ failed, whatever it raised; its type must do.
-        return f"<{type(error).__name__} whose text cannot be had>"
+        return f"<{type_name(error)} whose text cannot be had>"
 
 
 def traceback_text(error: BaseException, limit: int = 60) -> str:
     """The traceback of an exception as text, bounded; never raises."""
     import traceback
 
+    trace = _traceback_of(error)
     try:
-        return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-limit))[-20_000:]
+        return "".join(traceback.format_exception(type(error), error, trace, limit=-limit))[-20_000:]
     except BaseException:
         # The exception's own __str__ or __repr__ failed: its type and place are still worth telling.
-        frames = "".join(traceback.format_tb(error.__traceback__, limit=-limit))
-        return f"Traceback (most recent call last):\n{frames}{type(error).__name__}: <text cannot be had>"
+        frames = "".join(traceback.format_tb(trace, limit=-limit))
+        return f"Traceback (most recent call last):\n{frames}{type_name(error)}: <text cannot be had>"
+
+
+def traceback_without(error: BaseException, package: str, limit: int = 60) -> str:
+    """Like `traceback_text`, without the frames of `package` before the first that is not its own."""
+    trace = _traceback_of(error)
+    while trace is not None and _is_of(trace.tb_frame.f_globals.get("__name__"), package):
+        trace = trace.tb_next
+    return traceback_text(BaseException.with_traceback(error, trace), limit)
+
+
+def _is_of(module: Any, package: str) -> bool:
+    return type(module) is str and module.startswith(package + ".")

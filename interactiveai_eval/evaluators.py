@@ -6,7 +6,7 @@
                           run_evaluators=[evaluators.pass_rate("exact")])
 
 Where an item has no expected output, those that compare with one give no score (None), which counts as missing. All are
-plain objects that can be sent to other processes.
+plain objects that can be sent to other processes, and take all that is offered, as `types.EvaluatorFunction` has it.
 """
 from __future__ import annotations
 
@@ -31,14 +31,20 @@ _SHOWN = 5  # differences and labels that a comment names
 
 
 class OutputEvaluator:
-    """An evaluator of one output: `judge(output, expected_output, **settings)` gives a value and a comment."""
+    """An evaluator of one output: `judge(output, expected_output, **settings)` gives a value and a comment.
 
-    def __init__(self, name: Any, judge: Callable[..., Judged], **settings: Any) -> None:
+    One that `compares` the two gives no score where no output is expected.
+    """
+
+    def __init__(self, name: Any, judge: Callable[..., Judged], *, compares: bool = False, **settings: Any) -> None:
         self.__name__ = _name(name)
         self._judge = judge
+        self._compares = compares
         self._settings = settings
 
-    def __call__(self, *, output: Any, expected_output: Any = None) -> Evaluation:
+    def __call__(self, *, output: Any, expected_output: Any = None, **others: Any) -> Evaluation:
+        if self._compares and expected_output is None:
+            return Evaluation(name=self.__name__, value=None, comment="no expected output")
         value, comment = self._judge(output, expected_output, **self._settings)
         return Evaluation(name=self.__name__, value=value, comment=comment)
 
@@ -49,7 +55,7 @@ class OutputEvaluator:
 class _DurationEvaluator(OutputEvaluator):
     """The same for how long the task took."""
 
-    def __call__(self, *, duration_seconds: float) -> Evaluation:  # type: ignore[override]
+    def __call__(self, *, duration_seconds: float | None = None, **others: Any) -> Evaluation:
         value, comment = self._judge(duration_seconds, **self._settings)
         return Evaluation(name=self.__name__, value=value, comment=comment)
 
@@ -63,7 +69,7 @@ class RunEvaluator:
         self._settings = settings
 
     def __call__(
-        self, *, item_results: Sequence[ExperimentItemResult], item_failures: Sequence[ItemFailure] = ()
+        self, *, item_results: Sequence[ExperimentItemResult], item_failures: Sequence[ItemFailure] = (), **others: Any
     ) -> list[Evaluation]:
         return self._judge(self.__name__, item_results, item_failures, **self._settings)
 
@@ -90,12 +96,10 @@ def _number(argument: str, value: Any, *, least: float = 0.0, most: float = floa
 
 def exact(*, ignore_case: bool = False, strip: bool = False, name: str = "exact") -> OutputEvaluator:
     """Whether output and expected output are equal; texts without regard to case or to white space around, if asked."""
-    return OutputEvaluator(name, _exact, ignore_case=ignore_case, strip=strip)
+    return OutputEvaluator(name, _exact, compares=True, ignore_case=ignore_case, strip=strip)
 
 
 def _exact(output: Any, expected: Any, ignore_case: bool, strip: bool) -> Judged:
-    if expected is None:
-        return None, "no expected output"
     given, wanted = (_folded(value, ignore_case, strip) for value in (output, expected))
     if isinstance(given, bool) is not isinstance(wanted, bool):
         return False, _instead(output, expected)  # True is no 1
@@ -117,13 +121,11 @@ def contains(text: str | None = None, *, ignore_case: bool = False, name: str = 
     """Whether the output has `text` in it, or the item's expected output where `text` is None."""
     if text is not None and (not isinstance(text, str) or not text):
         raise ArgumentError("text", text, "must be a text that is not empty, or None for the expected output")
-    return OutputEvaluator(name, _contains, text=text, ignore_case=ignore_case)
+    return OutputEvaluator(name, _contains, compares=text is None, text=text, ignore_case=ignore_case)
 
 
 def _contains(output: Any, expected: Any, text: str | None, ignore_case: bool) -> Judged:
     wanted = expected if text is None else text
-    if wanted is None:
-        return None, "no expected output"
     found = _folded(str(wanted), ignore_case) in _folded(str(output), ignore_case)
     return found, None if found else f"{short_repr(wanted, 80)} is not in it"
 
@@ -148,15 +150,13 @@ def numeric(*, absolute: float = 0.0, relative: float = 0.0, name: str = "numeri
     Texts that are numbers count ("1,200.5" too); what is no number is not the same.
     """
     settings = {"absolute": _number("absolute", absolute), "relative": _number("relative", relative, most=1.0)}
-    return OutputEvaluator(name, _numeric, **settings)
+    return OutputEvaluator(name, _numeric, compares=True, **settings)
 
 
 _grouped = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
 
 
 def _numeric(output: Any, expected: Any, absolute: float, relative: float) -> Judged:
-    if expected is None:
-        return None, "no expected output"
     given, wanted = _as_number(output), _as_number(expected)
     if wanted is None:
         return None, f"the expected output {short_repr(expected, 80)} is no number"
@@ -198,12 +198,10 @@ def json_match(*, absolute: float = 0.0, relative: float = 0.0, name: str = "jso
     Texts are read as JSON; numbers may differ as in `numeric`. The comment names the first differences by their path.
     """
     settings = {"absolute": _number("absolute", absolute), "relative": _number("relative", relative, most=1.0)}
-    return OutputEvaluator(name, _json_match, **settings)
+    return OutputEvaluator(name, _json_match, compares=True, **settings)
 
 
 def _json_match(output: Any, expected: Any, absolute: float, relative: float) -> Judged:
-    if expected is None:
-        return None, "no expected output"
     try:
         given = from_json(output) if isinstance(output, (str, bytes)) else to_plain(output)
     except JSONError as error:
@@ -259,15 +257,13 @@ def list_overlap(measure: str = "f1", *, name: str | None = None) -> OutputEvalu
     if measure not in _MEASURES:
         raise ArgumentError("measure", measure, f"must be one of {', '.join(_MEASURES)}")
     made = "list_overlap" if measure == "f1" else f"list_overlap_{measure}"
-    return OutputEvaluator(made if name is None else name, _list_overlap, measure=measure)
+    return OutputEvaluator(made if name is None else name, _list_overlap, compares=True, measure=measure)
 
 
 _MEASURES = ("f1", "precision", "recall", "jaccard")
 
 
 def _list_overlap(output: Any, expected: Any, measure: str) -> Judged:
-    if expected is None:
-        return None, "no expected output"
     given, wanted = _members(output), _members(expected)
     if wanted is None:
         return None, f"the expected output {short_repr(expected, 80)} is no list"
@@ -308,12 +304,10 @@ def _overlap(given: dict[str, int], wanted: dict[str, int], measure: str) -> flo
 
 def levenshtein(*, ignore_case: bool = False, name: str = "levenshtein") -> OutputEvaluator:
     """How near two texts are: 1 minus the edits (insert, delete, replace) between them by the longer one's length."""
-    return OutputEvaluator(name, _levenshtein, ignore_case=ignore_case)
+    return OutputEvaluator(name, _levenshtein, compares=True, ignore_case=ignore_case)
 
 
 def _levenshtein(output: Any, expected: Any, ignore_case: bool) -> Judged:
-    if expected is None:
-        return None, "no expected output"
     left, right = (_folded(str(value), ignore_case) for value in (output, expected))
     longer = max(len(left), len(right))
     return (1.0 - edit_distance(left, right) / longer if longer else 1.0), None
@@ -345,12 +339,10 @@ def edit_distance(left: str, right: str) -> int:
 
 def token_f1(*, name: str = "token_f1") -> OutputEvaluator:
     """The harmonic mean of precision and recall over words, without regard to case and punctuation."""
-    return OutputEvaluator(name, _token_f1)
+    return OutputEvaluator(name, _token_f1, compares=True)
 
 
 def _token_f1(output: Any, expected: Any) -> Judged:
-    if expected is None:
-        return None, "no expected output"
     given, wanted = (_counts(re.findall(r"\w+", str(value).casefold())) for value in (output, expected))
     return _overlap(given, wanted, "f1"), None
 
@@ -360,8 +352,8 @@ def max_duration(seconds: float, *, name: str = "max_duration") -> OutputEvaluat
     return _DurationEvaluator(name, _max_duration, seconds=_number("seconds", seconds))
 
 
-def _max_duration(duration: float, seconds: float) -> Judged:
-    return duration <= seconds, f"{duration:.3f} s"
+def _max_duration(duration: float | None, seconds: float) -> Judged:
+    return (None, "no duration") if duration is None else (duration <= seconds, f"{duration:.3f} s")
 
 
 # -- a whole run -------------------------------------------------------------------------------------------------------

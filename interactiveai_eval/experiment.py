@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from ._clock import ns_to_iso
 from ._contexts import copy_context
-from ._copies import private_copy
-from ._ids import derived_id
 from ._log import warn
-from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text
+from ._visible import name_text
+from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text, is_a, short_repr, type_name
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .result import ExperimentResult
 from .running.calls import chosen
 from .running.checkpoint import Checkpoint, known_as
-from .running.collector import Collector
+from .running.collector import Collector, own_copy
 from .running.driver import Driver, run_here, run_on_loop, with_result
 from .running.engine import Call, Calls
 from .running.item_run import ItemRuns, judged
@@ -23,16 +22,17 @@ from .running.items import item_source
 from .running.parcels import Parcel
 from .running.plan import Plan
 from .running.progress import Progress
-from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, masked_evaluation
+from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, experiment_score, run_score_id
 from .running.remote import RemoteLane, shares_memory
 from .running.schedule import Schedule
 from .running.scoring import create_evaluator_from_autoevals
 from .running.waits import Rhythm
-from .service.scores import Unsendable, score_body
+from .service.scores import Unsendable
 from .tracing.context import current, propagated
 
 # How long run-level scores wait for a data set run that no item could be linked to before; a made-up figure.
 LAST_LINKS_SECONDS = 10.0
+_NAMES_TOLD = 10  # evaluators in a line of the log
 _ALWAYS_SAMPLED = "0" * 32  # a trace id that every sample has but an empty one, in which runs are not either
 
 TYPE_CHECKING = False
@@ -106,8 +106,6 @@ class _Run:
         self._schedule: Schedule | None = None
         self._checkpoint: Checkpoint | None = None
         self._counted = 0, 0  # items given and failed, once all is over
-        # Why items are not sent that are not.
-        self._silence = "the trace is not sampled" if services.tracing_enabled else "tracing is off"
         # The names and ids of the run: given, or drawn now; or taken over from the checkpoint.
         self._run_name: str = plan.run_name or f"{plan.name} - {ns_to_iso(self._clock.time_ns())}"
         self._experiment_id: str = plan.experiment_id or services.tracer.ids.trace_id()
@@ -122,8 +120,7 @@ class _Run:
             if self._checkpoint is not None:
                 self._run_name = self._checkpoint.header["run_name"]
                 self._experiment_id = self._checkpoint.header["experiment_id"]
-            if not self._services.tracing_enabled:
-                self._services.warn_of_silence()
+            self._services.warn_of_silence()
             progress = Progress(plan.progress, name=plan.name, total=plan.total, clock=self._clock)
             collector = Collector(plan, progress, stop=stop, failed=self._failed)
             recorder = self._recorder()
@@ -199,8 +196,7 @@ class _Run:
             experiment_id=self._experiment_id,
             run_name=self._run_name,
             propagated=self._context.run(services.tracer.propagated),
-            silence=self._silence,
-            is_sent=services.is_sampled if services.tracing_enabled else None,
+            silence=services.silence,
         )
 
     def _item_runs(self, recorder: Recorder, collector: Collector, rhythm: Rhythm | None) -> ItemRuns:
@@ -249,7 +245,7 @@ class _Run:
             await Calls(*calls)
             for function, call in zip(self._plan.run_evaluators, calls):
                 found, failure = judged(function, call)
-                if isinstance(call.error, KeyboardInterrupt):
+                if call.error is not None and is_a(call.error, KeyboardInterrupt):
                     self.driver.stop(call.error)
                 if failure is not None:
                     problems.append(failure)
@@ -262,10 +258,8 @@ class _Run:
     def _run_call(self, function: UserFunction, collector: Collector) -> Call:
         """The call of a run evaluator, with copies of its own of all that there is to see."""
         values = {
-            "item_results": [_own_copy(result) for result in collector.results()],
-            "item_failures": [
-                failure.replaced(item=private_copy(failure.item)) for failure in collector.failures()
-            ],
+            "item_results": [own_copy(result) for result in collector.results()],
+            "item_failures": [own_copy(failure) for failure in collector.failures()],
         }
         context = self._context.copy()
         context.run(current.set, None)
@@ -322,24 +316,18 @@ class _Run:
     def _queue_run_scores(self, dataset_run_id: str | None, evaluations: list[Evaluation]) -> None:
         """Run-level scores belong to the data set run, or to the experiment when there is none."""
         counts, tracer = self._outbox.counts, self._services.tracer
+        silence = self._services.silence(_ALWAYS_SAMPLED)
         bodies = []
         for number, evaluation in enumerate(evaluations):
-            score_id = derived_id(self._experiment_id, "run", str(number), evaluation.name)[:32]
+            score_id = run_score_id(self._experiment_id, number, evaluation.name)
             if evaluation.value is None:
                 continue
-            if not self._services.tracing_enabled or not self._services.is_sampled(_ALWAYS_SAMPLED):
-                counts.problem("scores", "skipped", score_id, self._silence)
+            if silence:
+                counts.problem("scores", "skipped", score_id, silence)
                 continue
             try:
-                bodies.append(
-                    score_body(
-                        masked_evaluation(tracer, evaluation),
-                        id=score_id,
-                        timestamp_ns=self._clock.time_ns(),
-                        environment=EXPERIMENT_ENVIRONMENT,
-                        dataset_run_id=dataset_run_id or self._experiment_id,
-                    )
-                )
+                target = dataset_run_id or self._experiment_id
+                bodies.append(experiment_score(tracer, evaluation, score_id, dataset_run_id=target))
             except Unsendable as reason:
                 counts.problem("scores", "skipped", score_id, f"{evaluation.name}: {reason}")
         if bodies:
@@ -352,7 +340,7 @@ class _Run:
         try:
             project = self._services.api.project_id()
         except (TransportError, ApiError) as error:
-            warn(f"the URL of run {self._run_name!r} is unknown: {error}")
+            warn(f"the URL of run {short_repr(self._run_name)} is unknown: {error}")
             return None
         place = f"{items.dataset_id}/runs/{items.dataset_run_id}"
         return f"{self._services.base_url}/project/{project}/datasets/{place}"
@@ -376,7 +364,7 @@ class _Run:
         stopped, source_error = self.driver.stopped, self._schedule.source_error
         if stopped is None and source_error is not None:
             raise RunStopped(
-                f"data raised {type(source_error).__name__}: {error_text(source_error)}, "
+                f"data raised {type_name(source_error)}: {error_text(source_error)}, "
                 f"after {self._counted[0]} items; this exception's result has them",
                 result=result,
             ) from source_error
@@ -394,18 +382,6 @@ def _close_if_any(checkpoint: Checkpoint | None) -> None:
         checkpoint.close()
 
 
-def _own_copy(result: ExperimentItemResult) -> ExperimentItemResult:
-    copy: ExperimentItemResult = result.replaced(
-        item=private_copy(result.item),
-        output=private_copy(result.output),
-        evaluations=[
-            evaluation.replaced(metadata=private_copy(evaluation.metadata)) for evaluation in result.evaluations
-        ],
-        evaluator_failures=list(result.evaluator_failures),
-    )
-    return copy
-
-
 def _too_many(failed: int, limit: float) -> TooManyFailuresError:
     bound = f"a share of {limit!r}" if isinstance(limit, float) else str(limit)
     return TooManyFailuresError(f"{failed} of the items failed; fail_on_error ends the run at {bound}", result=None)
@@ -416,8 +392,9 @@ def _say_what_failed(name: str, collector: Collector) -> None:
     counts = {"failed": collector.failed - collector.cancelled, "were cancelled": collector.cancelled}
     if collector.failed:
         ends = ", ".join(f"{count} of {collector.given} items {end}" for end, count in counts.items() if count)
-        warn(f"experiment {name!r}: {ends}; see result.item_failures")
-    failed = {row.name: row.failed_runs for row in collector.stats() if row.failed_runs}
+        warn(f"experiment {short_repr(name)}: {ends}; see result.item_failures")
+    failed = [f"{name_text(row.name)} {row.failed_runs}x" for row in collector.stats() if row.failed_runs]
     if failed:
-        told = ", ".join(f"{evaluator} {count}x" for evaluator, count in failed.items())
-        warn(f"experiment {name!r}: evaluators failed: {told}; see evaluator_failures of the items")
+        more = f" and {len(failed) - _NAMES_TOLD} more" if len(failed) > _NAMES_TOLD else ""
+        told = ", ".join(failed[:_NAMES_TOLD]) + more
+        warn(f"experiment {short_repr(name)}: evaluators failed: {told}; see evaluator_failures of the items")

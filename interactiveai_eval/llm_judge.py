@@ -74,7 +74,9 @@ class LLMJudge:
         self._prompt = prompt
         self._retries = retries
 
-    def __call__(self, *, output: Any, input: Any = None, expected_output: Any = None, metadata: Any = None) -> Any:
+    def __call__(
+        self, *, output: Any, input: Any = None, expected_output: Any = None, metadata: Any = None, **others: Any
+    ) -> Any:
         """The evaluation, or an awaitable of it where `ask` gives awaitables."""
         parts = {"input": input, "output": output, "expected_output": expected_output, "metadata": metadata}
         talk = self._talk({name: _text(value) for name, value in parts.items()})

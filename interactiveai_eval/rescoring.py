@@ -21,10 +21,9 @@ from .running.outbox import Outbox
 from .running.parcels import Parcel
 from .running.plan import EVALUATOR_MORE, EVALUATOR_VALUES
 from .running.progress import Progress
-from .running.recording import EXPERIMENT_ENVIRONMENT, masked_evaluation
+from .running.recording import experiment_score, run_score_id
 from .running.remote import RemoteLane
 from .running.schedule import END, Schedule, Source
-from .service.scores import score_body
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,7 +170,7 @@ class _Rescoring:
         if self._remote is not None:
             remote = self._remote
             await driver.in_thread(lambda: remote.check(plan.functions))
-        if self._services is not None and not self._services.tracing_enabled:
+        if self._services is not None:
             self._services.warn_of_silence()
         if plan.items:
             schedule = Schedule(
@@ -294,22 +293,13 @@ class _Rescoring:
             number = numbers[evaluation.name] = numbers.get(evaluation.name, -1) + 1
             score_id = derived_id("rescore", target, judge, evaluation.name, str(number))[:32]
             if not self._plan.items:
-                score_id = derived_id(recorded.experiment_id or target, "run", str(place), evaluation.name)[:32]
-            reason = ""
-            if not services.tracing_enabled:
-                reason = "tracing is off"
-            elif of is not None and trace_id is None:
+                score_id = run_score_id(recorded.experiment_id or target, place, evaluation.name)
+            reason = services.silence(trace_id)
+            if not reason and of is not None and trace_id is None:
                 reason = "the result has no trace"
-            elif trace_id is not None and not services.is_sampled(trace_id):
-                reason = "the trace is not sampled"
             try:
-                body = score_body(
-                    masked_evaluation(services.tracer, evaluation),
-                    id=score_id,
-                    timestamp_ns=self.driver.clock.time_ns(),
-                    environment=EXPERIMENT_ENVIRONMENT,
-                    **({"dataset_run_id": target} if of is None else {"trace_id": trace_id}),
-                )
+                scored = {"dataset_run_id": target} if of is None else {"trace_id": trace_id}
+                body = experiment_score(services.tracer, evaluation, score_id, **scored)
             except Exception as problem:  # Unsendable, or what a mask of the user's raises
                 reason = f"{evaluation.name}: {error_text(problem)}"
             if reason:

@@ -81,9 +81,38 @@ for _method in (RunnerContext.run_experiment, RunnerContext.run_experiment_async
     _method.__wrapped__ = _with_defaults(Interactive.run_experiment, "name", "data")  # type: ignore
 
 
-def run_with_context(experiment: Callable[..., Any], client: Interactive, **given: Any) -> Any:
-    """The result of `experiment(context)`, plain or async. Raises DataError where it gives back no result."""
-    result = experiment(context=RunnerContext(client=client, **given))
+class _Told(RunnerContext):
+    """The context of a command line: an experiment that passes over one of its options is refused.
+
+    One that looks at what the context has may well make its own of it, such as a name with something added.
+    """
+
+    def __init__(self, options: Mapping[str, Any], **given: Any) -> None:
+        self._options = options
+        self._seen: set[str] = set()
+        super().__init__(**given)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("name", "run_name", "data"):
+            self._seen.add(name)
+        return super().__getattribute__(name)
+
+    def _filled(self, settings: dict[str, Any]) -> dict[str, Any]:
+        for name, told in self._options.items():
+            if told is not None and settings.get(name) is not None and name not in self._seen:
+                option = "--" + name.replace("_", "-")
+                raise ArgumentError(option, told, "experiment(context) says this itself, in its call")
+        return super()._filled(settings)
+
+
+def run_with_context(
+    experiment: Callable[..., Any], client: Interactive, *, options: Mapping[str, Any], **given: Any
+) -> Any:
+    """The result of `experiment(context)`, plain or async; `options` are those that the context was made of.
+
+    Raises DataError where it gives back no result, ArgumentError where its call says what an option says.
+    """
+    result = experiment(context=_Told(options, client=client, **given))
     if hasattr(result, "__await__"):
         import asyncio
 

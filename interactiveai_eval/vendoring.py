@@ -6,6 +6,7 @@ can be copied again, also out of a zip or a single file.
 from __future__ import annotations
 
 import os
+from errno import EACCES, ENOENT, EPERM, EROFS
 
 from ._ids import sha256_hex
 from ._version import __version__
@@ -124,6 +125,8 @@ def write_copy(folder: str, *, name: str = _PACKAGE, kind: str = "folder") -> st
         _make_folder(folder)
     except (FileExistsError, NotADirectoryError):
         raise ArgumentError("DEST", folder, "must be a folder, or the name for a new one") from None
+    except OSError as error:
+        raise ArgumentError("DEST", folder, f"cannot be made a folder: {error.strerror}") from None
     fresh = os.path.join(folder, f".{os.urandom(12).hex()}.tmp")
     try:
         if kind == "folder":
@@ -133,8 +136,10 @@ def write_copy(folder: str, *, name: str = _PACKAGE, kind: str = "folder") -> st
             _write(fresh, (_zip if kind == "zip" else _single_file)(name, files))
         _remove(target)
         os.rename(fresh, target)
-    except BaseException:
+    except BaseException as error:
         _remove(fresh)
+        if isinstance(error, OSError) and error.errno in (EACCES, ENOENT, EPERM, EROFS):
+            raise ArgumentError("DEST", folder, f"cannot be written to: {error.strerror}") from None
         raise
     return target
 
@@ -161,6 +166,9 @@ def _is_standard(name: str) -> bool:
 
 
 def _refuse_foreign(target: str) -> None:
+    if os.path.isdir(target) and MANIFEST not in os.listdir(target):  # also one that merely has a copy in it
+        fix = f"is a folder without the {MANIFEST} of a copy and is left alone; choose another --name, or another DEST"
+        raise ArgumentError("DEST", target, fix)
     try:
         findings = check_copy(target)["findings"]
     except DataError as error:
@@ -372,7 +380,8 @@ def _place_of(path: str) -> str:
         inside = [os.path.join(path, entry) for entry in sorted(os.listdir(path))]
         copies = [each for each in inside if each.endswith((".zip", ".py")) or MANIFEST in _entries(each)]
         if len(copies) != 1:
-            raise DataError(f"{path}: holds {len(copies)} copies of this package; name one")
+            several = f"holds {len(copies)} files or folders that may be one; name it"
+            raise DataError(f"{path}: {several if copies else 'holds no copy of this package'}")
         return copies[0]
     return path
 

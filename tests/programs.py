@@ -12,8 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a test program: nothing of ours from outside, the package importable."""
+    return {**foreign_environment(), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **more}
+
+
+def foreign_environment(**more: str) -> dict[str, str]:
+    """The environment of a program of another package's, under a Python of its own: ours is not there."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("INTERACTIVEAI_", "PYTHON"))}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **more}
+    return {**kept, **more}
 
 
 def start(source: str, *arguments: str, flags: tuple[str, ...] = (), **more: str) -> subprocess.Popen[str]:

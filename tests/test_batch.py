@@ -24,6 +24,7 @@ from interactiveai_eval import (
     BatchEvaluationResumeToken,
     CheckpointError,
     EvaluatorInputs,
+    FakeTransport,
     Interactive,
     LocalServer,
     NotFoundError,
@@ -68,6 +69,18 @@ def filled(count, transport=None):
 
 def mapper(item):
     return {"input": item.input, "output": item.output}
+
+
+class Ailing:
+    """A mapper that fails for these inputs, until it is left none."""
+
+    def __init__(self, *inputs):
+        self.inputs = inputs
+
+    def __call__(self, item):
+        if item.input in self.inputs:
+            raise ValueError("not today")
+        return mapper(item)
 
 
 def exact(*, input, output):
@@ -281,16 +294,10 @@ def test_no_items_are_asked_for_when_none_are_wanted():
 
 
 def test_failed_items_are_tried_again_first_and_alone():
-    broken = [True]
-
-    def mapping(item):
-        if broken[0] and item.input in (2, 5):
-            raise ValueError("not today")
-        return mapper(item)
-
+    mapping = Ailing(2, 5)
     with filled(8) as client:
         first = run(client, mapper=mapping, max_concurrency=1)  # they are named as they failed
-        broken[0] = False
+        mapping.inputs = ()
         second = run(client, mapper=mapping, resume_from=first.retry_token())
         every = scored(client)
 
@@ -419,19 +426,28 @@ def test_a_shard_that_ran_twice_has_the_effect_of_one(kept):
     assert len(merged.item_evaluations) == (40 if kept else 0) and len(every) == 40 and set(every.values()) == {1}
 
 
+@pytest.mark.parametrize("shards", [None, 2])
+def test_a_merge_of_calls_that_went_on_with_one_another_is_as_complete_as_the_last(shards):
+    parts = []
+    with filled(9) as client:
+        for number in range(shards or 1):
+            first = run(client, max_items=2, shard=None if shards is None else (number, shards))
+            parts += [first, run(client, max_items=1, resume_from=first.resume_token)]
+        unfinished = BatchEvaluationResult.merge(parts)
+        parts += [run(client, resume_from=part.resume_token) for part in parts[1::2]]
+
+    assert (unfinished.completed, unfinished.has_more_items) == (True, True)  # `max_items` has ended it on purpose
+    merged = BatchEvaluationResult.merge(parts)
+    assert (merged.total_items_processed, merged.completed, merged.has_more_items) == (9, True, False)
+    assert "More items" not in str(merged)
+
+
 def test_what_was_tried_again_takes_the_place_of_the_failure_in_a_merge():
-    ill = [True]
-
-    def judged(item):
-        if ill[0] and item.input in (1, 4):
-            raise OSError("ill")
-        return mapper(item)
-
+    mapping = Ailing(1, 4)
     with filled(6) as client:
-        first = run(client, mapper=judged)
-        ill.clear()
-        ill.append(False)
-        again = run(client, mapper=judged, resume_from=first.retry_token())
+        first = run(client, mapper=mapping)
+        mapping.inputs = ()
+        again = run(client, mapper=mapping, resume_from=first.retry_token())
         whole = run(client)
 
     merged = BatchEvaluationResult.merge([first, again])
@@ -682,6 +698,19 @@ def test_full_traces_have_their_observations(client):
     assert evaluations[0].value == 2
 
 
+@pytest.mark.parametrize("id", [".", ".."])
+def test_a_row_whose_id_would_lead_elsewhere_fails_alone_and_is_not_asked_for(id):
+    """S16, S35."""
+    row = {"id": id, "timestamp": moment(0)}
+    answers = {"/api/public/traces": {"data": [row], "meta": {"page": 1, "limit": 50, "totalItems": 1, "totalPages": 1}}}
+    server = FakeTransport(lambda request: Response(200, body=json.dumps(answers.get(request.path, {"id": "t"})).encode()))
+    with Interactive(transport=server, dialect="public") as client:
+        result = run(client, full_traces=True)
+
+    assert [(failure.item_id, failure.stage, failure.error_type) for failure in result.item_failures] == [(id, "fetch", "ArgumentError")]
+    assert {request.path for request in server.requests} == {"/api/public/traces"} and result.completed
+
+
 def test_the_traces_of_a_data_set_run_are_evaluated(client):
     client.create_dataset(name="d")
     for number in range(5):
@@ -749,6 +778,51 @@ def test_a_time_budget_ends_the_run_with_a_token():
     assert second.completed and len(every) == 30 and set(every.values()) == {1}
 
 
+@pytest.mark.needs("patience")
+@pytest.mark.parametrize("max_concurrency", [4, 1])
+@pytest.mark.parametrize("with_checkpoint", [False, True])
+def test_an_item_that_takes_longer_than_the_time_budget_holds_up_no_other(tmp_path, max_concurrency, with_checkpoint):
+    """It is the oldest, and cut off; what was done beside it is not done again, what comes after it comes first."""
+    clock, calls, late, parts = ManualClock(), [], threading.Event(), []
+    others = threading.Semaphore(0)
+
+    def judge(*, input):
+        calls.append(input)
+        if input != 0:
+            others.release()
+        elif not late.is_set():
+            for _ in range(29 if max_concurrency > 1 else 0):
+                assert others.acquire(timeout=20)
+            clock.advance(9.1)  # what is left of ten seconds is for delivery
+            late.wait(20)
+        return 1.0
+
+    with Interactive(transport=LocalTransport(), dialect="public", clock=clock) as client:
+        record(client, *[trace(number, number // 3) for number in range(30)])
+        path = tmp_path / "eval.json" if with_checkpoint else None
+        for rest in (True, False):
+            parts.append(
+                run(
+                    client,
+                    evaluators=[judge],
+                    time_budget=10.0,
+                    max_concurrency=max_concurrency,
+                    checkpoint=path,
+                    resume_from=parts[0].resume_token if parts and not with_checkpoint else None,
+                )
+            )
+            late.set()
+            assert (parts[-1].resume_token is not None) is parts[-1].has_more_items is rest
+        every = scored(client)
+
+    done = 29 if max_concurrency > 1 else 0
+    assert [part.total_items_processed for part in parts] == [done, 30 - done]
+    assert sorted(calls) == sorted([0, *range(30)]) and calls[-1] == 0
+    assert len(every) == 30 and set(every.values()) == {1}
+    if max_concurrency > 1:
+        assert BatchEvaluationResult.merge(parts).total_items_processed == 30
+
+
 # -- checkpoints -------------------------------------------------------------------------------------------------------
 
 
@@ -775,6 +849,21 @@ def test_a_file_that_is_no_checkpoint_stays_as_it_is(tmp_path, content):
         assert scored(client) == {}
 
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("dangling", [True, False])
+def test_a_checkpoint_that_is_a_link_is_refused_and_stays_one(tmp_path, dangling):
+    """It would be replaced by a file; and one that leads nowhere was said to be in use, for ever."""
+    path, target = tmp_path / "link.json", tmp_path / "eval.json"
+    path.symlink_to(target)
+    with filled(3) as client:
+        if not dangling:
+            run(client, checkpoint=target, max_items=1)
+        with pytest.raises(CheckpointError, match=r"link\.json' is a link; name the file that it leads to: .*eval\.json'"):
+            run(client, checkpoint=path)
+        result = run(client, checkpoint=target)
+
+    assert path.is_symlink() and result.total_items_processed == (3 if dangling else 2)
 
 
 def test_all_that_has_arrived_is_in_the_checkpoint_soon_whatever_comes_next(tmp_path):
@@ -1158,6 +1247,68 @@ def test_runs_that_are_killed_again_and_again_end_with_the_scores_of_an_undistur
     with Interactive.local(store) as client:
         found = stored_scores(client)
     assert found == undisturbed and len(found) == ITEMS
+
+
+DELIVERING = """
+    import sys
+    from threading import Event
+    from interactiveai_eval import Interactive
+    from interactiveai_eval.transports.local import LocalTransport
+
+    judged, asked, asked_for_more = [], [], Event()
+
+    class Slow(LocalTransport):
+        # Takes the first scores once all items are judged and more were asked for; never answers what comes next.
+        def send(self, request):
+            if request.path.endswith("/ingestion"):
+                asked.append(request)
+                is_first = asked[0] is request
+                asked_for_more.wait(20)
+                if not is_first:
+                    print("kept", len(judged), flush=True)
+                    Event().wait(60)
+            answer = super().send(request)
+            if len(judged) == 120 and request.method == "GET":
+                asked_for_more.set()
+            return answer
+
+    def exact(*, input, output):
+        judged.append(input)
+        return float(str(input) == output)
+
+    with Interactive(transport=Slow(sys.argv[1]), dialect="public", flush_interval=60) as client:
+        client.run_batched_evaluation(
+            scope="traces", mapper=lambda item: {"input": item.input, "output": item.output}, evaluators=[exact],
+            checkpoint=sys.argv[2], fetch_batch_size=200, max_items=120, max_concurrency=1,
+        )
+"""
+
+
+def test_what_arrives_in_a_long_final_delivery_is_in_the_checkpoint_soon_and_a_kill_then_repeats_nothing_of_it(tmp_path):
+    """Nothing is left to do but to wait for the server; what it has acknowledged is written all the same."""
+    store, path, judged = tmp_path / "traces.db", tmp_path / "eval.json", []
+    with filled(140, LocalTransport(store)):
+        pass
+    program = start(DELIVERING, str(store), str(path))
+    assert program.stdout.readline() == "kept 120\n"
+    for _ in range(500):
+        if json.loads(path.read_text())["items_processed"] == 100:
+            break
+        threading.Event().wait(0.02)
+    program.kill()
+    program.communicate()
+    assert BatchEvaluationResumeToken.from_json(path.read_bytes()).items_processed == 100
+
+    def judge(*, input, output):
+        judged.append(input)
+        return float(str(input) == output)
+
+    judge.__name__ = "exact"
+    with Interactive(transport=LocalTransport(store), dialect="public") as client:
+        result = run(client, evaluators=[judge], checkpoint=path)
+        every = scored(client)
+    assert len(judged) == 40 and result.delivery.acknowledged == 40
+    assert len(every) == 140 and set(every.values()) == {1}
 
 
 def test_an_item_hook_that_cannot_be_called_is_refused_before_any_work():

@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import os
+import pathlib
 import random
 import signal
 import subprocess
@@ -116,6 +117,147 @@ def test_equal_items_are_each_run_once(client, tmp_path):
     result = client.run_experiment(name="equal", data=[*data, data[0]], task=lambda item: calls.append(1), checkpoint=path)
 
     assert len(calls) == 1 and len(result.item_results) == 4
+
+
+class Private:
+    """Reads as <Private>, whatever it holds."""
+
+    def __init__(self, text):
+        self._text = text
+
+    def __eq__(self, other):
+        return self._text == other._text
+
+    __hash__ = None
+
+
+def nested(depth, last):
+    value = [last]
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def in_itself(value):
+    value.append(value)
+    return value
+
+
+ALIKE = {
+    "a number and its text": (1, "1"),
+    "a truth and its text": (True, "true"),
+    "an integer and a float": (1, 1.0),
+    "a list and a tuple": ([1, 2], (1, 2)),
+    "a dict and its JSON": ({"a": 1}, '{"a": 1}'),
+    "keys": ({1: 2}, {"1": 2}),
+    "lone surrogates": ("\ud800", "\udfff"),
+    "not a number": (math.nan, "NaN"),
+    "a path and its text": (pathlib.PurePosixPath("x"), "x"),
+    "bytes and text": (b"x", "x"),
+    "very long integers": (10**6000, 10**6000 + 1),
+    "what lies too deep to be read": (nested(150, 1), nested(150, 2)),
+    "cycles": (in_itself([1]), in_itself([2])),
+    "private attributes": (Private("a"), Private("b")),
+    "sets": ({"a", "b"}, ["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("first, second", ALIKE.values(), ids=ALIKE)
+def test_items_that_differ_are_not_taken_for_each_other_however_alike_they_look(client, tmp_path, first, second):
+    """The first fails, the second goes through; then the first is run, and the second is not."""
+    asked = []
+
+    def task(*, item):
+        asked.append(item["input"])
+        if len(asked) == 1:
+            raise ValueError("down")
+        return len(asked)
+
+    for _ in range(2):
+        result = client.run_experiment(
+            name="alike",
+            data=[{"input": first}, {"input": second}],
+            task=task,
+            max_concurrency=1,
+            checkpoint=tmp_path / "run.checkpoint",
+        )
+
+    assert outputs(result) == [3, 2] and len(asked) == 3
+    assert type(asked[0]) is type(asked[2]) is type(first)
+
+
+def test_items_that_differ_only_beside_their_input_are_not_taken_for_each_other(client, tmp_path):
+    """A task sees the whole item."""
+    data = [{"input": 1, "model": "small"}, {"input": 1, "model": "large"}]
+    failing = [True]
+
+    def task(*, item):
+        if failing and failing.pop():
+            raise ValueError("down")
+        return item["model"]
+
+    for _ in range(2):
+        result = client.run_experiment(
+            name="beside", data=data, task=task, max_concurrency=1, checkpoint=tmp_path / "run.checkpoint"
+        )
+
+    assert outputs(result) == ["small", "large"]
+
+
+def test_items_that_nobody_can_tell_apart_in_another_process_are_run_again(client, tmp_path, caplog):
+    """A wrong output is worse than a second call; the traces stay one an item."""
+
+    class Local:
+        def __init__(self, text):
+            self._text = text
+
+    data = [{"input": value} for value in (Local("a"), threading.Lock(), object(), Local("b"))]
+    calls = []
+
+    for _ in range(2):
+        result = client.run_experiment(
+            name="unknown", data=data, task=lambda item: calls.append(1), checkpoint=tmp_path / "run.checkpoint"
+        )
+
+    assert len(calls) == 8 and len(result.item_results) == 4
+    assert caplog.text.count("holds what cannot be told apart in another process") == 2  # one a run
+    assert client.api.traces()["meta"]["totalItems"] == 4
+
+
+OBJECTS = """
+    import sys
+    from interactiveai_eval import Interactive
+
+    class Question:
+        def __init__(self, words, tags):
+            self._words = words
+            self.tags = tags
+
+    def task(*, item):
+        if item["input"]._words == sys.argv[2]:
+            sys.exit("down")
+        print("asked", item["input"]._words)
+        return "answer to " + item["input"]._words
+
+    result = Interactive.local().run_experiment(
+        name="objects",
+        data=[{"input": Question(words, {words, "x", "y", "z"})} for words in ("a", "b", "c")],
+        task=task,
+        checkpoint=sys.argv[1],
+        max_concurrency=1,
+    )
+    print([item.output for item in result.item_results])
+"""
+
+
+def test_objects_are_known_by_all_that_they_hold_in_another_process_too(tmp_path):
+    path = str(tmp_path / "run.checkpoint")
+
+    first = run(OBJECTS, path, "a", PYTHONHASHSEED="1")
+    second = run(OBJECTS, path, "", PYTHONHASHSEED="2")
+
+    assert first == "asked b\nasked c\n['answer to b', 'answer to c']\n"
+    assert second == "asked a\n['answer to a', 'answer to b', 'answer to c']\n"
 
 
 def test_repetitions_are_finished_one_by_one(client, tmp_path):
@@ -267,28 +409,18 @@ def test_a_checkpoint_goes_on_when_the_code_of_its_task_was_mended_or_moved_from
     )
 
 
-def test_a_checkpoint_that_says_nothing_of_its_functions_is_taken(client, tmp_path):
-    path = tmp_path / "run.checkpoint"
-    client.run_experiment(name="old", data=numbers(2), task=Task(), evaluators=[exact], checkpoint=path)
-    header, *lines = path.read_bytes().splitlines(keepends=True)
-    old = {key: value for key, value in json.loads(header).items() if key not in ("task", "evaluator_functions")}
-    path.write_bytes(b"".join([json.dumps(old).encode() + b"\n", *lines]))
-    task = Task()
-
-    client.run_experiment(name="old", data=numbers(2), task=task, evaluators=[exact], checkpoint=path)
-
-    assert task.calls == []
-
-
 @pytest.mark.parametrize(
     "content, message",
     [
         (b"my shopping list\n", "is not a checkpoint file"),
         (b'{"format": "something else"}\n', "is not a checkpoint file"),
         (b"\x00\xff\n", "is not a checkpoint file"),
-        (b'{"format": "interactiveai_eval.checkpoint", "version": 99}\n', "has version 99, this package reads 1"),
+        (b'{"format": "interactiveai_eval.checkpoint", "version": 99}\n', "has version 99, this package reads 2"),
+        # Its keys are the same for items that only look alike.
+        (b'{"format": "interactiveai_eval.checkpoint", "version": 1}\n', "has version 1, .* or delete this one to begin"),
         (
-            b'{"format": "interactiveai_eval.checkpoint", "version": 1, "name": "x", "evaluators": []}\nnot json\n',
+            b'{"format": "interactiveai_eval.checkpoint", "version": 2, "name": "x", "evaluators": [], '
+            b'"task": "test_checkpoint.Task", "evaluator_functions": [], "run_name": "r", "experiment_id": "e"}\nnot json\n',
             "line 2: not a journal line",
         ),
     ],
@@ -301,6 +433,49 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_left_as_it_was(client, tmp_
         client.run_experiment(name="x", data=numbers(1), task=Task(), checkpoint=path)
 
     assert path.read_bytes() == content
+
+
+def test_a_line_that_lacks_something_or_holds_something_else_is_refused_before_any_work(client, tmp_path):
+    path, task = tmp_path / "run.checkpoint", Task()
+
+    def again():
+        return client.run_experiment(name="d", data=numbers(2), task=task, evaluators=[exact], checkpoint=path)
+
+    again()
+    header, line, *others = path.read_bytes().splitlines(keepends=True)
+    fields = json.loads(line)
+    damaged = [
+        ({**fields, name: value}, name)
+        for name in fields
+        for value in (None, 5, "x", {}, [5], [{}], [[]], [[9, 0.0, 1, None]], [["s", "not base64"]], [{"name": "e"}])
+        if name != "output" and not (name in ("number", "repetition", "attempts", "duration_seconds") and value == 5)
+        if not (name in ("key", "trace_id", "item_id", "dataset_run_id") and value in ("x", None))
+        if not (name == "evaluations" and value == [{"name": "e"}])  # one without a value
+    ]
+    damaged += [({kept: fields[kept] for kept in fields if kept != name}, name) for name in fields]
+    for document, name in damaged:
+        content = b"".join([header, json.dumps(document).encode() + b"\n", *others])
+        path.write_bytes(content)
+
+        with pytest.raises(CheckpointError, match="line 2: not a journal line"):
+            again()
+        assert path.read_bytes() == content, name
+
+    assert sorted(task.calls) == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["run_name", "experiment_id", "evaluators"])
+def test_a_header_that_lacks_something_is_refused_before_any_work(client, tmp_path, name):
+    path, task = tmp_path / "run.checkpoint", Task()
+    client.run_experiment(name="d", data=numbers(2), task=Task(), checkpoint=path)
+    header, *others = path.read_bytes().splitlines(keepends=True)
+    fields = json.loads(header)
+    del fields[name]
+    path.write_bytes(b"".join([json.dumps(fields).encode() + b"\n", *others]))
+
+    with pytest.raises(CheckpointError, match=f"{name}"):
+        client.run_experiment(name="d", data=numbers(2), task=task, checkpoint=path)
+    assert task.calls == []
 
 
 def test_a_checkpoint_that_cannot_be_written_is_an_error_before_any_work(client, tmp_path):
@@ -407,6 +582,61 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(tmp_pat
     assert (traces, scores) == (300, 600)
     assert {int(call) for call in calls} == set(range(300))
     assert len(calls) - 300 <= 4 * kills  # only what was under way at a kill is run again
+
+
+DELIVERING = """
+    import sys
+    from threading import Event
+    from interactiveai_eval import Interactive
+    from interactiveai_eval.transports.local import LocalTransport
+
+    asked, run, all_run = [], [], Event()
+
+    class Slow(LocalTransport):
+        # Takes the first scores once all items are run; never answers those that come next.
+        def send(self, request):
+            if request.path.endswith("/ingestion"):
+                asked.append(request)
+                is_first = asked[0] is request
+                all_run.wait(20)
+                if not is_first:
+                    print("kept", flush=True)
+                    Event().wait(60)
+            return super().send(request)
+
+    def exact(*, output, expected_output):
+        run.append(output)
+        if len(run) == 20:
+            all_run.set()
+        return output == expected_output
+
+    transport = {"slow": Slow, "quick": LocalTransport}[sys.argv[3]](sys.argv[1])
+    with Interactive(transport=transport, dialect="public", flush_at=10) as client:
+        result = client.run_experiment(
+            name="delivering", data=[{"input": i, "expected_output": i} for i in range(20)],
+            task=lambda *, item: item["input"], evaluators=[exact], checkpoint=sys.argv[2],
+        )
+        print(len(run), len(result.item_results), result.delivery.by_kind["scores"]["acknowledged"])
+"""
+
+
+def test_a_kill_in_a_long_final_delivery_costs_no_result_and_repeats_nothing_that_was_taken(tmp_path):
+    store, path = tmp_path / "eval.db", tmp_path / "run.checkpoint"
+    program = start(DELIVERING, str(store), str(path), "slow")
+    assert program.stdout.readline() == "kept\n"
+    for _ in range(500):
+        lines = path.read_bytes().split(b"\n")
+        if len(lines) == 1 + 20 + 10 + 1:  # the header, results, those that have arrived
+            break
+        threading.Event().wait(0.02)
+    program.kill()
+    program.communicate()
+    assert sum(line.startswith(b'{"delivered"') for line in lines) == 10
+
+    out, err = start(DELIVERING, str(store), str(path), "quick").communicate(timeout=30)
+    assert out == "0 20 10\n", err
+    with Interactive(transport=LocalTransport(store), dialect="public") as client:
+        assert client.api.scores()["meta"]["totalItems"] == 20
 
 
 def test_a_refused_delivery_is_told_and_does_not_come_again(tmp_path):

@@ -7,6 +7,7 @@ from interactiveai_eval import ArgumentError, Evaluation, Interactive, Regressio
 from interactiveai_eval.model import EvaluatorFailure
 from interactiveai_eval.reporting.report import report_of
 from interactiveai_eval.reporting.report_text import render_text
+from interactiveai_eval.tally import RunTally
 
 from .judged import failed, published, result_of, row, scores
 
@@ -86,6 +87,13 @@ def test_every_name_can_be_quoted(name):
     assert value_of(scores([3.0], name=name), f"{quoted} >= 1") == 3.0
 
 
+def test_a_line_feed_and_a_tab_of_a_name_can_be_written_as_escapes():
+    """On a command line "a\\nb" was taken for "anb", and the check failed for a metric that is there."""
+    assert value_of(scores([3.0], name="a\nb\tc"), r'"a\nb\tc" >= 1') == 3.0
+    assert value_of(scores([3.0], name=r"a\nb"), r"'a\\nb' >= 1") == 3.0
+    assert value_of(scores(["it's\n"]), r"m['it\'s\n'] >= 1") == 1.0
+
+
 def test_names_of_letters_need_no_quotes():
     assert value_of(scores([3.0], name="gr\xf6\xdfe_1-b"), "gr\xf6\xdfe_1-b >= 1") == 3.0
 
@@ -116,10 +124,45 @@ def test_what_cannot_be_found_out_fails(expression, reason):
     assert (report.passed, report.reasons) == (False, [reason])
 
 
+def test_a_reason_has_the_digits_that_it_takes(tmp_path):
+    """With three decimals each of these would say that the check is right the other way round."""
+    before, after = scores([0.9] * 10, name="acc"), scores([0.88] * 10, name="acc")
+    expected = {
+        "acc.delta >= -0.02": "-0.020000000000000018",
+        "acc >= 0.8800001": "0.880",
+        "acc > 0.88": "0.880",
+        "acc == 0.8799999": "0.880",
+        "acc != 0.88": "0.880",
+        "acc.baseline <= 0.8999": "0.900",
+    }
+
+    assert after.check(*expected, baseline=before).reasons == [f"{each}: it is {expected[each]}" for each in expected]
+    assert scores([0.1 + 0.2]).check("m <= 0.3").reasons == ["m <= 0.3: it is 0.30000000000000004"]
+    assert scores([0.89996]).check("m >= 0.9").reasons == ["m >= 0.9: it is 0.89996"]
+    assert scores([4.0001e-5]).check("m <= 4e-5").reasons == ["m <= 4e-5: it is 4.0001e-05"]
+
+    after.save(tmp_path / "r.md", baseline=before, checks=["acc.delta >= -0.02"])
+    assert "| `acc.delta >= -0.02` | -0.020000000000000018 |" in (tmp_path / "r.md").read_text(encoding="utf-8")
+
+
 def test_a_delta_without_pairs_fails():
     report = scores([1.0]).check("m.delta >= -100", baseline=result_of(row(0, {"m": 1}, item_id="another")))
 
     assert report.reasons == ["m.delta >= -100: no item has 'm' both here and in the baseline"]
+
+
+def test_a_rate_of_no_items_passes_no_gate():
+    """A filter that matches nothing, or an empty file of data, looked like a run in which nothing failed."""
+    with Interactive.local() as client:
+        nothing = [
+            client.run_experiment(name="n", data=[], task=lambda item: 1),
+            client.run_batched_evaluation(scope="traces", mapper=lambda item: {}, evaluators=[lambda: 1]),
+            result_of(tally=RunTally()),
+        ]
+
+    for result in nothing:
+        report = result.check("failure_rate <= 0.01", "items == 0", "failures == 0", "undelivered == 0")
+        assert report.reasons == ["failure_rate <= 0.01: a run without items has no failure_rate"]
 
 
 def test_an_incomplete_run_passes_no_gate():
@@ -148,6 +191,8 @@ def test_a_reason_says_over_how_many_items():
         ("accuracy.p75 >= 1", "at character 1: there is no figure 'p75'; there are value, n, missing,"),
         ('"a b".p75 >= 1', "at character 7: there is no figure 'p75'"),
         ('"open >= 1', "at character 1: expected the closing quote"),
+        (r'"a\d" >= 1', r"at character 3: a backslash stands before n, t, a quote or another backslash: \\ is one of its own"),
+        (r"tone['\a'] >= 1", "at character 7: a backslash stands before"),
         ("tone[warm >= 1", "at character 11: expected ]"),
         ("lab[New York] >= 1", 'at character 9: expected ] after the label; put quotes around other texts, as in ["New York"]'),
         ("tone[warm].p90 >= 1", "there is no figure 'p90'; there are value, delta, n"),

@@ -28,7 +28,7 @@ from pathlib import Path
 def shout(*, item, **_):
     with open("calls.txt", "a") as calls:
         calls.write(item["input"] + "\\n")
-    print("the task says hello")
+    print("the task says hello\\n", end="")  # at once: two threads print side by side
     if item["input"] == "bad":
         raise ValueError("cannot shout\\nthis")
     return item["input"].upper()
@@ -650,9 +650,14 @@ def test_the_demonstration_can_be_short_kept_and_read_by_machines(folder):
         ("demo", "--limit", "1"),
         ("run", "tasks:shout", "--data", "good.jsonl", "--json"),
         ("--version",),
+        ("--help",),
+        ("run", "--help"),
+        ("export", "--store", "s.db"),
     ],
 )
 def test_a_full_disk_under_the_output_is_one_line_and_exit_code_3(folder, arguments):
+    with interactiveai_eval.Interactive.local(str(folder / "s.db")) as client:
+        client.start_span(name="one").end()
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "interactiveai_eval", *arguments],
@@ -683,7 +688,7 @@ def test_files_are_saved_though_nobody_can_read_what_is_printed(folder, name, ki
     if kind == "full" and not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full")
     (folder / "tasks.py").write_text(
-        TASKS.replace('print("the task says hello")', "pass")
+        TASKS.replace('print("the task says hello\\n", end="")', "pass")
         + "def inputs(item):\n    return {'input': 1, 'output': item.name}\ndef size(*, output):\n    return len(output)\n"
     )
     if name in ("report", "check"):
@@ -708,6 +713,47 @@ def test_files_are_saved_though_nobody_can_read_what_is_printed(folder, name, ki
     assert (done.returncode, told) == (3, lost)
     named = [SAVED[name][place + 1] for place, word in enumerate(SAVED[name]) if word == "--output"]
     assert all((folder / path).stat().st_size for path in named)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("--version",), ("check", "none.json", "a > 1", "--json")])
+def test_a_reader_that_has_left_is_exit_code_3_for_what_is_said_of_commands_too(folder, arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "interactiveai_eval", *arguments],
+            cwd=folder, env=ENVIRONMENT, stdout=stream, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    assert done.returncode == 3 and done.stderr.count("\n") == ("--json" in arguments)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes a stream with sh")
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("run tasks:shout --data - <&-", 2, "error: <stdin>: standard input is closed; name a file, or send it the lines"),
+        ("import - --store n.db <&-", 2, "error: <stdin>: standard input is closed; name a file, or send it the lines"),
+        ("export --store s.db >&-", 3, "error: the output cannot be written: standard output is closed"),
+        ("export --store s.db >&- 2>&-", 3, ""),
+        ("run tasks:shout --data good.jsonl >&-", 0, ""),
+        ("run tasks:shout --data good.jsonl --json <&- >&- 2>&-", 0, ""),
+        ("--help >&-", 0, ""),
+        ("fly 2>&-", 2, ""),
+    ],
+)
+def test_a_stream_that_is_closed_is_named_where_it_is_needed_and_else_stops_nothing(folder, line, code, told):
+    with interactiveai_eval.Interactive.local(str(folder / "s.db")) as client:
+        client.start_span(name="one").end()
+    before = (folder / "s.db").read_bytes()
+
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m interactiveai_eval {line}', sys.executable],
+        cwd=folder, env=ENVIRONMENT, capture_output=True, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (code, "", told)
+    assert (folder / "s.db").read_bytes() == before and not (folder / "n.db").exists()
 
 
 def test_lines_for_people_that_nobody_reads_end_no_command(folder):

@@ -27,6 +27,15 @@ def test_rates_are_compared_item_by_item():
     assert comparison.counts == {"improved": 3, "equal": 2, "regressed": 1}
 
 
+def test_a_difference_of_rates_is_between_minus_one_and_one_and_so_is_its_interval():
+    """Three items: Student's t for two degrees of freedom reaches from -2.10 to 0.77."""
+    rates = scores([False, False, True]).compare(scores([True, True, True])).metrics["m"]
+    numbers = scores([0, 0, 1]).compare(scores([1, 1, 1])).metrics["m"]
+
+    assert (rates.delta, rates.low, rates.high) == pytest.approx((-2 / 3, -1.0, 0.767551))
+    assert (numbers.low, numbers.high) == pytest.approx((-2.100884, 0.767551))
+
+
 def test_items_are_paired_by_id_whatever_their_order():
     candidate = result_of(row(0, {"m": 5}, item_id="b"), row(1, {"m": 1}, item_id="a"), row(2, {"m": 9}, item_id="new"))
     baseline = result_of(row(0, {"m": 1}, item_id="a"), row(1, {"m": 2}, item_id="b"), row(2, {"m": 3}, item_id="gone"))

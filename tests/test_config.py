@@ -12,7 +12,15 @@ from base64 import b64encode
 
 import pytest
 
-from interactiveai_eval import ArgumentError, ConfigError, FakeTransport, HTTPTransport, Interactive, Response
+from interactiveai_eval import (
+    ArgumentError,
+    ConfigError,
+    FakeTransport,
+    HTTPTransport,
+    Interactive,
+    LocalServer,
+    Response,
+)
 from interactiveai_eval._strict_json import to_json
 
 from .sockets import ScriptedServer, always, answer
@@ -208,6 +216,8 @@ URL = "must look like https://host[:port][/prefix], or local: or local:PATH"
         ("base_url", "https://h/#geheim", "base_url='https://h/': must have no query, fragment, backslash, space"),
         ("base_url", "https://h\r\nx", "must have no query, fragment, backslash, space or control character"),
         ("base_url", "https://h\\p", "must have no query, fragment, backslash, space or control character"),
+        ("base_url", "https://h/../x", "base_url='https://h/../x': must have no '.' or '..' in its path"),
+        ("base_url", "https://h/a/%2E./x", "base_url='https://h/a/%2E./x': must have no '.' or '..' in its path"),
         ("base_url", 5, "base_url='int': must be a text"),
         ("public_key", "pk 1", "public_key='pk 1': must be visible ASCII; is there a space or a line break?"),
         ("public_key", "pk\r\nX-Evil: 1", "must be visible ASCII; is there a space or a line break?"),
@@ -220,6 +230,8 @@ URL = "must look like https://host[:port][/prefix], or local: or local:PATH"
         ("timeout", float("nan"), f"timeout=nan: {NUMBER}> 0"),
         ("timeout", float("inf"), f"timeout=inf: {NUMBER}> 0"),
         ("timeout", 10**400, "must be a number"),
+        ("timeout", 1e10, f"timeout=10000000000.0: {NUMBER}> 0 and <= 1e+06"),
+        ("flush_interval", 1e10, f"flush_interval=10000000000.0: {NUMBER}> 0 and <= 1e+06"),
         ("timeout", True, "timeout=True: must be a number"),
         ("tracing_enabled", "no", "tracing_enabled='no': must be True or False"),
         ("debug", 1, "debug=1: must be True or False"),
@@ -237,10 +249,14 @@ URL = "must look like https://host[:port][/prefix], or local: or local:PATH"
         ("additional_headers", {"X": "geheim\n"}, "additional_headers='X': names and values must be visible ASCII"),
         ("additional_headers", {"X": 5}, "additional_headers='X': names and values must be visible ASCII texts"),
         ("additional_headers", {"": "x"}, "additional_headers='': names and values must be visible ASCII texts"),
+        ("additional_headers", {"Host": "geheim"}, "additional_headers='Host': is set by the transport; leave it out"),
+        ("additional_headers", {"content-length": "5"}, "additional_headers='content-length': is set by the transport"),
+        ("additional_headers", {"x(y)": "geheim"}, "additional_headers='x(y)': is not a header's name"),
         ("mask", "stars", "mask='stars': must be a function mask(data=...)"),
         ("dialect", "klingon", "dialect='klingon': must be one of platform, public"),
         ("project", "proj", "project='proj': must be a pair (organisation id, project id)"),
         ("project", ("org", ""), "project=('org', ''): must be a pair (organisation id, project id)"),
+        ("project", ("..", "proj"), "project=('..', 'proj'): must be a pair (organisation id, project id), neither empty, '.' or '..'"),
     ],
 )
 def test_arguments_that_cannot_be_used_are_refused_by_name(client_of, argument, value, message):
@@ -270,6 +286,7 @@ def test_arguments_that_cannot_be_used_are_refused_by_name(client_of, argument, 
         ("INTERACTIVEAI_MAX_EVENT_SIZE_BYTES", "big", "INTERACTIVEAI_MAX_EVENT_SIZE_BYTES='big': must be a number"),
         ("INTERACTIVEAI_TRACING_ENABLED", "maybe", "INTERACTIVEAI_TRACING_ENABLED='maybe': must be true or false"),
         ("INTERACTIVEAI_DEBUG", "2", "INTERACTIVEAI_DEBUG='2': must be true or false"),
+        ("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH", "a/../b", "must have no '.' or '..' in it"),
         ("INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH", "a?b", "INTERACTIVEAI_OTEL_TRACES_EXPORT_PATH='a?b': must be a path"),
     ],
 )
@@ -385,7 +402,8 @@ def test_spans_can_be_sent_to_another_place(monkeypatch):
     assert [(request.method, request.path) for request in transport.requests] == [("POST", "/team/collector/v1/traces")]
 
 
-@pytest.mark.parametrize("host", ["192.168.1.5:3000", "10.0.0.1", "web:3000", "localhost.example.com", "127.0.0.1.example.com", "[fd00::1]"])
+@pytest.mark.parametrize("host", ["192.168.1.5:3000", "10.0.0.1", "web:3000", "localhost.example.com", "127.0.0.1.example.com", "[fd00::1]",
+                                  "127.999.0.1", "127.0.0.256", "127.0.0.08"])  # fmt: skip
 def test_keys_go_to_another_machine_unencrypted_only_if_that_is_allowed(host, monkeypatch):
     """S14."""
     settings = {"public_key": "pk", "secret_key": "sk", "base_url": f"http://{host}/x"}
@@ -518,10 +536,59 @@ def test_a_secret_given_as_argument_is_in_no_local_of_our_frames():
         assert SECRET not in repr(dict(frame.locals))
 
 
+CANARY = "canary-4711"
+
+
+def told_by(refused):
+    """The error's text, and what the frames of the package have in their locals."""
+    ours = [repr(dict(frame.locals)) for frame in refused.traceback if str(frame.path) != __file__]
+    assert ours
+    return "".join([str(refused.value), *ours])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"timeout": "soon", "additional_headers": {"x-token": CANARY}},
+        {"base_url": "http://192.0.2.1", "additional_headers": {"x-token": CANARY}},
+        {"additional_headers": {"x-token": CANARY + "\n"}},
+        {"additional_headers": [(1, CANARY)]},
+        {"additional_headers": CANARY},
+        {"base_url": f"https://u:{CANARY}@127.0.0.1"},
+        {"base_url": f"https://127.0.0.1/?key={CANARY}"},
+        {"base_url": None, "host": f"https://127.0.0.1/#{CANARY}"},
+    ],
+)
+def test_no_setting_that_may_hold_a_secret_is_in_a_local_of_our_frames(settings):
+    with pytest.raises((ArgumentError, ConfigError)) as refused:
+        Interactive(**{"public_key": "pk", "secret_key": SECRET, "base_url": "https://127.0.0.1", **settings})
+
+    assert CANARY not in told_by(refused)
+
+
 @pytest.mark.parametrize(
     "act",
     [
-        lambda api: api.send_spans(b"export", "application/x-protobuf"),
+        lambda: HTTPTransport("https://192.0.2.1", proxy=f"socks5://u:{CANARY}@127.0.0.1:1"),
+        lambda: HTTPTransport("https://192.0.2.1", proxy=f"http://127.0.0.1:1@u:{CANARY}"),
+        lambda: HTTPTransport("https://192.0.2.1", variable=lambda name: f"ftp://u:{CANARY}@h" if name == "HTTPS_PROXY" else None),
+        lambda: HTTPTransport("https://192.0.2.1", client_certificate=("/nowhere", "/nowhere", CANARY)),
+        lambda: HTTPTransport(f"https://u:{CANARY}@192.0.2.1"),
+        lambda: LocalServer(secret_key=CANARY + "\n"),
+        lambda: LocalServer(secret_key=CANARY, port="x"),
+    ],
+)
+def test_no_secret_of_a_transport_or_a_server_is_in_a_local_of_our_frames(act):
+    with pytest.raises((ArgumentError, ConfigError)) as refused:
+        act()
+
+    assert CANARY not in told_by(refused)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda api: api.send_spans(b"export", "application/x-protobuf", 1),
         lambda api: api.send_scores([SCORE]),
         lambda api: list(api.send_each_score([SCORE])),
         lambda api: api.projects(),

@@ -8,7 +8,16 @@ import threading
 
 import pytest
 
-from interactiveai_eval import ApiError, Evaluation, FakeTransport, Interactive, Response, TransportError
+from interactiveai_eval import (
+    ApiError,
+    Evaluation,
+    FakeTransport,
+    Interactive,
+    RecordTransport,
+    Response,
+    RetryTransport,
+    TransportError,
+)
 from interactiveai_eval.testing import ManualClock
 from interactiveai_eval.transports.base import Transport
 from interactiveai_eval.transports.local import LocalTransport
@@ -55,6 +64,33 @@ def is_scores(request):
 
 def totals(report):
     return report.acknowledged, report.pending, report.rejected, report.skipped
+
+
+@pytest.mark.parametrize("dialect", ["platform", "public"])
+@pytest.mark.parametrize("wrapped", ["itself", "retried", "recorded"])
+def test_a_transport_that_has_no_more_than_send_and_close_delivers_everything(tmp_path, wrapped, dialect):
+    class Bare:
+        def __init__(self):
+            self.store = LocalTransport()
+
+        def send(self, request):
+            return self.store.send(request)
+
+        def close(self):
+            self.store.close()
+
+    transport = Bare()
+    if wrapped == "retried":
+        transport = RetryTransport(transport)
+    if wrapped == "recorded":
+        transport = RecordTransport(transport, tmp_path / "recording.jsonl")
+    with Interactive(transport=transport, dialect=dialect, clock=ManualClock(jumps=True)) as client:
+        result = client.run_experiment(
+            name="bare", data=numbers(5), task=lambda item: item["input"], evaluators=[exact], experiment_id="e"
+        )
+        assert totals(result.delivery) == (15, 0, 0, 0)
+        assert client.api.scores()["meta"]["totalItems"] == 5
+    transport.close()
 
 
 def test_everything_that_arrives_is_acknowledged_and_counted_by_kind():

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -235,3 +236,26 @@ def test_a_command_says_on_stderr_why_nothing_arrived(tmp_path):
     assert done.returncode == 3
     assert "1 not delivered (1 span): " in done.stderr and "Invalid credentials" in done.stderr
     assert json.loads(done.stdout)["delivery"]["pending"] == 1
+
+
+def test_a_score_that_a_server_refuses_by_its_head_is_rejected_and_not_sent_again():
+    """A14, B32: in the platform's dialect scores go out one by one, in a stream."""
+
+    def script(server, peer, number):
+        while True:
+            beginning = peer.recv(1000, socket.MSG_PEEK)
+            if b"content-length: 3000" in beginning:
+                server.requests.append(b"large")
+                return peer.sendall(answer(b"", "413 Content Too Large", ["connection: close"]))
+            if server.read(peer) is None:
+                return None
+            peer.sendall(answer())
+
+    with ScriptedServer(script) as server:
+        with client_of(server, project=("o", "p")) as client:
+            client.create_score(name="large", value=1, comment="x" * 30_000_000, trace_id="a" * 32)
+            client.create_score(name="small", value=1, trace_id="a" * 32)
+            report = client.flush()
+
+    assert (report.acknowledged, report.rejected, report.pending) == (1, 1, 0)
+    assert server.requests.count(b"large") == 1 and "413" in report.problems[0].reason

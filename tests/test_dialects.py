@@ -162,6 +162,16 @@ def test_scores_wait_for_the_project_and_ask_for_it_once():
     assert [request.path for request in server.requests] == ["/api/platform/v1/projects", *[f"{P}/scores"] * 20]
 
 
+@pytest.mark.parametrize("place", [("..", "proj"), ("org", "."), ("", "proj")])
+def test_a_project_that_a_server_names_to_lead_elsewhere_is_an_error(place):
+    """S16, S35: a response chooses no path."""
+    server = platform([{"id": place[1], "orgId": place[0]}])
+    with Interactive(transport=server) as client, pytest.raises(ApiError, match=r"names the project .*; pass project="):
+        client.get_dataset("d")
+
+    assert [request.path for request in server.requests] == ["/api/platform/v1/projects"]
+
+
 def test_keys_of_two_projects_lose_no_score_and_say_how_to_choose():
     """In the reference every routed request fails with an error of its own making, and the scores are dropped (D66)."""
     projects = [{"id": "proj", "orgId": "org"}, {"id": "other", "orgId": "org"}]

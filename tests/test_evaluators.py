@@ -219,6 +219,29 @@ def test_bad_arguments_are_refused_when_they_are_made(make, problem):
     assert problem in str(caught.value)
 
 
+def test_each_of_them_takes_all_that_evaluators_are_offered(client):
+    """CONTRACT 2, and `types.EvaluatorFunction`: a caller of its own need not know which of it one looks at."""
+    of_outputs = [evaluators.exact(), evaluators.contains(), evaluators.regex("4"), evaluators.numeric()]
+    of_outputs += [evaluators.json_valid(), evaluators.json_match(), evaluators.list_overlap()]
+    of_outputs += [evaluators.levenshtein(), evaluators.token_f1(), evaluators.max_duration(1)]
+    of_outputs += [evaluators.llm_judge(lambda prompt: "Answer: no", ["yes", "no"], name="llm_judge")]
+    of_runs = [evaluators.mean("m"), evaluators.pass_rate("m"), evaluators.confusion()]
+    four = {"input": "2 + 2", "output": "4", "expected_output": "5", "metadata": {"level": 1}}
+    more = {"item": {"input": "2 + 2"}, "trace_id": None, "duration_seconds": 0.5}
+
+    assert {each.__name__.split(" ")[0] for each in of_outputs + of_runs} == {
+        name
+        for name, each in vars(evaluators).items()
+        if getattr(each, "__annotations__", {}).get("return") in ("OutputEvaluator", "RunEvaluator", "LLMJudge")
+    }
+    assert [each(**four).value for each in of_outputs] == [
+        False, False, True, False, True, 0.0, None, 0.0, 0.0, None, "no"
+    ]  # fmt: skip
+    assert [each(**four, **more).value for each in of_outputs][-2:] == [True, "no"]
+    for each in of_runs:
+        assert each(item_results=[row(0, {"m": 1})], item_failures=[], data=None)[0].name.startswith(each.__name__)
+
+
 def test_they_can_be_sent_to_other_processes():
     for evaluator in (evaluators.exact(), evaluators.regex("a+"), evaluators.max_duration(1), evaluators.confusion()):
         assert repr(pickle.loads(pickle.dumps(evaluator))) == repr(evaluator)

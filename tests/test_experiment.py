@@ -564,6 +564,29 @@ def positional_only(case, /):
     return case["input"] * 2
 
 
+def default_before_keyword(factor=2, /, *, item):
+    return item["input"] * factor
+
+
+@functools.singledispatch
+def dispatched(item):
+    return item["input"] * 2
+
+
+class Static:
+    @staticmethod
+    def __call__(item):
+        return item["input"] * 2
+
+
+class OfClass:
+    factor = 2
+
+    @classmethod
+    def __call__(cls, *, item):
+        return item["input"] * cls.factor
+
+
 @pytest.mark.parametrize(
     "task",
     [
@@ -574,6 +597,10 @@ def positional_only(case, /):
         lambda **kwargs: kwargs["item"]["input"] * 2,
         lambda case, factor=2: case["input"] * factor,
         positional_only,
+        default_before_keyword,
+        dispatched,
+        Static(),
+        OfClass(),
         Multiplier(2),
         Multiplier(2).method,
         Multiplier(2).coroutine,
@@ -586,6 +613,45 @@ def test_tasks_of_every_calling_style(client, task):
     result = client.run_experiment(name="style", data=numbers(3), task=task)
 
     assert outputs(result) == [0, 2, 4]
+
+
+def test_evaluators_of_every_calling_style(client):
+    def before_keyword(scale=3, /, *, output):
+        return output * scale
+
+    def before_positional(scale=3, input=5, /, *, output):
+        return output * scale * input
+
+    @functools.singledispatch
+    def dispatched_output(output, *, input):
+        return "other"
+
+    @dispatched_output.register
+    def _(output: int, *, input):
+        return output + input
+
+    class OfNothing:
+        @staticmethod
+        def __call__(*, output):
+            return output
+
+    evaluators = [before_keyword, before_positional, dispatched_output, OfNothing()]
+    result = client.run_experiment(name="style", data=[{"input": 2}], task=doubled, evaluators=evaluators)
+
+    assert [evaluation.value for evaluation in result.item_results[0].evaluations] == [12, 60, 6, 4]
+
+
+def test_mappers_of_every_calling_style(client):
+    def before_keyword(unused=1, /, *, item):
+        return {"input": item.input, "output": unused}
+
+    with client.start_as_current_span(name="s") as span:
+        span.update_trace(input=1)
+    client.flush()
+    for mapper in (before_keyword, functools.singledispatch(lambda item: {"input": item.input, "output": 1})):
+        result = client.run_batched_evaluation(scope="traces", mapper=mapper, evaluators=[lambda *, output: output])
+
+        assert [[evaluation.value for evaluation in each] for each in result.item_evaluations.values()] == [[1]]
 
 
 def coroutine_of(item):
@@ -696,6 +762,53 @@ def test_run_evaluators_see_all_results_and_failures_and_their_failures_are_kept
 # -- isolation ---------------------------------------------------------------------------------------------------------
 
 
+def test_what_a_hook_changes_no_other_sees(client):
+    """Not the result, not the run evaluators, and not the caller's data."""
+
+    def judge(*, output):
+        return Evaluation(name="e", value=1, metadata={"why": ["so"]})
+
+    def task(*, item):
+        if item["input"] == ["fails"]:
+            raise ValueError
+        return {"n": 1}
+
+    def on_result(outcome):
+        outcome.item["input"].append("changed")
+        if not hasattr(outcome, "stage"):
+            outcome.output["n"] = 99
+            outcome.evaluations[0].metadata["why"].append("changed")
+            outcome.evaluations.clear()
+            outcome.evaluator_failures.append("changed")
+
+    def on_item(item_id, evaluations):
+        evaluations[0].metadata["why"].append("changed")
+
+    data = [{"input": [1]}, {"input": ["fails"]}]
+    result = client.run_experiment(
+        name="h",
+        data=data,
+        task=task,
+        evaluators=[judge],
+        on_result=on_result,
+        run_evaluators=[lambda *, item_results: item_results[0].output["n"]],
+    )
+    client.flush()
+    batch = client.run_batched_evaluation(
+        scope="traces",
+        max_items=1,
+        mapper=lambda item: {"input": 1, "output": 1},
+        evaluators=[judge],
+        on_item=on_item,
+    )
+
+    assert data == [{"input": [1]}, {"input": ["fails"]}] == [result.item_results[0].item, result.item_failures[0].item]
+    assert (outputs(result), result.run_evaluations[0].value) == ([{"n": 1}], 1)
+    for evaluations in (result.item_results[0].evaluations, *batch.item_evaluations.values()):
+        assert [evaluation.metadata for evaluation in evaluations] == [{"why": ["so"]}]
+    assert result.item_results[0].evaluator_failures == []
+
+
 def test_what_one_function_changes_no_other_sees(client):
     """In the reference an evaluator can change the caller's data, and a run evaluator empty the result (D62)."""
     data = [{"input": {"q": [1]}, "metadata": {"k": [1]}, "expected_output": {"a": 1}}, {"input": {"fails": [1]}}]
@@ -772,6 +885,14 @@ def test_a_failing_task_is_tried_again_after_growing_waits():
 
     assert outputs(result) == ["at last"] and result.item_results[0].attempts == 4
     assert [round(start - starts[0], 3) for start in starts] == [0.0, 0.5, 1.5, 3.5]
+
+
+def test_an_item_may_be_tried_thousands_of_times_and_its_last_error_is_told():
+    """Waits that double are larger than any number by then; they are bounded long before."""
+    with Interactive.local(clock=ManualClock(jumps=True)) as client:
+        result = client.run_experiment(name="r", data=numbers(1), task=lambda item: 1 / 0, task_retries=1100)
+
+    assert [(failure.error_type, failure.attempts) for failure in result.item_failures] == [("ZeroDivisionError", 1101)]
 
 
 @pytest.mark.parametrize(

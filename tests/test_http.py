@@ -136,3 +136,9 @@ except FeatureUnavailable as error:
     root = pathlib.Path(__file__).parent.parent
     said = subprocess.run([sys.executable, "-c", source], cwd=root, capture_output=True, text=True, timeout=30)
     assert said.stdout == f"HTTP needs the standard module {named!r}, which this Python lacks\n", said.stderr
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e10, "5"])
+def test_a_timeout_that_no_clock_can_wait_for_is_refused_at_once(seconds):
+    with pytest.raises(ArgumentError, match=r"timeout_seconds=.*must be a finite number > 0 and <= 1e\+06"):
+        HTTPTransport("http://127.0.0.1:9", timeout_seconds=seconds)

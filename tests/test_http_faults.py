@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+import tracemalloc
 import zlib
 
 import pytest
@@ -263,6 +264,24 @@ def test_a_bomb_stops_at_the_limit(encoding, packed, send):
             assert len(send(transport, Request("GET", "/x")).body) == 8_000_000
 
 
+@pytest.mark.parametrize("encoding, bits", [("gzip", 31), ("deflate", 15), ("deflate", -15)])
+def test_a_bomb_takes_no_more_memory_than_an_answer_may(encoding, bits, send):
+    """C07: the limit and 8 MiB, not four times the limit."""
+    packer, limit = zlib.compressobj(1, zlib.DEFLATED, bits), 12 * 2**20
+    packed = b"".join([*(packer.compress(bytes(2**20)) for _ in range(48)), packer.flush()])
+    raw = answer(packed, headers=[f"content-encoding: {encoding}"])
+    with ScriptedServer(always(raw)) as server, HTTPTransport(server.url, max_body_bytes=limit) as transport:
+        tracemalloc.start()
+        try:
+            with pytest.raises(TransportError, match="decodes to more than"):
+                send(transport, Request("GET", "/x"))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert peak - len(packed) < limit + 8 * 2**20
+
+
 def test_a_body_without_end_stops_at_the_limit(send):
     def endless(head, piece):
         def script(server, peer, number):
@@ -413,19 +432,22 @@ def test_whatever_bytes_come_only_errors_of_ours_come_out():
     assert min(outcomes.values()) > 500, outcomes
 
 
-def test_an_early_answer_is_seen_though_the_body_was_not_taken(send):
-    """B32: a 413 while the body is still going out."""
+@pytest.mark.parametrize("end", ["closed", "reset", "open"])
+def test_an_early_answer_is_seen_though_the_body_was_not_taken(send, end):
+    """B32: a 413 while the body is still going out, of a server that closes then, or just takes no more."""
 
     def script(server, peer, number):
         peer.recv(1000)
         peer.sendall(answer(b"too much", "413 Too Large", ["connection: close"]))
+        if end == "reset":
+            return  # with bytes unread
         peer.shutdown(socket.SHUT_WR)
-        server.ended.wait(0.05)
+        server.ended.wait(0.05 if end == "closed" else 10)
 
     request = Request("POST", "/x", body=b"x" * 30_000_000)
-    with ScriptedServer(script) as server, HTTPTransport(server.url) as transport:
-        response = transport.send(request)
-        assert (response.status, response.body) == (413, b"too much")
+    with ScriptedServer(script) as server, HTTPTransport(server.url, timeout_seconds=0.5 if end == "open" else 5) as transport:
+        response = send(transport, request)
+        assert (response.status, response.body, server.connections) == (413, b"too much", 1)
 
 
 # -- time ------------------------------------------------------------------------------------------------------------------
@@ -874,6 +896,36 @@ def test_no_secret_in_any_error_or_any_local_of_a_traceback():
                     shown.append("".join(frames.format()).split("in send\n", 1)[1])
 
     assert len(shown) == 9 and not [text for text in shown if SECRET in text]
+
+
+def test_ctrl_c_while_a_request_is_sent_shows_no_secret(send):
+    """S02: wherever it comes; here the clock raises it, at each look of a request that is never taken as a whole."""
+
+    class Breaking(Clock):
+        left = 0
+
+        def monotonic(self):
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+            return super().monotonic()
+
+    request = Request("POST", "/x", headers={"authorization": f"Basic {SECRET}"}, body=b"x" * 8_000_000)
+    shown = []
+    with ScriptedServer(lambda s, p, n: s.ended.wait(10)) as server:
+        for looks in range(1, 100):
+            clock = Breaking()
+            with HTTPTransport(server.url, timeout_seconds=0.05, clock=clock) as transport:
+                clock.left = looks
+                try:
+                    send(transport, request)
+                except KeyboardInterrupt as error:
+                    frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+                    shown.append([(frame.name, frame.locals) for frame in frames if frame.filename != __file__])
+                except TransportError:
+                    break
+
+    assert "'_send'" in str(shown) and SECRET not in str(shown)
 
 
 # -- forks, signals ------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from interactiveai_eval import ArgumentError, Interactive, RunnerContext
 from interactiveai_eval.cli import main
 from interactiveai_eval.model import DeliveryReport
+from interactiveai_eval.result import ExperimentResult
 from interactiveai_eval.tally import RunTally
 
 from .judged import result_of, row, scores
@@ -162,10 +163,66 @@ def test_a_baseline_of_other_data_cannot_be_used(folder, capsys, command):
     assert (code, err) == (2, "error: no item is both in this run and in the baseline: name results of the same data\n")
 
 
-def test_items_that_were_not_kept_cannot_be_compared(folder, capsys):
+@pytest.mark.parametrize("baseline", [(), ("--baseline", "first.json")])
+def test_a_misspelt_metric_costs_no_run(folder, capsys, baseline):
+    """All items had run when it was found out; the result was neither shown nor saved."""
+    said(capsys, *RUN, "--output", "first.json")
+    run = (*RUN, *baseline, "--check", "exact >= 0.6", "--lower-is-better", "exatc", "--lower-is-better", "exact")
+
+    code, out, err = said(capsys, *run, "--output", "kept.json", "--output", "kept.md")
+
+    assert (code, out.startswith("PASSED  task: 1 check passed")) == (1, True)
+    assert err == (
+        "saved kept.json\nsaved kept.md\nerror: --lower-is-better='exatc': is no metric; there are exact\n"
+    )
+    assert len(ExperimentResult.load("kept.json").item_results) == 3
+
+    code, out, err = said(capsys, "report", "kept.json", *baseline, "--lower-is-better", "exatc", "--output", "r.md")
+    assert (code, out, err) == (2, "", "error: --lower-is-better='exatc': is no metric; there are exact\n")
+    assert not (folder / "r.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--baseline", "before.jsonl", "--tolerance", "-1"), "tolerance=-1.0: must be a number from 0"),
+        (("--baseline", "before.jsonl", "--tolerance", "nan"), "tolerance=nan: must be a number from 0"),
+        (("--tolerance", "0.1"), "--tolerance=0.1: compares with a baseline; name one with --baseline"),
+        (("--tolerance", "nan"), "--tolerance=nan: compares with a baseline; name one with --baseline"),
+        (("--baseline", "counts.json"), "baseline='counts.json': has counts only"),
+    ],
+)
+def test_what_no_comparison_can_use_is_refused_before_any_work(folder, capsys, options, told):
+    counts_only().save("counts.json")
+    (folder / "tasks.py").write_text("raise SystemExit('it was run')\n")
+
+    code, out, err = said(capsys, *RUN, *options, "--output", "r.json")
+
+    assert (code, out) == (2, "") and err.startswith(f"error: {told}") and not (folder / "r.json").exists()
+
+
+def test_a_run_that_kept_no_items_is_shown_and_saved_though_it_cannot_be_compared(folder, capsys):
+    (folder / "counting.py").write_text(
+        "def experiment(context):\n"
+        "    run = context.run_experiment\n"
+        "    return run(name='n', data=[{'input': 1}], task=lambda item: 1, keep_results=False)\n"
+    )
+
+    code, out, err = said(capsys, "run", "counting.py", "--baseline", "before.jsonl", "--output", "r.json")
+
+    assert code == 1 and out.startswith("DONE  n: 1 item went through") and (folder / "r.json").exists()
+    assert err.startswith("saved r.json\nerror: --baseline='before.jsonl': is of no use: the run has counts only")
+
+
+def counts_only():
+    """A result that knows how many items it has, and none of them."""
     tally = RunTally()
     tally.succeeded = 3
-    result_of(tally=tally).save("counts.json")
+    return result_of(tally=tally)
+
+
+def test_items_that_were_not_kept_cannot_be_compared(folder, capsys):
+    counts_only().save("counts.json")
 
     for files in (("now.json", "counts.json"), ("counts.json", "now.json")):
         code, _, err = said(capsys, "compare", *files)
@@ -294,6 +351,31 @@ def test_an_experiment_runs_itself(folder, capsys, target, code):
         assert err == "error: exact >= 0.9: it is 0.667\n"
     if target == "nothing":
         assert "experiment(context) gave back dict; it must return the result of context.run_experiment" in err
+
+
+@pytest.mark.parametrize("option", [("--name", "foo"), ("--run-name", "foo"), ("--data", "data.jsonl")])
+@pytest.mark.parametrize("kind", ["", "async"])
+def test_an_option_that_the_call_of_an_experiment_passes_over_is_refused(folder, capsys, option, kind):
+    """It was dropped without a word, where other options were refused."""
+    (folder / "own.py").write_text(
+        f"{kind} def experiment(context):\n"
+        "    settings = {'name': 'own', 'run_name': 'r', 'data': [{'input': 1}], 'task': lambda item: 2}\n"
+        f"    return {'await ' if kind else ''}context.run_experiment{'_async' if kind else ''}(**settings)\n".lstrip()
+    )
+    code, out, err = said(capsys, "run", "own.py", *option)
+    told = f"{option[0]}={option[1]!r}: experiment(context) says this itself, in its call"
+    assert (code, out, err) == (2, "", f"error: {told}\n")
+    assert said(capsys, "run", "own.py")[0] == 0
+
+
+def test_an_experiment_may_make_its_own_of_what_it_is_told(folder, capsys):
+    (folder / "own.py").write_text(
+        "def experiment(context):\n"
+        "    names = {'name': context.name + ' B', 'run_name': context.run_name + ' B', 'data': list(context.data)[:1]}\n"
+        "    return context.run_experiment(task=lambda item: 1, **names)\n"
+    )
+    code, out, _ = said(capsys, "run", "own.py", "--name", "A", "--run-name", "R", "--data", "data.jsonl")
+    assert code == 0 and out.startswith("DONE  A B: 1 item went through\n  run R B\n")
 
 
 def test_an_experiment_without_data_says_what_is_missing(folder, capsys):

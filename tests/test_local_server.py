@@ -267,8 +267,10 @@ def test_the_public_key_alone_may_post_scores_and_nothing_else(server):
     assert status(server, head(server, "GET /api/public/health HTTP/1.1", authorization="")) == 200
 
 
-def test_a_body_without_keys_is_not_read(server):
-    found, over = exchange(server, head(server, "POST /api/public/scores HTTP/1.1", "content-length: 9", authorization=""))
+@pytest.mark.parametrize("path", ["scores", "health"])
+def test_a_body_without_keys_is_not_read(server, path):
+    line = f"POST /api/public/{path} HTTP/1.1"
+    found, over = exchange(server, head(server, line, "content-length: 9", authorization=""))
 
     assert (found[0], found[1]["connection"], over) == (401, "close", True)
 
@@ -477,6 +479,14 @@ def test_a_client_that_drips_is_cut_off_like_a_silent_one(impatient):
     assert time.monotonic() < begun + 5
 
 
+def test_a_next_head_that_has_begun_has_the_time_of_a_head(impatient):
+    """Without keys anybody could hold a connection that is not idle for as long as an idle one may last."""
+    with connect(impatient) as connection:
+        connection.sendall(head(impatient, "GET /api/public/health HTTP/1.1", authorization="") + b"G")
+        assert read_one(connection) == 200
+        assert connection.recv(1) == b""
+
+
 def test_a_body_that_does_not_come_ends_the_connection():
     with LocalServer(body_seconds=0.1) as server, connect(server) as connection:
         connection.sendall(head(server, POST, "content-length: 100") + b"{")
@@ -565,6 +575,36 @@ def test_a_server_without_a_free_descriptor_takes_that_of_an_idle_client():
     for each in idle:
         each.close()
     assert program.communicate(timeout=10) == ("True\n", "") and program.returncode == 0
+
+
+def test_a_client_for_whom_there_is_no_thread_is_turned_away_and_forgotten():
+    """It must count no longer, nor hold up the end of the server, which waits for all that are there."""
+    source = """if True:
+        import _thread, socket, threading, time
+
+        start, refusals = _thread.start_new_thread, [True, False]
+
+        def start_or_refuse(*arguments):
+            if refusals.pop(0):
+                raise RuntimeError("can't start new thread")
+            return start(*arguments)
+
+        _thread.start_new_thread = start_or_refuse
+        from interactiveai_eval import LocalServer
+
+        server = LocalServer()
+        place = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        with socket.create_connection(place) as client:
+            print(client.recv(100)[:12].decode())
+        with socket.create_connection(place) as client:
+            client.sendall(b"GET / HTTP/1.1\\r\\nHost: localhost:%d\\r\\n\\r\\n" % place[1])
+            print(client.recv(100)[:12].decode())
+        began = time.monotonic()
+        server.close()
+        print(time.monotonic() - began < 4)
+    """
+
+    assert programs.run(source) == "HTTP/1.1 503\nHTTP/1.1 401\nTrue\n"
 
 
 # -- what stands behind ------------------------------------------------------------------------------------------------
@@ -728,6 +768,45 @@ def test_serve_says_where_and_ends_well(tmp_path, number):
     assert (code, program.returncode, out, err) == (200, 0, "", "")
     with LocalTransport(tmp_path / "s.db") as store, store.database.read() as connection:
         assert connection.execute("SELECT id FROM scores").fetchall() == [("s",)]
+
+
+def test_serve_ends_wherever_a_signal_comes():
+    """SIGTERM, then SIGINT, at each line that the main thread runs from the first line of output on."""
+    program = programs.start(
+        """
+        import signal, sys
+        from interactiveai_eval.cli import main
+
+        numbers = [signal.SIGTERM, signal.SIGINT]
+
+        class Told:
+            encoding, begun = "utf-8", False
+            def write(self, text):
+                self.begun = True
+            def flush(self):
+                pass
+
+        def look(frame, event, argument):
+            if sys.stdout.begun:
+                numbers.append(numbers.pop(0))
+                signal.raise_signal(numbers[0])
+            return look
+
+        sys.stdout = Told()
+        sys.settrace(look)
+        try:
+            code = main(["serve"])
+        finally:
+            sys.settrace(None)
+        print(code, file=sys.__stdout__)
+        """
+    )
+    try:
+        out, err = program.communicate(timeout=20)
+    finally:
+        program.kill()
+
+    assert (program.returncode, out, err) == (0, "0\n", "")
 
 
 @pytest.mark.parametrize(

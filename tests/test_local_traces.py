@@ -4,6 +4,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import tracemalloc
 
 import pytest
 
@@ -499,6 +500,34 @@ def test_newer_ingestion_versions_are_refused(store, version, status):
 
     assert call(store, "POST", OTLP, JSON_EXPORT, headers)[0] == status
     assert call(store, "POST", OTLP, b"{}", headers)[0] == 200
+
+
+def test_many_gzip_members_do_not_each_copy_what_follows(store):
+    """S71: what was copied for each of them grew with the square of the body."""
+    body = gzip.compress(b"") * 20_000 + gzip.compress(JSON_EXPORT)
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    tracemalloc.start()
+    try:
+        status, _ = call(store, "POST", OTLP, body, headers)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert status == 200 and peak < len(body) / 2
+
+
+def test_a_gzip_bomb_takes_no_more_memory_than_an_export_may(store, monkeypatch):
+    limit = 12 * 2**20
+    monkeypatch.setattr("interactiveai_eval.transports.local.ingestion._LARGEST_INFLATED_BYTES", limit)
+    body = gzip.compress(bytes(4 * limit), 1)
+    tracemalloc.start()
+    try:
+        status, answer = call(store, "POST", OTLP, body, {"content-type": "application/json", "content-encoding": "gzip"})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert status == 400 and "too large" in str(answer) and peak < limit + 8 * 2**20
 
 
 def test_a_gzip_bomb_is_refused(store, monkeypatch):

@@ -25,6 +25,7 @@ from interactiveai_eval import (
     ExperimentItemResult,
     ExperimentResult,
     ItemFailure,
+    errors,
 )
 from interactiveai_eval._strict_json import to_json
 from interactiveai_eval.model import ExperimentRecord, Value
@@ -160,6 +161,32 @@ def test_a_value_travels_unchanged(value):
     deep = copy.deepcopy(value)
     assert deep == value and deep is not value
     assert copy.copy(value) is value  # nothing in it can be changed
+
+
+def test_errors_travel_with_all_that_they_know():
+    """Process pools pickle what was raised; one that cannot be read there breaks the pool."""
+    run = ExperimentResult(name="e", run_name="e", item_results=[ITEM_RESULT], run_evaluations=[])
+    server = {"status_code": 503, "body": {"message": "no"}, "retry_after_seconds": 2.0}
+    made = [
+        errors.RegressionError(result=run, metric="m", value=0.5, threshold=0.9),
+        errors.TooManyFailuresError("2 failed", result=run),
+        errors.ArgumentError("n", -1, "must be a number from 0"),
+        errors.FeatureUnavailable("a store", "sqlite3"),
+        errors.TransportError("no answer", retryable=False, retry_after_seconds=1.0),
+        errors.ReplayError("no such exchange"),
+        errors.StoreError("it is damaged"),
+        *[kind("no", **server) for kind in errors.ApiError.__subclasses__()],
+        *[kind("no") for kind in (errors.ConfigError, errors.ClosedError, errors.DataError, errors.CheckpointError)],
+    ]
+
+    for error in made:
+        for travelled in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error), copy.copy(error)):
+            assert type(travelled) is type(error) and str(travelled) == str(error)
+            assert vars(travelled) == vars(error) and travelled.args == error.args
+    kinds = {type(error) for error in made}
+    assert {kind for kind in vars(errors).values() if isinstance(kind, type) and not kind.__subclasses__()} == kinds - {
+        errors.TransportError
+    }
 
 
 @BY_KIND

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import tracemalloc
 
 import pytest
 
@@ -369,6 +370,7 @@ def test_an_answer_to_spans_is_protobuf_or_json_or_nothing(body, found):
         b'{"partialSuccess": {"rejectedSpans": -1}}',
         b'{"partialSuccess": {"rejectedSpans": true}}',
         b'{"partialSuccess": {"rejectedSpans": "many"}}',
+        b'{"partialSuccess": {"rejectedSpans": "1_0"}}',
     ],
 )
 def test_anything_else_is_no_acknowledgement_of_spans(body):
@@ -378,6 +380,52 @@ def test_anything_else_is_no_acknowledgement_of_spans(body):
 
         assert (report.acknowledged, report.pending) == (0, 1)
         assert "not an answer of this service" in report.problems[0].reason
+
+
+@pytest.mark.parametrize("refused", [30_000_000, 2**63 - 1])
+def test_a_server_that_refuses_more_spans_than_it_was_sent_costs_no_memory(refused):
+    server = FakeTransport(lambda request: Response(200, body=partial(refused, "no")))
+    tracemalloc.start()
+    try:
+        with Interactive(transport=server, dialect="public") as client:
+            client.start_span(name="one").end()
+            report = client.flush()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert report.by_kind["spans"] == {"acknowledged": 0, "pending": 0, "rejected": 1, "skipped": 0}
+    assert peak < 20_000_000
+
+
+STORED = {"id": "score-0", "name": "s", "value": 0, "traceId": TRACE, "observationId": None}
+
+
+@pytest.mark.parametrize(
+    "stored, state, reason",
+    [
+        (STORED, "acknowledged", None),
+        ({**STORED, "value": 1}, "rejected", "another score has its id"),
+        ({**STORED, "traceId": "0" * 32}, "rejected", "another score has its id"),
+        (None, "rejected", "answered 409"),
+    ],
+)
+def test_a_score_that_is_in_the_way_of_itself_has_arrived(stored, state, reason):
+    """A server without upserts says 409 to what it has (A19): it is read back, and is the same or is refused."""
+
+    def answer(request):
+        if request.method == "POST":
+            return Response(409, body=b'{"message": "there is one"}')
+        if request.path.endswith("v2/scores/score-0"):
+            return Response(404, body=b"{}") if stored is None else Response(200, body=json.dumps(stored).encode())
+        return None
+
+    with Interactive(transport=Platform(answer=answer)) as client:
+        score(client, 1)
+        report = client.flush()
+
+    assert report.by_kind["scores"][state] == 1
+    assert reason is None or reason in report.problems[0].reason
 
 
 def test_spans_that_a_server_refuses_without_saying_which_are_counted_and_not_sent_again():
@@ -422,17 +470,61 @@ def test_servers_old_and_new_say_in_their_own_ways_what_became_of_scores(answer,
     assert [problem.id for problem in report.problems] == ["score-1"] * rejected
 
 
-@pytest.mark.parametrize("answer", [[{"id": "score-0", "status": 201}], {"accepted": 2, "errors": []}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [{"id": "score-0", "status": 201}],
+        {"accepted": 2, "errors": []},
+        {"accepted": 0, "rejected": 2},
+        {"successes": ["score-0"], "errors": []},
+        {"successes": [{"id": ["score-0"]}], "errors": []},
+        {"errors": ["no", "no"]},
+        {"errors": [{"message": "no"}]},
+        {"errors": [{"id": "of somebody else"}]},
+    ],
+)
 def test_an_answer_that_is_silent_about_some_leaves_them_pending(answer):
     server = FakeTransport(lambda request: Response(207, body=json.dumps(answer).encode()))
     with Interactive(transport=server, dialect="public") as client:
         score(client, 3)
         report = client.flush()
 
-        if isinstance(answer, list):
-            assert (report.acknowledged, report.pending) == (0, 3)
-        else:  # neither names nor counts: an object all the same
-            assert report.acknowledged == 3
+    assert (report.acknowledged, report.pending) == (0, 3)
+    assert all("POST ingestion on " in problem.reason and "answer " in problem.reason for problem in report.problems)
+
+
+@pytest.mark.parametrize(
+    "answer, acknowledged, named",
+    [
+        ({"accepted": 0, "rejected": 3}, 0, []),
+        ({"accepted": 1, "rejected": 2, "errors": []}, 1, []),
+        ({"accepted": 1, "rejected": 2, "errors": ["no", "no"]}, 1, []),
+        ({"accepted": 1, "rejected": 2, "errors": [{"id": "score-1", "message": "no"}]}, 1, ["score-1"]),
+        ({"accepted": 0, "rejected": 10**9}, 0, []),
+        ({"accepted": 2, "rejected": 1, "errors": {"score-1": "no"}}, 2, ["score-1"]),
+        ({"errors": {"score-1": "no", "score-2": {"message": "never"}}}, 1, ["score-1", "score-2"]),
+        ({"successes": ["score-0", "score-2"], "errors": ["score-1"]}, 2, ["score-1"]),
+    ],
+)
+def test_figures_of_what_was_refused_count_also_where_nothing_is_named(answer, acknowledged, named):
+    server = FakeTransport(lambda request: Response(207, body=json.dumps(answer).encode()))
+    with Interactive(transport=server, dialect="public") as client:
+        score(client, 3)
+        report = client.flush()
+
+    assert (report.acknowledged, report.rejected, report.pending) == (acknowledged, 3 - acknowledged, 0)
+    assert sorted(problem.id for problem in report.problems if problem.id) == named
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_an_event_that_a_busy_server_could_not_take_goes_out_again_with_its_batch(status):
+    rows = [{"id": "score-1", "status": status, "message": "not now"}]
+    answers = [{"successes": [{"id": f"score-{i}", "status": 201} for i in (0, 2)], "errors": rows}, {}]
+    server = FakeTransport(lambda request: Response(207, body=json.dumps(answers.pop(0)).encode()))
+    with Interactive(transport=server, dialect="public") as client:
+        score(client, 3)
+
+        assert client.flush().acknowledged == 3 and len(server.requests) == 2
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
@@ -691,7 +783,7 @@ def test_what_is_unanswered_when_a_run_ends_is_sent_again_by_its_client_and_coun
         assert outbox.close(client.clock.monotonic()).pending == 1
         assert client.flush().acknowledged == 1 and arrived == [True]
         answer.set()
-        wait_until(lambda: not outbox._flights)
+        wait_until(lambda: not outbox._backlog.flights)
         assert client.flush().acknowledged == 1 and arrived == [True]
         assert outbox.close().pending == 1  # and the report of the run is what it was
 

@@ -60,6 +60,14 @@ def test_true_writes_lines_on_stderr_where_that_is_no_terminal(client, capsys):
     assert len(lines) == 2  # the first, and the last
 
 
+def test_a_line_is_made_of_what_can_be_seen_and_has_an_end(client, capsys):
+    """SECURITY S45 and S46."""
+    client.run_experiment(name="\x7f\x9b\r\n" + "n" * 20_000, data=numbers(1), task=fails_at_one, progress=True)
+
+    _, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("????nnn") and last.isprintable() and len(last) < 8 * 1024
+
+
 class Terminal:
     """A stream that says it is a terminal."""
 

@@ -57,6 +57,10 @@ def test_other_proxies_are_refused_without_showing_their_password(text):
 
 
 NO_PROXY = [
+    ("b\u00fccher.example", "b\u00fccher.example", True),
+    ("a.xn--bcher-kva.example", ".B\u00dcCHER.example", True),
+    ("a.example", "\u00e9.example,a.example", True),
+    ("xn--.example", "\u00e9" * 80, False),
     ("api.example.com", "example.com", True), ("example.com", "example.com", True), ("example.com", ".example.com", True),
     ("api.example.com", ".example.com", True), ("api.example.com", "*.example.com", True), ("a.b.example.com", "*.example.com", True),
     ("badexample.com", "example.com", False), ("example.com.evil.net", "example.com", False), ("example.com", "api.example.com", False),

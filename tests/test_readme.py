@@ -147,6 +147,14 @@ def imported(module):
                 yield next(file for file in files if file.exists()).relative_to(PACKAGE).as_posix()
 
 
+def test_the_files_that_the_list_of_places_names_in_a_folder_are_there():
+    folder, named = re.search(r"^In `(\w+/)`, (.*?)\n\n", PLACES + "\n\n", re.MULTILINE | re.DOTALL).groups()
+    names = set(re.findall(r"`(\w+\.py)`", named))
+
+    assert "outbox.py" in names
+    assert names <= {path.name for path in (PACKAGE / folder).iterdir()}
+
+
 def test_imports_go_down_the_list_of_places_and_in_no_circle():
     modules = [path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")]
     needs = {module: set(imported(module)) - {"__init__.py"} for module in modules if module != "__init__.py"}

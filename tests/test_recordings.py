@@ -1,11 +1,14 @@
 """Exchanges written down, played back, and gone wrong on purpose."""
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import stat
 import threading
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote
 
 import pytest
 
@@ -101,6 +104,66 @@ def test_no_secret_is_written_wherever_it_turns_up(tmp_path):
     replay = ReplayTransport(path)
     again = Request("POST", "/x/" + SECRET, query=(("k", places),), headers=headers, body=places.encode())
     assert replay.send(again).status == 200
+
+
+def escaped(secret):
+    """A secret as servers may write it back to those who sent it."""
+    quoted = json.dumps(secret)[1:-1]
+    every = re.sub("(..)(..)", r"\\u\1\2", secret.encode("utf-16-be").hex())
+    percent = quote(secret, safe="")
+    return {
+        "as JSON": quoted,
+        "as JSON, slashes too": quoted.replace("/", "\\/"),
+        "as JSON, every sign": every,
+        "as JSON in JSON": json.dumps(json.dumps({"key": every}))[1:-1],
+        "percent-encoded": percent,
+        "every sign percent-encoded": "".join(f"%{byte:02x}" for byte in secret.encode()),
+        "twice percent-encoded": quote(percent, safe=""),
+        "as HTML": html.escape(secret).replace("s", "&#115;"),
+        "in more base64": b64encode(f"u=1;{secret}".encode()).decode(),
+        "in base64 for addresses": urlsafe_b64encode(f"k={secret}!".encode()).decode(),
+    }
+
+
+@pytest.mark.parametrize("secret", ["sk-lf-abc/def+geheim4711", 'sk-"quoted"-4711', "sk-back\\slash-4711", "sk-caf\u00e9-\U0001f511-4711"])
+def test_a_secret_is_found_in_every_spelling_that_a_server_may_echo(tmp_path, secret):
+    basic = b64encode(f"pk-known:{secret}".encode()).decode()
+    headers = {"authorization": f"Basic {basic}"}
+    echoes = [f"bad key {text}!" for each in (secret, basic) for text in escaped(each).values()]
+    bodies = [
+        *[form for echo in echoes for form in (f'{{"message": "{echo}"}}', f'{{"{echo}": 1}}', f"<p>{echo}</p>", json.dumps([echo]))],
+        *[json.dumps({"message": each}, ensure_ascii=False) for each in (secret, basic)],
+        *[f"\udcff{echo}" for echo in echoes],
+    ]
+    exchanges = [
+        (Request("GET", f"/{n}", headers=headers), Response(401, headers={"content-type": body}, body=body.encode("utf-8", "surrogateescape")))
+        for n, body in enumerate(bodies)
+    ]
+    for n, echo in enumerate(echoes):
+        asked = Request("POST", f"/{n}/{quote(echo)}", query=((echo, echo),), headers=headers, body=json.dumps({"key": echo}).encode())
+        exchanges.append((asked, TransportError(f"failed: {echo}")))
+    path = recorded(tmp_path / "r.jsonl", *exchanges)
+
+    known = (secret, basic, *escaped(secret).values(), *escaped(basic).values())
+    written = path.read_text() + json.dumps(lines(path), ensure_ascii=False)
+    assert [each for each in known if each in written or json.dumps(each)[1:-1] in written] == []
+    replay = ReplayTransport(path)
+    assert all(replay.send(request).status == 401 for request, answer in exchanges if isinstance(answer, Response))
+    for request, answer in exchanges:
+        if isinstance(answer, TransportError):
+            with pytest.raises(TransportError, match=r"\*\*\*"):
+                replay.send(request)
+
+
+def test_what_only_looks_like_an_escape_is_written_as_it_came(tmp_path):
+    told = {"path": "C:\\users\\%41", "html": "&amp;", "deep": [{"n": 1.5, "sk": None}], "sk-geheim": "4711"}
+    asked = Request("POST", "/a%20b", query=(("q", "%25"),), headers={"authorization": BASIC}, body=json.dumps(told).encode())
+    path = recorded(tmp_path / "r.jsonl", (asked, Response(200, body=b"100 % & \\u0041")))
+
+    assert lines(path)[1] == {
+        "request": {"method": "POST", "path": "/a%20b", "query": [["q", "%25"]], "json": told},
+        "response": {"status": 200, "text": "100 % & \\u0041"},
+    }
 
 
 def test_an_experiment_is_played_back_without_a_server(tmp_path):

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
@@ -211,6 +212,51 @@ def test_long_texts_of_others_are_cut():
     result = result_of(row(0, {"m": 0, "k": "l" * 9_999}, output="o" * 999_999), row(1, {"m": 1}), run_evaluations=said)
 
     assert len(text_of(result.replaced(item_failures=[failed(2, message="x" * 999_999)]))) < 5_000
+
+
+class Place(int):
+    """A place in the data whose look-ups count as calls."""
+
+    def __hash__(self):
+        return int.__hash__(self)
+
+
+def many(n, shape):
+    """Runs with `n` names of metrics: all of one item, or one of each item, or of evaluators that failed for it."""
+    if shape == "one item":
+        rows = [row(Place(0), {f"m{each}": each % 3 for each in range(n)}, item_id="0")]
+    elif shape == "one an item":
+        rows = [row(Place(each), {f"m{each}": each % 3}, item_id=str(each)) for each in range(n)]
+    else:
+        failures = [EvaluatorFailure(evaluator=f"m{each}", error_type="E", message="no") for each in range(n)]
+        rows = [row(Place(0), item_id="0", evaluator_failures=failures)]
+    stats = [EvaluatorStats(name=f"m{each}", total_runs=1, failed_runs=1) for each in range(n)]
+    return result_of(*rows, evaluator_stats=stats), result_of(*rows, run_name="before")
+
+
+@pytest.mark.parametrize(("shape", "n"), [("one item", 60), ("one an item", 60), ("evaluators that failed", 300)])
+def test_twice_the_names_are_twice_the_work(shape, n, tmp_path):
+    """A table of all metrics is left out: it has as many cells as names times items."""
+
+    def work(n):
+        result, baseline = many(n, shape)
+        calls, before = 0, sys.getprofile()
+
+        def count(frame, event, argument):
+            nonlocal calls
+            calls += event in ("call", "c_call")
+
+        sys.setprofile(count)
+        try:
+            result.format(include_item_results=True)
+            for extension in ("txt", "md", "html", "xml"):
+                result.save(tmp_path / f"r.{extension}", baseline=baseline, checks=["m0 >= 0", "m1.delta >= 0"])
+        finally:
+            sys.setprofile(before)
+        return calls
+
+    work(1)  # loads what is loaded at first use
+    assert work(2 * n) <= 2.3 * work(n)
 
 
 def test_wide_characters_take_two_columns():
@@ -454,6 +500,36 @@ def test_numbers_stay_numbers_and_values_are_json():
     assert head[9] == "input (score)"
 
 
+def test_numbers_stand_bare_and_what_no_cell_can_say_of_one_is_a_text():
+    """SECURITY S48. "-inf" would be a formula, and a number in quotes of its own is none."""
+    inf = float("inf")
+    result = result_of(row(0, {"big": 10**400, "yes": True}, item={"input": -inf, "expected_output": inf}, output=-0.5))
+
+    _, cells = table_of(result)
+    assert cells[:9] == ["0", "0", "", '"ok"', '"\'-Infinity"', '"Infinity"', "-0.5", "1" + "0" * 400, "true"]
+    assert table_of(result, raw=True)[1][4] == '"-Infinity"'
+
+
+@pytest.mark.parametrize("text", ["a;=1", "a\t=1", "a; @b", "a;\"=1", "a,=1", "a\r\n=1"])
+def test_no_text_makes_a_cell_of_its_own_where_semicolons_and_tabs_part_cells_too(text):
+    """As in LibreOffice's import, which by default splits at all three and heeds quotes."""
+    result = result_of(row(0, {text: text}, item={"input": text, "expected_output": text}, output=text, item_id=text))
+
+    for line in table_of(result):
+        assert [cell for cell in line if cell.lstrip('"').startswith(("=", "@"))] == []
+        assert len(line) == 13
+
+
+def table_of(result, **settings):
+    """The cells, with their quotes, for a reader that takes commas, semicolons and tabs for separators."""
+    from interactiveai_eval.reporting.csv_table import render_csv
+
+    whole = "".join(render_csv(result, **settings))
+    lines = re.findall(r'((?:"(?:[^"]|"")*"|[^"\r\n])*)\r\n', whole)
+    assert "".join(line + "\r\n" for line in lines) == whole
+    return [re.findall(r'(?:^|(?<=[,;\t]))("(?:[^"]|"")*"|[^",;\t]*)(?=[,;\t]|$)', line) for line in lines]
+
+
 def test_texts_with_quotes_and_line_feeds_come_back_whole():
     text = 'say "hi",\nthen; go\u2028\x1b[31m'
 
@@ -466,7 +542,7 @@ def test_saving_a_raw_table_has_to_be_asked_for(tmp_path):
     result.save(tmp_path / "safe.csv")
     result.save(tmp_path / "raw.csv", raw=True)
 
-    assert ",'=1," in (tmp_path / "safe.csv").read_text() and ",=1," in (tmp_path / "raw.csv").read_text()
+    assert ",\"'=1\"," in (tmp_path / "safe.csv").read_text() and ',"=1",' in (tmp_path / "raw.csv").read_text()
 
 
 def test_json_lines_are_read_back_whole(tmp_path):

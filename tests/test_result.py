@@ -101,6 +101,16 @@ def test_another_extension_is_refused_with_what_is_possible(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_cannot_be_saved_is_named_as_the_caller_named_it(tmp_path):
+    """The message had the name of a temporary file. Nothing of it is left."""
+    (tmp_path / "q.json").mkdir()
+
+    with pytest.raises(OSError) as refused:
+        capitals().save(tmp_path / "q.json")
+    assert (refused.value.filename, refused.value.filename2) == (str(tmp_path / "q.json"), None)
+    assert [path.name for path in tmp_path.iterdir()] == ["q.json"]
+
+
 def test_saved_files_are_for_their_owner_only_whatever_the_umask(tmp_path):
     before = os.umask(0)
     try:

@@ -167,6 +167,14 @@ def test_a_longer_wait_than_there_is_patience_ends_at_once():
     assert "3600.0 s more" in str(outcome) and len(server.times) == 1
 
 
+@pytest.mark.parametrize("asked", ["9" * 20, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_an_absurd_wait_is_as_good_as_none_and_silences_nobody(asked):
+    """A09."""
+    server = Server(said(429, retry_after=asked), 200)
+
+    assert server.send().status == 200 and server.times[1] <= 1.0
+
+
 def test_a_deadline_of_the_request_bounds_its_repetitions():
     server = Server(503, patience_seconds=1000)
     assert server.send(deadline=server.clock.monotonic() + 2).status == 503
@@ -326,6 +334,8 @@ NOW_NS = 1_795_168_800 * 10**9
         ({"retry-after": "\u0667"}, None), ({"retry-after": "7, 8"}, None), ({"retry-after": "+7"}, None), ({"retry-after": "0x7"}, None),
         ({"retry-after": "Fri, 99 Nov 2026 10:00:30 GMT", "date": NOW}, None), ({"retry-after": "x" * 100_000}, None), ({"retry-after": "."}, None),
         ({"retry-after": "Fri, 20 Nov 99999999999 10:00:30 GMT", "date": NOW}, None),
+        ({"retry-after": "86400"}, 86_400.0), ({"retry-after": "86401"}, None), ({"retry-after": "9" * 20}, None), ({"retry-after-ms": "9" * 20}, None),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT", "date": NOW}, None),
     ],
 )  # fmt: skip
 def test_all_forms_of_retry_after(headers, seconds):

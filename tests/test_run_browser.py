@@ -140,6 +140,29 @@ def test_what_cannot_be_used_is_said_and_nothing_is_written(store, tmp_path, cap
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("page", ["index.html", "compare.html", "run"])
+def test_pages_of_somebody_else_are_not_replaced(store, site, tmp_path, capsys, page):
+    """A folder with a site of the user's lost its index.html. Pages of ours are replaced, whatever they show."""
+    name = next(path.name for path in site.iterdir() if path.name.startswith(page))
+    (tmp_path / name).write_text("<!doctype html>\n<html><title>mine</title></html>\n")
+
+    assert main(["report", "--store", str(store), "--output", str(tmp_path)]) == 2
+    told = f"--output={str(tmp_path)!r}: has a page {name} that is none of ours; name another folder"
+    assert capsys.readouterr().err == f"error: {told}\n"
+    assert [path.name for path in tmp_path.iterdir()] == [name] and "mine" in (tmp_path / name).read_text()
+
+    (tmp_path / name).write_bytes((site / "compare.html").read_bytes())
+    assert main(["report", "--store", str(store), "--output", str(tmp_path)]) == 0
+
+
+def test_the_pages_go_to_a_folder_named_after_the_store_unless_one_is_named(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["report", "--store", str(store)]) == 0
+    assert capsys.readouterr().out == f"5 runs: {tmp_path / 'eval-runs' / 'index.html'}\n"
+    assert len(list((tmp_path / "eval-runs").iterdir())) == 7
+
+
 def test_an_empty_store_is_said_to_be_empty(tmp_path, client):
     assert write_site(client.api, str(tmp_path / "out"))["files"] == 1
     assert "This store has no runs yet." in (tmp_path / "out" / "index.html").read_text("utf-8")

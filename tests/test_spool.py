@@ -1,20 +1,23 @@
 """The spool: what could not be delivered waits in a folder, and is delivered later, or elsewhere, with the same ids."""
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
-from interactiveai_eval import ArgumentError, FakeTransport, Interactive, Response, TransportError
+from interactiveai_eval import ArgumentError, FakeTransport, Interactive, LocalServer, Response, TransportError
 from interactiveai_eval.cli import main
 from interactiveai_eval.testing import ManualClock, recorded_spans
 from interactiveai_eval.transports.base import Transport
 from interactiveai_eval.transports.local import LocalTransport
 
 from .programs import run as run_program
+from .test_local_transport import as_nobody
 
 SECRET = "sk-very-secret"
 
@@ -136,23 +139,18 @@ def test_no_secret_is_in_a_spool(tmp_path):
 def test_a_spool_is_delivered_elsewhere_with_the_ids_that_it_has(tmp_path, capsys):
     """The air gap: the folder is carried to another machine. What is there afterwards is what would have been."""
     folder, store = tmp_path / "spool", tmp_path / "store.db"
+    run = {
+        "name": "away",
+        "data": [{"input": i} for i in range(4)],
+        "task": lambda item: item["input"],
+        "evaluators": [lambda *, output: output],
+        "experiment_id": "e" * 32,
+    }
     with client_of(Server(), folder, environment="staging") as client:
-        client.run_experiment(
-            name="away",
-            data=[{"input": i} for i in range(4)],
-            task=lambda item: item["input"],
-            evaluators=[lambda *, output: output],
-            experiment_id="e" * 32,
-        )
+        client.run_experiment(**run)
         client.start_span(name="beside").end()
     with Interactive.local(clock=ManualClock(jumps=True), environment="staging") as undisturbed:
-        undisturbed.run_experiment(
-            name="away",
-            data=[{"input": i} for i in range(4)],
-            task=lambda item: item["input"],
-            evaluators=[lambda *, output: output],
-            experiment_id="e" * 32,
-        )
+        undisturbed.run_experiment(**run)
         expected = sorted(score["id"] for score in undisturbed.api.scores(limit=100)["data"])
         traces = sorted(trace["id"] for trace in undisturbed.api.traces(limit=100)["data"])
 
@@ -288,6 +286,51 @@ def test_files_that_are_torn_or_none_of_ours_are_named_and_stay(tmp_path, capsys
     assert files(tmp_path / "spool") == [bad] and bad.read_bytes() == content
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name")
+def test_what_is_no_regular_file_is_named_and_not_opened(tmp_path, capsys):
+    """S52. Whoever opens a pipe waits for somebody to write."""
+    keep(tmp_path / "spool")
+    pipe = tmp_path / "spool" / "0.jsonl"
+    os.mkfifo(pipe)
+
+    sent = deliver(capsys, "send", tmp_path / "spool", "--store", tmp_path / "store.db")
+    listed = deliver(capsys, "list", tmp_path / "spool")
+
+    assert sent[:2] == (3, "delivered 1 spans, 3 scores, 0 links\n") and listed[:2] == (3, "")
+    assert sent[2] == listed[2] == f"error: {pipe}: is no regular file; it is left alone\n"
+    assert files(tmp_path / "spool") == [pipe]
+
+
+def test_nothing_of_a_spool_or_a_server_moves_the_terminal(tmp_path, capsys, monkeypatch):
+    """S45, S46: no control character, and no line that the command did not write."""
+    folder, evil = tmp_path / "spool", "\x1b[31m\x07\nerror: forged"
+    spool_file(folder / f"1{evil}.jsonl", ["a"])
+    spool_file(folder / "2.jsonl", ["b"])
+    text = (folder / "2.jsonl").read_text()
+    (folder / "2.jsonl").write_text(text.replace('"made": "-"', f'"made": {json.dumps(evil)}'))
+    (folder / f"3{evil}.jsonl").write_text("torn")
+    shown = "<U+001B>[31m<U+0007> error: forged"
+
+    def refusing(request):
+        bad = [{"id": event["id"], "status": 400, "message": evil} for event in json.loads(request.body)["batch"]]
+        return Response(207, body=json.dumps({"errors": bad, "successes": []}).encode())
+
+    listed = deliver(capsys, "list", folder)
+    with LocalServer(FakeTransport(refusing)) as server:
+        for name, value in (("BASE_URL", server.url), ("PUBLIC_KEY", "pk-local"), ("SECRET_KEY", "sk-local")):
+            monkeypatch.setenv(f"INTERACTIVEAI_{name}", value)
+        sent = deliver(capsys, "send", folder, "--dialect", "public")
+
+    torn = f"error: {folder}/3{shown}.jsonl: line 1 is not JSON: "
+    rows = [f"{folder}/1{shown}.jsonl  -  1 scores", f"{folder}/2.jsonl  {shown}  1 scores"]
+    assert (listed[0], listed[1].splitlines()) == (3, rows) and listed[2].startswith(torn)
+    assert sent[:2] == (3, "delivered 0 spans, 0 scores, 0 links\n")
+    assert [line[: len(torn)] for line in sent[2].splitlines()] == [
+        f"error: score a is rejected: {shown}", f"error: score b is rejected: {shown}", torn
+    ]  # fmt: skip
+    assert listed[2].count("\n") == 1
+
+
 def test_a_file_that_is_being_written_is_no_file_yet(tmp_path, capsys):
     keep(tmp_path)
     (file,) = files(tmp_path)
@@ -319,6 +362,67 @@ def test_what_is_refused_stays_in_the_spool_and_what_was_taken_does_not(tmp_path
     assert lines(tmp_path)[0]["server"] == "https://app.interactive.ai"
 
 
+def spool_file(path, ids, body_ids=None):
+    """A spool file of scores as somebody else might have written it."""
+    header = {"format": "interactiveai_eval spool", "version": 1, "made": "-", "server": "-", "events": len(ids)}
+    body = {"name": "n", "value": 1, "traceId": "a" * 32, "timestamp": "2026-01-01T00:00:00.000Z"}
+    scores = [
+        {"kind": "scores", "id": id, "body": {"id": body_id, **body}}
+        for id, body_id in zip(ids, body_ids or ids)
+    ]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in (header, *scores)))
+
+
+def send_all(folder, answer):
+    from interactiveai_eval.running.spool_delivery import send_spool
+
+    with Interactive(transport=FakeTransport(answer), dialect="public", clock=ManualClock(jumps=True)) as client:
+        return send_spool(str(folder), client._delivery.new_outbox, client.clock)
+
+
+@pytest.mark.parametrize("refusal", [503, 400])
+def test_nothing_leaves_that_was_not_acknowledged_however_much_there_is(tmp_path, refusal):
+    """A report names 10,000 problems at most."""
+    ids = [f"s{i}" for i in range(10_500)]
+    spool_file(tmp_path / "spool" / "1.jsonl", ids)
+
+    sent = send_all(tmp_path / "spool", lambda request: Response(refusal))
+
+    assert sent.delivered == {"spans": 0, "scores": 0, "links": 0}
+    assert [line["id"] for line in lines(tmp_path / "spool") if "id" in line] == ids
+
+
+def test_the_end_of_a_server_in_the_middle_of_a_large_file_is_where_the_rest_stays(tmp_path):
+    ids = [f"s{i}" for i in range(10_500)]
+    spool_file(tmp_path / "spool" / "1.jsonl", ids)
+    taken = []
+
+    def answer(request):
+        if len(taken) >= 5_000:
+            return Response(503)
+        taken.extend(event["body"]["id"] for event in json.loads(request.body)["batch"])
+        return Response(200)
+
+    sent = send_all(tmp_path / "spool", answer)
+
+    left = [line["id"] for line in lines(tmp_path / "spool") if "id" in line]
+    assert sent.delivered["scores"] == len(taken) == 5_000
+    assert sorted([*taken, *left]) == sorted(ids)
+    assert sent.problems[-1]["reason"] == "its last 500 events were not tried: nothing before them was taken"
+
+
+def test_an_event_whose_two_ids_differ_stays_until_it_was_acknowledged(tmp_path):
+    spool_file(tmp_path / "spool" / "1.jsonl", ["a", "b"], ["x", "y"])
+
+    kept = [send_all(tmp_path / "spool", lambda request, status=status: Response(status)) for status in (503, 400)]
+    left = len(lines(tmp_path / "spool"))
+    sent = send_all(tmp_path / "spool", lambda request: Response(200))
+
+    assert [each.delivered["scores"] for each in kept] == [0, 0] and left == 1 + 2
+    assert sent.delivered["scores"] == 2 and files(tmp_path / "spool") == []
+
+
 def test_a_server_that_takes_nothing_is_not_asked_file_by_file(tmp_path):
     from interactiveai_eval.running.spool_delivery import send_spool
 
@@ -334,6 +438,27 @@ def test_a_server_that_takes_nothing_is_not_asked_file_by_file(tmp_path):
         *["connection refused by example.test"] * 2,
         *["not tried"] * 4,
     ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_a_spool_that_can_only_be_read_is_delivered_whole_and_said_to_be_there_still(tmp_path, capsys):
+    with as_nobody() as place:
+        folder, store = Path(place, "spool"), Path(place, "store.db")
+        for name in ("1", "2"):
+            spool_file(folder / f"{name}.jsonl", [f"s{name}"])
+        spool_file(folder.with_name("other") / "1.jsonl", ["other"])
+        first = deliver(capsys, "send", folder.with_name("other"), "--store", store)
+        kept = [file.read_bytes() for file in files(folder)]
+        folder.chmod(0o555)
+        code, out, err = deliver(capsys, "send", folder, "--store", store)
+        folder.chmod(0o755)
+
+        assert first[:2] == (0, "delivered 0 spans, 1 scores, 0 links\n")
+        assert (code, out) == (0, "delivered 0 spans, 2 scores, 0 links\n")
+        assert [line.partition(" (")[0] for line in err.splitlines()] == [
+            f"note: {folder}/{name}.jsonl cannot be removed, and what it holds was sent" for name in ("1", "2")
+        ]
+        assert [file.read_bytes() for file in files(folder)] == kept
 
 
 def test_two_processes_may_send_one_spool(tmp_path):
@@ -397,6 +522,25 @@ def test_a_spool_that_cannot_be_written_later_keeps_everything_in_memory(tmp_pat
     assert before.pending == 1 and before.problems[0].reason == "connection refused by example.test:443"
     assert after.acknowledged == 1
     assert "cannot be written" in caplog.text
+
+
+@pytest.mark.parametrize("number, lasts", [(errno.EIO, False), (errno.EINVAL, True)])
+def test_a_file_whose_name_the_disk_cannot_keep_is_not_said_to_be_in_the_spool(tmp_path, caplog, monkeypatch, number, lasts):
+    """Unless it is the system that cannot do so for folders: then the file is all that can be had."""
+    sync = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with client_of(Server(), tmp_path) as client:
+        client.create_score(name="s", value=1, trace_id="a" * 32)
+        report = client.flush()
+
+        assert (report.pending, len(files(tmp_path))) == (1, int(lasts))
+        assert ("kept in the spool" in report.problems[0].reason, "cannot be written" in caplog.text) == (lasts, not lasts)
 
 
 def test_large_spools_are_files_of_bounded_size(tmp_path, capsys):

@@ -263,6 +263,12 @@ def test_passes_and_failures_are_mcnemars_exact_test():
     """Source: the binomial distribution: 2 * (1 + 10 + 45) / 2**10 for 2 of 10."""
     assert permutation_p([1.0] * 8 + [-1.0] * 2 + [0.0] * 50, seed=0) == pytest.approx(112 / 1024)
     assert permutation_p([0.5] * 4 + [-0.5] * 4, seed=0) == 1.0
+    assert permutation_p([1.0] * 5, seed=0) == 1 / 16 and permutation_p([1.0] * 6 + [-1.0], seed=0) == 16 / 128
+    assert permutation_p([1.0] * 1_000, seed=0) == 2.0**-999
+    for up, down in ((530, 470), (531, 470)):  # counted, and by the beta function
+        n = up + down
+        exact = 2 * sum(math.comb(n, k) for k in range(down + 1)) / 2**n
+        assert permutation_p([1.0] * up + [-1.0] * down, seed=0) == pytest.approx(exact, rel=1e-9)
     assert 0 < permutation_p([1.0] * 40_000 + [-1.0] * 39_000, seed=0) < 0.001
 
 

@@ -371,6 +371,13 @@ def test_what_a_server_refuses_is_counted_and_named(tmp_path):
     assert [(problem.kind, problem.id, problem.reason) for problem in report.problems] == [("scores", "c2", "no")]
 
 
+def test_a_server_that_refuses_some_and_does_not_say_which_ends_an_import(tmp_path):
+    """As what was taken cannot be told; sending all of it again loses nothing."""
+    server = FakeTransport(lambda request: Response(207, body=b'{"accepted": 5, "rejected": 1, "errors": []}'))
+    with Interactive(transport=server) as client, pytest.raises(ApiError, match="refuses some of 6 events"):
+        import_traces(client.api, written(tmp_path, FULL))
+
+
 def test_batches_stay_below_what_servers_take(tmp_path):
     sizes = []
 

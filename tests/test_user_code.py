@@ -7,6 +7,7 @@ import itertools
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import Mock
 
 import pytest
@@ -421,6 +422,70 @@ def test_a_dict_that_raises_when_it_is_asked_is_a_failure_of_that_item(client, e
     assert len(result.item_results) == 1 and [failure.stage for failure in result.item_failures] == ["input"]
 
 
+class Secretive(type):
+    """Its classes compare and cannot be hashed; some let nobody look."""
+
+    def __eq__(cls, other):
+        return cls is other
+
+    __hash__ = None
+
+    def __getattribute__(cls, name):
+        if name in type.__getattribute__(cls, "HIDDEN"):
+            raise SystemExit(name)
+        return type.__getattribute__(cls, name)
+
+
+def secretive(*hidden):
+    return Secretive("Unseen", (), {"HIDDEN": hidden})
+
+
+@pytest.mark.parametrize("hidden", [(), ("__await__", "ag_code", "gi_code")])
+@pytest.mark.parametrize("where", ["plain", "async", "executor"])
+def test_a_task_may_return_what_has_a_class_that_cannot_be_hashed_or_looked_at(client, hidden, where):
+    kind = secretive(*hidden)
+
+    async def on_loop(*, item):
+        return kind()
+
+    with ThreadPoolExecutor(1) as executor:
+        result = client.run_experiment(
+            name="s",
+            data=numbers(2),
+            task=on_loop if where == "async" else lambda item: kind(),
+            task_timeout=10.0,  # what hangs fails
+            evaluators=[lambda *, output: isinstance(output, kind)],
+            executor=executor if where == "executor" else None,
+        )
+
+    assert [[evaluation.value for evaluation in item.evaluations] for item in result.item_results] == [[True], [True]]
+
+
+def test_values_of_classes_that_cannot_be_hashed_are_values_like_others(client):
+    """And what lies beside them is copied all the same, so that no function sees what another has done to it."""
+    beside, unhashable = [1], secretive()
+
+    def task(*, item):
+        item["input"][1].append(2)
+        return [unhashable(), {"deep": unhashable()}]
+
+    async def judge(*, input, metadata):
+        return unhashable() if metadata["late"] else input[1] == [1]
+
+    result = client.run_experiment(
+        name="s",
+        data=[{"input": [unhashable(), beside], "metadata": {"late": late, "of": unhashable()}} for late in (0, 1)],
+        task=task,
+        evaluators=[judge],
+        evaluator_timeout=10.0,
+        run_evaluators=[lambda *, item_results: len(item_results)],
+    )
+
+    assert [[evaluation.value for evaluation in item.evaluations] for item in result.item_results] == [[True], []]
+    assert [failure.error_type for failure in result.item_results[1].evaluator_failures] == ["UnreadableEvaluation"]
+    assert beside == [1] and result.run_evaluations[0].value == 2
+
+
 @pytest.mark.parametrize("attribute", ["error_type", "traceback", "type_names", "__str__", "with_traceback"])
 @pytest.mark.parametrize("error", [RuntimeError, SystemExit])
 def test_an_exception_that_raises_when_it_is_read_is_a_failure_of_its_item(client, attribute, error):
@@ -436,6 +501,78 @@ def test_an_exception_that_raises_when_it_is_read_is_a_failure_of_its_item(clien
     result = client.run_experiment(name="s", data=numbers(2), task=task, retry_on=ValueError, task_retries=1)
 
     assert [failure.error_type for failure in result.item_failures] == ["Trapped", "Trapped"]
+
+
+class Nameless(type):
+    """A metaclass that tells nothing of its classes."""
+
+    def __getattribute__(cls, name):
+        if name in ("__name__", "__qualname__", "__module__", "__mro__"):
+            raise SystemExit(name)
+        return type.__getattribute__(cls, name)
+
+
+class Words(str):
+    def __getitem__(self, _):
+        raise SystemExit("cut")
+
+
+def veiled(where):
+    """An error whose `where` raises when it is asked for."""
+    if where == "name":
+        return Nameless("Veiled", (Exception,), {})()
+    body = {"__str__": lambda self: Words("text")} if where == "text" else {where: property(lambda self: sys.exit(1))}
+    return type("Veiled", (Exception,), body)()
+
+
+@pytest.mark.parametrize("where", ["name", "text", "__traceback__", "__class__", "__cause__"])
+def test_an_error_that_cannot_be_looked_at_fails_what_has_raised_it_and_nothing_else(client, where):
+    def plain(**_):
+        raise veiled(where)
+
+    async def on_loop(**_):
+        raise veiled(where)
+
+    class Unread:
+        input = property(lambda self: plain())
+
+    def of(data, **functions):
+        functions = {"task": lambda *, item: 1, "task_timeout": 10.0, "evaluator_timeout": 10.0, **functions}
+        return client.run_experiment(name="v", data=data, **functions)  # the timeouts: what hangs fails
+
+    with client.start_as_current_span(name="s") as span:
+        span.update_trace(input=1)
+    client.flush()
+    unread = of([Unread(), *numbers(1)])
+    assert [(failure.index, failure.stage) for failure in unread.item_failures] == [(0, "input")]
+    for raising in (plain, on_loop):
+        retried = of(numbers(2), task=raising, task_retries=1, retry_on=ValueError)
+        assert [(failure.error_type, failure.attempts) for failure in retried.item_failures] == [("Veiled", 1)] * 2
+        judged = of(numbers(1), evaluators=[raising, lambda *, output: True], run_evaluators=[raising])
+        assert [failure.error_type for failure in judged.item_results[0].evaluator_failures] == ["Veiled"]
+        assert [failure.error_type for failure in judged.run_evaluator_failures] == ["Veiled"]
+        assert [evaluation.value for evaluation in judged.item_results[0].evaluations] == [True]
+        batch = client.run_batched_evaluation(
+            scope="traces", max_items=1, mapper=lambda item: {"input": 1, "output": 1}, evaluators=[raising]
+        )
+        assert (batch.total_items_processed, batch.total_evaluations_failed) == (1, 1)
+        batch = client.run_batched_evaluation(
+            scope="traces", max_items=1, mapper=lambda item, go=raising: go(), evaluators=[lambda *, output: 1]
+        )
+        assert [(failure.stage, failure.error_type) for failure in batch.item_failures] == [("mapper", "Veiled")]
+    with ThreadPoolExecutor(1) as executor:
+        assert of(numbers(1), task=plain, executor=executor).item_failures[0].error_type == "Veiled"
+
+
+def test_an_error_of_code_without_a_module_is_told_with_its_place(client):
+    """`exec` with globals of its own, as notebooks and templates do."""
+    space = {"__name__": None}
+    exec("def task(item):\n    raise ValueError('mine')", space)
+
+    failure = client.run_experiment(name="v", data=numbers(1), task=space["task"]).item_failures[0]
+
+    assert (failure.error_type, failure.message) == ("ValueError", "mine")
+    assert failure.traceback.splitlines()[1] == '  File "<string>", line 2, in task'
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])

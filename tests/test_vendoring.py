@@ -290,6 +290,18 @@ def test_bytecode_of_other_pythons_is_said_to_be_unchecked(copied, capsys):
     )
 
 
+@pytest.mark.skipif(os.name == "nt", reason="such names cannot be given there")
+def test_names_of_foreign_files_forge_no_line_and_steer_no_terminal(copied, capsys):
+    """SECURITY S45: whoever can put a file beside ours chooses its name."""
+    target = copied("folder")
+    (target / "\x1b]0;title\x07\x9b31m\u202e\niae: intact").write_text("")
+
+    assert main(["vendor", str(target), "--check"]) == 1
+    head, *findings = capsys.readouterr().out.splitlines()
+    assert head.startswith(f"{target}: {__version__}, not intact")
+    assert findings == ["<U+001B>]0;title<U+0007><U+009B>31m<U+202E> iae: intact does not belong to it"]
+
+
 def test_a_linked_folder_in_a_copy_is_found_out(copied, tmp_path):
     """It can be imported from, and whoever walks the tree does not come by."""
     target = copied("folder")
@@ -376,6 +388,32 @@ def test_an_intact_copy_is_replaced_and_a_changed_one_is_not(kind, copied, tmp_p
 
     assert main(["vendor", str(tmp_path), "--name", "iae", *KINDS[kind]]) == 2
     assert "was changed by hand" in capsys.readouterr().err and everything(tmp_path) == patched
+
+
+@pytest.mark.parametrize("inside", [(), ("notes.txt",), ("notes.txt", "mine.py"), ("notes.txt", "a copy")])
+def test_a_folder_of_the_users_is_never_replaced(inside, copied, tmp_path, capsys):
+    """One that held a copy and other things was taken for that copy and replaced as a whole."""
+    folder = tmp_path / "lib" / "evals"
+    folder.mkdir(parents=True)
+    for name in inside:
+        copied("folder").rename(folder / "inner") if name == "a copy" else (folder / name).write_text("mine")
+    before = everything(tmp_path)
+
+    assert main(["vendor", str(tmp_path / "lib"), "--name", "evals"]) == 2
+    told = "is a folder without the MANIFEST.json of a copy and is left alone; choose another --name, or another DEST"
+    assert capsys.readouterr().err == f"error: DEST={str(folder)!r}: {told}\n"
+    assert everything(tmp_path) == before
+
+    if inside == ("notes.txt",):
+        assert main(["vendor", str(folder), "--check"]) == 2
+        assert capsys.readouterr().err == f"error: {folder}: holds no copy of this package\n"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="/proc takes no folders, of root neither")
+@pytest.mark.parametrize(("place", "told"), [("/proc/new", "cannot be made a folder: "), ("/proc/self/fd", "")])
+def test_a_place_that_cannot_be_written_to_is_wrong_use(place, told, capsys):
+    assert main(["vendor", place]) == 2
+    assert capsys.readouterr().err.startswith(f"error: DEST={place!r}: {told or 'cannot be written to'}")
 
 
 @pytest.mark.parametrize("place", ["a file", "a file/below"])

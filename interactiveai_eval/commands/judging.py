@@ -28,7 +28,7 @@ def declare_judging(parser: argparse.ArgumentParser, *, check: bool = True, base
         )
     if baseline:
         parser.add_argument("--baseline", metavar="SAVED", help="compare with this saved result")
-    parser.add_argument("--tolerance", metavar="X", type=float, default=0.0, help="differences up to X count as equal")
+    parser.add_argument("--tolerance", metavar="X", type=float, help="differences up to X count as equal (default: 0)")
     parser.add_argument(
         "--lower-is-better", metavar="METRIC", action="append", default=[], help="such as a cost; may be repeated"
     )
@@ -56,23 +56,50 @@ class Judge:
 
     def __init__(self, options: argparse.Namespace) -> None:
         from ..reporting.checks import parse_checks
+        from ..reporting.comparison import UNKNOWN_ITEMS, check_tolerance, knows_its_items
         from ..reporting.summary import reduction
 
         self._options = options
         self._checks = parse_checks(options.check)
         reduction(options.reduce)
-        needing = [each.expression for each in self._checks if each.needs_baseline]
-        if needing and options.baseline is None:
-            raise ArgumentError("check", needing[0], "compares with a baseline; name one with --baseline")
+        self._needing = [each.expression for each in self._checks if each.needs_baseline]
+        baseline = None if options.baseline is None else saved("baseline", options.baseline)._record()
+        if baseline is None:
+            for argument, values in (("check", self._needing), ("--tolerance", [options.tolerance])):
+                if values and values[0] is not None:
+                    raise ArgumentError(argument, values[0], "compares with a baseline; name one with --baseline")
+        elif not self._needing and not knows_its_items(baseline):
+            raise ArgumentError("baseline", options.baseline, f"{UNKNOWN_ITEMS}; name a result that has them")
+        tolerance = 0.0 if options.tolerance is None else options.tolerance
+        check_tolerance(tolerance)
         if options.action_json is not None:
             check_place(options.action_json, "--action-json")
         self._settings = {
-            "baseline": None if options.baseline is None else saved("baseline", options.baseline)._record(),
+            "baseline": baseline,
             "checks": self._checks,
-            "tolerance": options.tolerance,
+            "tolerance": tolerance,
             "lower_is_better": options.lower_is_better,
             "reduce": options.reduce,
         }
+
+    def unusable(self, *results: Any) -> list[ArgumentError]:
+        """What of baseline and settings these results cannot be judged by. It is left out from here on."""
+        from ..reporting.comparison import UNKNOWN_ITEMS, knows_its_items
+        from ..reporting.summary import summarize
+
+        records = [result._record() for result in results]
+        found, baseline, lower = [], self._settings["baseline"], self._settings["lower_is_better"]
+        if baseline is not None and not self._needing and not all(map(knows_its_items, records)):
+            found.append(ArgumentError("--baseline", self._options.baseline, f"is of no use: the run {UNKNOWN_ITEMS}"))
+            self._settings["baseline"] = None
+        if lower:
+            sides = [*records, baseline] if baseline is not None else records
+            summaries = [summarize(record, reduce=self._options.reduce) for record in sides]
+            known = dict.fromkeys(name for summary in summaries for name in summary.metrics)
+            fix = f"is no metric; there are {', '.join(known) or 'none'}"
+            found += [ArgumentError("--lower-is-better", name, fix) for name in lower if name not in known]
+            self._settings["lower_is_better"] = [name for name in lower if name in known]
+        return found
 
     def report(self, result: Any) -> Report:
         """The report of a result."""

@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import contextmanager
 
-from ..errors import ArgumentError, FeatureUnavailable
+from ..errors import ArgumentError, DataError, FeatureUnavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,12 @@ def _shard(text: str) -> tuple[int, int]:
 
 @contextmanager
 def stdin_file(name: str) -> Iterator[str]:
-    """A file called `name`, for as long as the context lasts, with what comes from stdin and is read twice."""
+    """A file called `name`, for as long as the context lasts, with what comes from stdin and is read twice.
+
+    Raises DataError where stdin is closed.
+    """
+    if sys.stdin is None:
+        raise DataError("<stdin>: standard input is closed; name a file, or send it the lines")
     try:
         from shutil import copyfileobj
         from tempfile import TemporaryDirectory

@@ -8,6 +8,7 @@ from ..errors import ArgumentError
 from .console import check_output, check_place, print_json, print_text
 from .endings import PASSED
 from .judging import Judge, declare_judging, declare_output, document_of, saved
+from .places import reading_client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def _declare_check(parser: argparse.ArgumentParser) -> None:
 def _declare_report(parser: argparse.ArgumentParser) -> None:
     """The arguments of `report`."""
     parser.add_argument("saved", metavar="SAVED", nargs="*", help="saved results")
-    parser.add_argument("--store", metavar="PATH", help="browse this SQLite file's runs: --output is a folder then")
+    what = "browse this SQLite file's runs: --output is a folder then (default: eval-runs for eval.db)"
+    parser.add_argument("--store", metavar="PATH", help=what)
     declare_judging(parser)
     declare_output(parser)
 
@@ -63,15 +65,13 @@ def _report_or_browse(options: argparse.Namespace) -> int:
         if getattr(options, name):
             fix = "is about saved results, --store about a store; give one or the other"
             raise ArgumentError(name, getattr(options, name), fix)
-    if len(options.output) != 1:
-        raise ArgumentError("--output", options.output, "must name one folder to write the pages to")
-    if not os.path.isfile(options.store):
-        raise ArgumentError("--store", options.store, "there is no such file")
-    from ..client import Interactive
+    if len(options.output) > 1:
+        raise ArgumentError("--output", ", ".join(options.output), "must name one folder for the pages, not several")
     from ..stores.run_browser import write_site
 
-    with Interactive.local(options.store) as client:
-        written = write_site(client.api, options.output[0])
+    folder = options.output[0] if options.output else os.path.splitext(os.path.basename(options.store))[0] + "-runs"
+    with reading_client(options.store) as client:
+        written = write_site(client.api, folder)
     if options.json:
         print_json(written)
     else:
@@ -92,6 +92,8 @@ def _report_several(options: argparse.Namespace) -> int:
         raise ArgumentError("--action-json", options.action_json, "holds one run; name one SAVED")
     judge = Judge(options)
     results = [saved("SAVED", path) for path in options.saved]
+    for error in judge.unusable(*results):
+        raise error
     reports = [judge.report(result) for result in results]
     try:
         judge.save_reports(results, reports)

@@ -71,6 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     from functools import partial
 
     from ..model import ExperimentRecord
+    from ..reporting.shown import one_line
     from ..runner_context import run_with_context
 
     for path in options.output:
@@ -91,6 +92,7 @@ def _run(options: argparse.Namespace) -> int:
                 if not isinstance(result, ExperimentRecord):
                     raise
                 say(f"error: {error}")
+    unusable = judge.unusable(result)  # the work is done: what it has given is shown and saved first
     report = judge.report(result)
     try:
         judge.save(result, script=options.target)
@@ -101,7 +103,9 @@ def _run(options: argparse.Namespace) -> int:
         else:
             judge.print_text(report)
     code = judge.exit_code(report)
-    return CHECK_FAILED if code == PASSED and regression is not None else code
+    for each in unusable:
+        say(f"error: {one_line(str(each))}")
+    return CHECK_FAILED if code == PASSED and (regression is not None or unusable) else code
 
 
 @contextmanager
@@ -146,8 +150,8 @@ def _context_settings(options: argparse.Namespace, data: Callable[[], Any]) -> d
         if getattr(options, name) != default:
             option = "--" + name.replace("_", "-")
             raise ArgumentError(option, getattr(options, name), "experiment(context) says this itself, in its call")
-    metadata = metadata_from(options.metadata)
-    return {"name": options.name, "run_name": options.run_name, "data": data(), "metadata": metadata}
+    said = {name: getattr(options, name) for name in ("name", "run_name", "data")}
+    return {**said, "data": data(), "metadata": metadata_from(options.metadata), "options": said}
 
 
 COMMANDS = {

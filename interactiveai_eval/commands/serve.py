@@ -5,7 +5,7 @@ import os
 import sys
 
 from ..errors import ArgumentError, StoreError
-from .console import print_json, print_text, writing
+from .console import flush, print_json, print_text
 from .endings import PASSED
 
 TYPE_CHECKING = False
@@ -29,15 +29,29 @@ def _declare_serve(parser: argparse.ArgumentParser) -> None:
 
 def _serve(options: argparse.Namespace) -> int:
     import signal
-    from threading import Event
 
+    told, teller = os.pipe()
+    if os.name != "nt":
+        os.set_blocking(teller, False)
+    # Python's own handler writes there, below all code: one of ours could interrupt what it would wait for.
+    signal.set_wakeup_fd(teller, warn_on_full_buffer=False)
+    try:
+        # Also where the process was started in the background of a shell, which has Ctrl-C ignored there.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        _serve_until(told, options)
+    finally:
+        signal.set_wakeup_fd(-1)
+        os.close(told)
+        os.close(teller)
+    return PASSED
+
+
+def _serve_until(told: int, options: argparse.Namespace) -> None:
+    """Serve until something can be read from the descriptor `told`."""
     from ..transports.local import LocalTransport
     from ..transports.server import DEFAULT_KEYS, LocalServer
 
-    ended = Event()
-    # Also where the process was started in the background of a shell, which has Ctrl-C ignored there.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
     try:
         store = LocalTransport(options.store)
     except StoreError as error:
@@ -52,12 +66,8 @@ def _serve(options: argparse.Namespace) -> int:
             print_json({"url": server.url, "public_key": server.public_key, "default_secret": is_default})
         else:
             print_text(f"Serving {server.url}", sys.stdout)
-        with writing():
-            if sys.stdout is not None:
-                sys.stdout.flush()
-        while not ended.wait(1.0 if os.name == "nt" else None):  # Windows hears no signal while it waits
-            pass
-    return PASSED
+        flush()
+        os.read(told, 1)
 
 
 def _key(given: str | None, variable: str, default: str) -> Any:

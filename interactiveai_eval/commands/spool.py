@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _NOTES = """\
 The folder is the one that a client was given as spool=. It may have been carried to another machine: everything is
-delivered with the ids that it has, so twice does no harm. What the server has acknowledged leaves the folder, all else
-stays. The server is that of the INTERACTIVEAI_... variables.
+delivered with the ids that it has, so twice does no harm. What the server has acknowledged leaves the folder, if that
+can be written; all else stays. The server is that of the INTERACTIVEAI_... variables.
 """
 
 
@@ -31,6 +31,7 @@ def _spool(options: argparse.Namespace) -> int:
 
 
 def _list_spool(options: argparse.Namespace) -> int:
+    from ..reporting.shown import one_line
     from ..running.spool import read_spool_file, spool_paths
 
     files, problems = [], []
@@ -46,7 +47,7 @@ def _list_spool(options: argparse.Namespace) -> int:
     else:
         for row in files:
             what = ", ".join([f"{row[kind]} {kind}" for kind in ("spans", "scores", "links") if row[kind]])
-            print_text(f"{row['file']}  {row['made']}  {what}", sys.stdout)
+            print_text(f"{one_line(str(row['file']))}  {one_line(str(row['made']))}  {what}", sys.stdout)
         for problem in problems:
             say(f"error: {problem['reason']}")
     return NOT_COMPLETED if problems else PASSED
@@ -60,12 +61,14 @@ def _send_spool(options: argparse.Namespace) -> int:
             raise ConfigError("where to? Set the INTERACTIVEAI_... variables, or give --store")
         sent = send_spool(options.folder, client._delivery.new_outbox, client.clock)
     if options.json:
-        print_json({"delivered": sent.delivered, "problems": sent.problems})
+        print_json({"delivered": sent.delivered, "problems": sent.problems, "kept": sent.kept})
     else:
         print_text("delivered " + ", ".join([f"{n} {kind}" for kind, n in sent.delivered.items()]), sys.stdout)
         for problem in sent.problems:
             what = f"{problem['kind'][:-1]} {problem['id']} is {problem['state']}: " if "kind" in problem else ""
             say(f"error: {what}{problem['reason']}")
+        for kept in sent.kept:
+            say(f"note: {kept['file']} cannot be removed, and what it holds was sent ({kept['reason']})")
     return NOT_COMPLETED if sent.problems else PASSED
 
 

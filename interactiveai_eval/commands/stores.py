@@ -3,13 +3,13 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from ..errors import ArgumentError
-from .console import check_place, print_json, print_text, say
+from .console import check_place, open_output, print_json, print_text, say, writing
 from .endings import NOT_COMPLETED, PASSED
 from .options import stdin_file
-from .places import store_client
+from .places import reading_client, store_client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,10 +68,12 @@ def _export(options: argparse.Namespace) -> int:
     to_stdout = options.output == "-"
     if to_stdout and options.json:
         raise ArgumentError("--output", "-", "--json takes stdout; name a file")
+    target = open_output() if to_stdout else options.output
     if not to_stdout:
-        check_place(options.output)
-    with store_client(options.store, must_exist=True) as client:
-        exported = export_traces(client.api, sys.stdout if to_stdout else options.output, options.filter)
+        check_place(target)
+    with reading_client(options.store) as client:
+        with writing() if to_stdout else nullcontext():
+            exported = export_traces(client.api, target, options.filter)
     if options.json:
         print_json({"exported": exported, "output": os.path.abspath(options.output)})
     else:

@@ -32,17 +32,19 @@ def _vendor(options: argparse.Namespace) -> int:
     import json
 
     from .._atomic import write_atomically
+    from .._visible import one_line
     from ..vendoring import check_copy, sbom, write_copy
 
     if options.dest is None and (options.check or options.sbom is None):
         raise ArgumentError("DEST", options.dest, "name the folder")
+    if options.sbom is not None:
+        check_place(options.sbom, "--sbom")
     told: dict[str, Any] = {}
     if options.check:
         told = check_copy(options.dest)
     elif options.dest is not None:
         told = check_copy(write_copy(options.dest, name=options.name, kind=options.kind or "folder"))
     if options.sbom is not None:
-        check_place(options.sbom)
         write_atomically(options.sbom, [json.dumps(sbom(), indent=1), "\n"])
         told["sbom"] = options.sbom
     if options.json:
@@ -51,7 +53,7 @@ def _vendor(options: argparse.Namespace) -> int:
         state = f"not intact ({len(told['findings'])} findings)" if told["findings"] else "intact"
         lines = [f"{told['path']}: {told['version'] or 'a copy'}, {state}, {told['age']}"]
         lines += [*told["findings"], *told["unchecked"]]
-        print_text("\n".join(lines), sys.stdout)
+        print_text("\n".join(map(one_line, lines)), sys.stdout)  # names of files are whatever is there
     return CHECK_FAILED if told.get("findings") else PASSED
 
 

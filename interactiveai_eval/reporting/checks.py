@@ -4,11 +4,13 @@
     operand = run figure | metric [ "[" label "]" ] { "." field }
     metric, label = a bare name, or any text in quotes: "is it right?" >= 0.9, tone["very warm"] <= 10%
 
+In quotes, \\n and \\t are a line feed and a tab, and a backslash stands before a quote or another backslash.
+
 A metric is an evaluation of items, or where no item has one of that name, a run evaluation with its value alone.
 
 All expressions are read before anything else is done. A figure that is not there (no such metric or label, no value,
-no baseline, no pairs, numbers and texts mixed) fails its check. An incomplete run fails all, and so do items or
-evaluators that failed while no check says how many may.
+no baseline, no pairs, no items for a rate, numbers and texts mixed) fails its check. An incomplete run fails all, and
+so do items or evaluators that failed while no check says how many may.
 """
 from __future__ import annotations
 
@@ -51,8 +53,8 @@ _CHANGES = {
     **{name: name for name in ("baseline", "delta", "improved", "regressed", "equal", "changed", "lost", "gained")},
     **{"p": "p", "paired": "n", "delta.low": "low", "delta.high": "high"},
 }
-_RUN: dict[str, Callable[[ExperimentRecord], float]] = {
-    "failure_rate": lambda record: tally_of(record).failure_rate,
+_RUN: dict[str, Callable[[ExperimentRecord], float | None]] = {
+    "failure_rate": lambda record: tally_of(record).failure_rate if tally_of(record).given else None,
     "failures": lambda record: tally_of(record).failed,
     "items": lambda record: tally_of(record).given,
     "evaluator_failures": lambda record: evaluator_failures(record),
@@ -67,6 +69,8 @@ _OF_FAILURES = ("failure_rate", "failures", "newly_failing")
 _name = re.compile(r"[^\W\d][\w-]*(?:\.[^\W\d][\w-]*)*")
 _quoted = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
 _number = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,4})?)\s*(%?)")
+_escape = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", '"': '"', "'": "'", "\\": "\\"}
 _operator = re.compile(r">=|<=|==|!=|>|<")
 _bracket = re.compile(r"\]")
 _MIXED = "it is mixed: texts for some items and numbers for others have no figure in common"
@@ -108,6 +112,11 @@ class CheckOutcome(Value):
 
     def __init__(self, *, check: Check, value: float | None, passed: bool, reason: str) -> None:
         self._fill({"check": check, "value": value, "passed": passed, "reason": reason})
+
+    @property
+    def found(self) -> str:
+        """The value in as many digits as it takes to see on which side of the threshold it is."""
+        return score_text(None) if self.value is None else _found_text(self.value, self.check)
 
 
 class CheckReport(Value):
@@ -222,8 +231,14 @@ class _Reader:
         return names[0], ".".join(names[1:]) or "value"
 
     def _text(self) -> str:
-        found = self._take(_quoted, "the closing quote")[0]
-        return re.sub(r"\\(.)", r"\1", found[1:-1], flags=re.DOTALL)
+        found = self._take(_quoted, "the closing quote")
+        return _escape.sub(lambda escape: self._escaped(escape, found.start() + 1), found[0][1:-1])
+
+    def _escaped(self, escape: re.Match[str], start: int) -> str:
+        if escape[1] not in _ESCAPES:
+            fix = r"a backslash stands before n, t, a quote or another backslash: \\ is one of its own"
+            raise self._problem(fix, start + escape.start())
+        return _ESCAPES[escape[1]]
 
     def _take(self, pattern: re.Pattern[str], wanted: str) -> re.Match[str]:
         self._space()
@@ -298,8 +313,18 @@ def _unspoken(record: ExperimentRecord, checks: Sequence[Check]) -> list[str]:
 def _outcome(check: Check, found: _Found) -> CheckOutcome:
     value, missing = found.figure(check)
     passed = value is not None and _COMPARE[check.operator](value, check.threshold)
-    said = missing if value is None else f"it is {score_text(value)}{_basis(check, found.summary)}"
+    said = missing if value is None else f"it is {_found_text(value, check)}{_basis(check, found.summary)}"
     return CheckOutcome(check=check, value=value, passed=passed, reason=f"{name_text(check.expression)}: {said}")
+
+
+def _found_text(value: float, check: Check) -> str:
+    """A figure as everywhere, with more digits where those would stand on the other side of the threshold."""
+    compare = _COMPARE[check.operator]
+    form = "f" if 0.0005 <= abs(value) < 1e15 else "g"
+    for text in (score_text(value), *(f"{value:.{digits}{form}}" for digits in range(4, 17))):
+        if compare(float(text), check.threshold) is compare(value, check.threshold):
+            return text
+    return repr(value)
 
 
 def _basis(check: Check, summary: Summary) -> str:
@@ -324,7 +349,9 @@ class _Found:
     def figure(self, check: Check) -> Figure:
         """The figure that a check asks for."""
         if check.metric is None:
-            return self._count(check.field) if check.needs_baseline else (_RUN[check.field](self.record), "")
+            if check.needs_baseline:
+                return self._count(check.field)
+            return _RUN[check.field](self.record), f"a run without items has no {check.field}"
         if check.metric not in self.summary.metrics and self._of_run(check.metric):
             return self._run_evaluation(check)
         if check.label is not None and (unseen := self._unseen(check.metric, check.label)):

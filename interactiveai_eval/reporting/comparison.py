@@ -32,10 +32,10 @@ class MetricComparison(Value):
     """One metric over the `n` items that have a value of it on both sides.
 
     `value` and `baseline` are the two means, `delta` their difference (None for labels), `low` and `high` its paired
-    95 % interval by Student's t (None for less than two pairs), `p` the permutation test's (for labels None).
-    `improved`, `regressed` and `equal` count items, where more is better, or less for metrics said to be so; labels are
-    `equal` or `changed`. `labels` maps each label to how its share has changed. `lost` and `gained` count items with a
-    value on the baseline's side only, and on the candidate's.
+    95 % interval by Student's t (None for less than two pairs; of rates within -1 and 1), `p` the permutation test's
+    (for labels None). `improved`, `regressed` and `equal` count items, where more is better, or less for metrics said
+    to be so; labels are `equal` or `changed`. `labels` maps each label to how its share has changed. `lost` and
+    `gained` count items with a value on the baseline's side only, and on the candidate's.
     """
 
     __slots__ = (
@@ -186,10 +186,11 @@ class _Side:
             else:
                 self.places[item_id, seen.get(item_id, 0)] = place
                 seen[item_id] = seen.get(item_id, 0) + 1
-
-    def value(self, metric: str, place: int) -> Score | None:
-        column = self.columns.get(metric)
-        return None if column is None else column.values.get(place)
+        # Each item's own metrics: there may be as many names as items, so that nothing may try all for each.
+        self.scores: dict[int, dict[str, Score]] = {}
+        for name, column in self.columns.items():
+            for place, value in column.values.items():
+                self.scores.setdefault(place, {})[name] = value
 
 
 def knows_its_items(record: ExperimentRecord) -> bool:
@@ -217,20 +218,24 @@ def compare(
         if not knows_its_items(record):
             fix = f"{UNKNOWN_ITEMS}; run it with keep_results=True (a batch: keep_evaluations)"
             raise ArgumentError(argument, record, fix)
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < inf:
-        raise ArgumentError("tolerance", tolerance, "must be a number from 0, in the unit of the metrics")
+    check_tolerance(tolerance)
     if isinstance(lower_is_better, str):
         lower_is_better = [lower_is_better]
     ours, theirs = _Side(candidate, reduce), _Side(baseline, reduce)
-    names = list(dict.fromkeys([*ours.columns, *theirs.columns]))
+    names = dict.fromkeys([*ours.columns, *theirs.columns])
     unknown = [name for name in lower_is_better if name not in names]
     if unknown:
         raise ArgumentError("lower_is_better", unknown[0], f"is no metric; there are {', '.join(names) or 'none'}")
     pairs = [(place, theirs.places[key]) for key, place in ours.places.items() if key in theirs.places]
-    metrics = {}
-    for name in names:
-        both = [(ours.value(name, place), theirs.value(name, other)) for place, other in pairs]
-        metrics[name] = _metric(name, _kind(name, ours, theirs), both, tolerance, name in lower_is_better, seed)
+    both: dict[str, list[tuple[Score | None, Score | None]]] = {name: [] for name in names}
+    for place, other in pairs:
+        scores, befores = ours.scores.get(place, {}), theirs.scores.get(other, {})
+        for name in {**scores, **befores}:
+            both[name].append((scores.get(name), befores.get(name)))
+    lower = set(lower_is_better)
+    metrics = {
+        name: _metric(name, _kind(name, ours, theirs), both[name], tolerance, name in lower, seed) for name in names
+    }
     changes = [
         _change(key[0], ours, place, theirs, theirs.places.get(key), metrics, tolerance)
         for key, place in ours.places.items()
@@ -252,6 +257,12 @@ def compare(
         changes=changes,
         tolerance=tolerance,
     )
+
+
+def check_tolerance(tolerance: Any) -> None:
+    """Raise ArgumentError for what cannot be the largest difference that counts as none."""
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < inf:
+        raise ArgumentError("tolerance", tolerance, "must be a number from 0, in the unit of the metrics")
 
 
 def _kind(name: str, ours: _Side, theirs: _Side) -> str:
@@ -292,7 +303,10 @@ def _metric(
     if deltas and len(deltas) == pairs:  # the numbers alone would tell of a part of the items
         mean, stdev = mean_and_stdev(deltas)
         figures = {"value": mean_and_stdev(values)[0], "baseline": mean_and_stdev(others)[0], "delta": mean}
-        figures["low"], figures["high"] = t_interval(mean, stdev, len(deltas)) or (None, None)
+        bounds = t_interval(mean, stdev, len(deltas))
+        if bounds and kind == "boolean" and all(0.0 <= each <= 1.0 for each in (*values, *others)):
+            bounds = max(bounds[0], -1.0), min(bounds[1], 1.0)  # a difference of rates is nowhere else
+        figures["low"], figures["high"] = bounds or (None, None)
         figures["p"] = permutation_p(deltas, seed=seed)
     return MetricComparison(
         name=name,
@@ -335,14 +349,15 @@ def _change(
     if place is None or other is None:
         status = "added" if other is None else "removed"
     else:
-        for name, metric in metrics.items():
-            value, before = ours.value(name, place), theirs.value(name, other)
-            if value is None or before is None:
+        befores = theirs.scores.get(other, {})
+        for name, value in ours.scores.get(place, {}).items():
+            before = befores.get(name)
+            if before is None:
                 continue
             delta = _delta(value, before)
             if delta is not None:
                 deltas[name] = delta
-            direction = _direction(value, before, tolerance, metric.lower_is_better)
+            direction = _direction(value, before, tolerance, metrics[name].lower_is_better)
             directions.add(direction)
             if direction != "equal":
                 changes[name] = (before, value)

@@ -93,11 +93,17 @@ def render_page(page: Page) -> Iterator[str]:
     yield from _end(size)
 
 
+# How all documents of ours begin, and hardly any other one.
+DOCUMENT_START = (
+    '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src "
+)
+
+
 def document_head(title: str) -> str:
     """The head of a document, with the policy that a browser enforces."""
     return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src {_digest(SCRIPT)}; "
+        f"{DOCUMENT_START}{_digest(SCRIPT)}; "
         f"style-src {_digest(STYLE)}; base-uri 'none'; form-action 'none'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n<meta name="color-scheme" content="light dark">\n'

@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from .checks import CheckOutcome
     from .comparison import Comparison
     from .report import Report
     from .statistics import Estimate
@@ -48,7 +49,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from _table(
             ["", "Check", "Found"],
             [
-                [_YES if each.passed else _NO, _code(each.check.expression), _found(each.reason, each.value)]
+                [_YES if each.passed else _NO, _code(each.check.expression), _found(each)]
                 for each in report.checks.outcomes
             ],
         )
@@ -73,8 +74,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield ". ".join(facts) + "."
 
 
-def _found(reason: str, value: float | None) -> str:
-    return score_text(value) if value is not None else _code(reason.rpartition(": ")[2])
+def _found(outcome: CheckOutcome) -> str:
+    return outcome.found if outcome.value is not None else _code(outcome.reason.rpartition(": ")[2])
 
 
 def _metrics(report: Report) -> Iterator[str]:

@@ -264,13 +264,14 @@ def _worst(
     columns = {name: column for name, column in values.items() if numbers_of(column)}
     ranges = {name: (min(numbers_of(column)), max(numbers_of(column))) for name, column in columns.items()}
     shares = [name for name, (least, most) in ranges.items() if 0.0 <= least and most <= 1.0]
+    lower = {lower_is_better} if isinstance(lower_is_better, str) else set(lower_is_better)
     scores: dict[int, list[float]] = {}
     for name in shares or ranges:
         least, most = (0.0, 1.0) if shares else ranges[name]
         for place, value in columns[name].values.items():
             if not isinstance(value, str):
                 score = (value / 2 - least / 2) / (most / 2 - least / 2) if most > least else 1.0
-                scores.setdefault(place, []).append(1.0 - score if name in lower_is_better else score)
+                scores.setdefault(place, []).append(1.0 - score if name in lower else score)
     means = {place: sum(found) / len(found) for place, found in scores.items()}
     best = max(means.values(), default=0.0)
     better = {c.place: c.baseline_place for c in comparison.with_status("regressed")} if comparison else {}

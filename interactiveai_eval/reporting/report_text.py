@@ -308,15 +308,16 @@ def _table(rows: list[list[str]], style: Style, left: Iterable[int]) -> list[str
     """Aligned columns; those that are empty are left out, and the last ones where the width is not enough."""
     room = max(style.width // 3, 12)
     rows = [[_cut(cells[0], room), *cells[1:]] for cells in rows]
-    columns = [list(column) for column in zip(*rows)]
+    columns = list(zip(*rows))
+    widths = [max(map(display_width, column)) for column in columns]
     kept = [place for place, column in enumerate(columns) if any(cell not in ("", "-") for cell in column[1:])]
-    while len(kept) > 4 and sum(max(map(display_width, columns[place])) + 2 for place in kept) - 2 > style.width - 2:
+    while len(kept) > 4 and sum(widths[place] + 2 for place in kept) - 2 > style.width - 2:
         kept.pop(-2 if 0 in kept and len(kept) > 5 else -1)
     lines = []
     for cells in rows:
         shown = []
         for place in kept:
-            room = max(map(display_width, columns[place])) - display_width(cells[place])
+            room = widths[place] - display_width(cells[place])
             shown.append(cells[place] + " " * room if place in left else " " * room + cells[place])
         lines.append("  ".join(shown).rstrip())
     return lines

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 10_000  # a made-up number: the p value's own error is then below 0.005
 _EXACT = 16  # so many differences have 65,536 ways to be signed, all of which are looked at
+_WHOLE_NUMBERS = 1_000  # up to so many steps the ways are counted in whole numbers: 1/16 is 0.0625 and not beside it
 _NORMAL = 5_000  # beyond so many the sum of random signs is normal, to less than what drawing would be off
 
 
@@ -79,4 +80,11 @@ def permutation_p(differences: Sequence[float], *, seed: int, resamples: int = R
 def _equal_steps_p(up: int, n: int) -> float:
     """The exact sign test (for passes and failures: McNemar's), `up` of n having gone up."""
     fewer = min(up, n - up)
-    return 1.0 if 2 * fewer == n else min(2.0 * incomplete_beta(n - fewer, fewer + 1.0, 0.5), 1.0)
+    if n > _WHOLE_NUMBERS:
+        return 1.0 if 2 * fewer == n else min(2.0 * incomplete_beta(n - fewer, fewer + 1.0, 0.5), 1.0)
+    ways = total = 1
+    for k in range(fewer):
+        ways = ways * (n - k) // (k + 1)
+        total += ways
+    share: float = total / 2 ** (n - 1)
+    return min(share, 1.0)

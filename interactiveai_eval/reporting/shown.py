@@ -1,54 +1,21 @@
 """How values of the user's own look in a report: short, on safe characters, never raising.
 
-Items, outputs, names and comments come from outside. A terminal obeys control characters, and a reader is fooled by
-invisible ones, so both are shown as marks such as `<U+202E>` wherever a report shows a text.
+Texts from outside pass through `_visible`, wherever a report shows one.
 """
 from __future__ import annotations
 
 import json
-import re
 
 from .._strict_json import to_plain
+from .._visible import cut as cut
+from .._visible import name_text as name_text
+from .._visible import one_line as one_line
+from .._visible import visible as visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
-
-# Controls but tab and line feed, bidi marks, zero-width and filler characters, line separators, lone surrogates, tags,
-# what is no character at all.
-# Joiners (U+200C, U+200D) and variation selectors stay: emoji, Persian and Indic scripts need them.
-_unseen = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e"
-    r"\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e0fff]"
-)
-_NAME_LIMIT = 200  # characters; a made-up number
-
-
-def visible(text: str) -> str:
-    """`text` with control and invisible characters as marks, `<U+001B>`; tabs and line feeds stay."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n")
-    return _unseen.sub(_mark, text)
-
-
-def _mark(found: re.Match[str]) -> str:
-    return f"<U+{ord(found.group()):04X}>"
-
-
-def one_line(text: str) -> str:
-    """`visible(text)` on one line: runs of white space become one space."""
-    return " ".join(visible(text).split())
-
-
-def cut(text: str, limit: int) -> str:
-    """The first `limit` characters, and how many more there were."""
-    return text if len(text) <= limit else f"{text[:limit]} \u2026 [{len(text) - limit:,} more characters]"
-
-
-def name_text(text: str) -> str:
-    """A name (of an experiment, a metric, an error type ...) on one line, cut where no table could hold it."""
-    return one_line(cut(text, _NAME_LIMIT))
 
 
 def value_text(value: Any, limit: int, indent: int | None = None) -> str:

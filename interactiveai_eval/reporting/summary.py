@@ -94,7 +94,7 @@ def item_values(record: ExperimentRecord, reduce: str = "mean") -> dict[str, Ite
             column = found.setdefault(evaluation.name, {}).setdefault(place, [])
             if value is not None:
                 column.append(value)
-    columns = {}
+    columns, items = {}, len(set(places))
     for name, by_place in found.items():
         columns[name] = made = ItemValues(name)
         made.kind = tallies.metrics[name].kind
@@ -105,7 +105,7 @@ def item_values(record: ExperimentRecord, reduce: str = "mean") -> dict[str, Ite
             if len(values) > 1:
                 made.repeated += 1
                 made.unstable += any(each != values[0] for each in values)
-        made.missing = len(set(places)) - len(made.values)
+        made.missing = items - len(made.values)
     return columns
 
 

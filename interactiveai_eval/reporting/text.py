@@ -5,8 +5,6 @@ Values that span lines are indented below their label; nothing of them starts at
 """
 from __future__ import annotations
 
-from itertools import islice
-
 from ..model import DELIVERY_STATES
 from ..tally import tally_of, undelivered_text
 from .shown import counted, item_number, item_part, name_text, one_line, score_text, value_text
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult, ExperimentRecord, ItemFailure
+    from ..model import Evaluation, ExperimentItemResult, ExperimentRecord, ItemFailure
     from .statistics import Estimate
 
 RULE = "\u2500" * 50
@@ -134,20 +132,16 @@ def _failure_lines(failures: Sequence[ItemFailure], *, every: bool) -> list[str]
 
 
 def _evaluator_failure_lines(record: ExperimentRecord) -> list[str]:
+    every = [failure for result in record.item_results for failure in result.evaluator_failures]
+    firsts = {failure.evaluator: failure for failure in reversed(every)}
     lines = []
     for row in record.evaluator_stats:
         if row.failed_runs:
             kinds = ", ".join(f"{name_text(kind)} {n:,}" for kind, n in row.error_summary.items())
             of = f"{row.failed_runs:,} of {counted(row.total_runs, 'call')}"
-            first = [_error_text("first", failure) for failure in _first_failures(record, row.name)]
+            first = [_error_text("first", firsts[row.name])] if row.name in firsts else []
             lines.append("; ".join([f"{name_text(row.name)}: {of}" + (f" ({kinds})" if kinds else ""), *first]))
     return lines
-
-
-def _first_failures(record: ExperimentRecord, evaluator: str) -> list[EvaluatorFailure]:
-    """The first failure of an evaluator that the kept results know of, as a list of one or none."""
-    every = (failure for result in record.item_results for failure in result.evaluator_failures)
-    return list(islice((failure for failure in every if failure.evaluator == evaluator), 1))
 
 
 def _delivery_lines(record: ExperimentRecord) -> list[str]:
@@ -220,9 +214,10 @@ def interval_text(estimate: Estimate) -> str:
 def labels_of(results: Sequence[ExperimentRecord]) -> list[str]:
     """A name for each result: the experiment's, or the run's where experiments share a name."""
     names = [name_text(record.name) for record in results]
-    return [
-        name if names.count(name) == 1 else name_text(record.run_name or name) for name, record in zip(names, results)
-    ]
+    times: dict[str, int] = {}
+    for name in names:
+        times[name] = times.get(name, 0) + 1
+    return [name if times[name] == 1 else name_text(record.run_name or name) for name, record in zip(names, results)]
 
 
 def _aligned(rows: list[list[str]]) -> str:

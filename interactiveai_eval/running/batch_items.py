@@ -6,12 +6,13 @@ from functools import partial
 
 from .._ids import derived_id
 from ..batch_model import BatchItemFailure, EvaluatorInputs
-from ..errors import ApiError, NotFoundError, TransportError
+from ..errors import ApiError, ArgumentError, NotFoundError, TransportError, is_a
 from ..model import Evaluation
 from ..service.lists import find
 from ..service.records import ObservationRecord, TraceRecord
 from ..service.scores import Unsendable, score_body
 from .book import Outcome
+from .collector import own_evaluations
 from .engine import CANCELLED, Pause
 from .failures import Failure, cancelled_failure, failure_of, overran, timeout_failure
 from .item_run import Failed
@@ -51,7 +52,7 @@ class BatchItems:
         api: Api,
         tracer: Tracer,
         outbox: Outbox,
-        tracing_enabled: bool,
+        silence: str,
         context: Context,
         stop: Callable[[BaseException], None],
         environment: str | None,
@@ -67,7 +68,7 @@ class BatchItems:
         self._api = api
         self._tracer = tracer
         self._outbox = outbox
-        self._tracing_enabled = tracing_enabled
+        self._silence = silence
         self._judges = Judges(context, stop=stop, timeout_seconds=plan.evaluator_timeout_seconds)
         self._stop = stop
         self._environment = environment
@@ -93,10 +94,10 @@ class BatchItems:
         except BaseException as error:
             # Values of the user's that run code of their own where we look at them; or, in a run that was left at
             # once, the end of the flow itself.
-            if isinstance(error, GeneratorExit) and self._engine.stopping:
+            if is_a(error, GeneratorExit) and self._engine.stopping:
                 raise
             stage = "item"
-            if isinstance(error, KeyboardInterrupt):
+            if is_a(error, KeyboardInterrupt):
                 self._stop(error)
                 stage = "cancelled"
             self._fail(work, outcome, Failed(stage, failure_of(error)))
@@ -111,6 +112,8 @@ class BatchItems:
             )
         elif outcome.failure is None or outcome.failure.stage != "cancelled":
             self._book.done(work, ending)
+        else:
+            self._book.cut_off(work)
         if ends_stretch:
             self._outbox.send_soon()
 
@@ -134,7 +137,7 @@ class BatchItems:
         if self._plan.on_item is not None and work.id is not None and not failed:
             try:
                 with self._hook_lock:
-                    self._plan.on_item(work.id, list(outcome.evaluations))
+                    self._plan.on_item(work.id, own_evaluations(outcome.evaluations))
             except BaseException as error:
                 # Whoever streams evaluations to a disk that is full must not lose the rest in silence.
                 self._stop(error)
@@ -204,6 +207,8 @@ class BatchItems:
                 if attempt > self._plan.max_retries or not error.retryable:
                     raise Failed("fetch", failure_of(error)) from error
                 await Pause(fetch_wait_seconds(attempt, error))
+            except ArgumentError as error:  # what the server gave it as its id can be asked for in no path
+                raise Failed("fetch", failure_of(error)) from error
             else:
                 self._book.fetched(int(work.row is None))
                 return row
@@ -216,7 +221,7 @@ class BatchItems:
         if call.ending == CANCELLED:
             raise Failed("cancelled", cancelled_failure("the mapper"))
         if call.error is not None:
-            if isinstance(call.error, KeyboardInterrupt):
+            if is_a(call.error, KeyboardInterrupt):
                 self._stop(call.error)
                 raise Failed("cancelled", failure_of(call.error))
             raise Failed("mapper", failure_of(call.error))
@@ -257,8 +262,8 @@ class BatchItems:
     ) -> dict[str, Any] | None:
         """The score of an evaluation, None when it is not sent; the reason is counted."""
         counts = self._outbox.counts
-        if not self._tracing_enabled:
-            counts.problem("scores", "skipped", score_id, "tracing is off", id)
+        if self._silence:
+            counts.problem("scores", "skipped", score_id, self._silence, id)
             return None
         own = evaluation.metadata if evaluation.metadata is not None else {}
         if self._plan.metadata:

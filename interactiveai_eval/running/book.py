@@ -1,7 +1,8 @@
 """What of a batch evaluation is done: every item that came through in an unbroken row from the start, and no other.
 
 An item is done when its scores have arrived, or when it failed (then the token names it). From what is done the token
-is made with which a later call goes on, so that nothing is skipped; what it repeats lands on the same score ids.
+is made with which a later call goes on, so that nothing is skipped; what it repeats lands on the same score ids. At the
+end of a call the token names what was cut off, too, where others behind it are done: those are not done again.
 """
 from __future__ import annotations
 
@@ -128,6 +129,8 @@ class Book:
         first, again = token.by_tries()
         self._failed: dict[str, None] = dict.fromkeys(first)
         self._failed_again: dict[str, None] = dict.fromkeys(again)
+        self._cut_off: dict[tuple[int, int], str] = {}  # of this call: ids by number of the stretch and place
+        self._cut_off_again = False  # of those that the token names, one was
         self._overflows = False  # more have failed than a token can ever hold: it stays where it is
         self._last_id = token.last_processed_id
         # Where that row ends: the last page that is done, None as long as the first of this call is not.
@@ -217,6 +220,48 @@ class Book:
         if self._save is not None:
             self._write_in_time()
 
+    def cut_off(self, work: BatchWork) -> None:
+        """It was begun, and ended by the end of the run."""
+        with self._lock:
+            if work.id is None:
+                return  # nothing to name it by
+            if work.stretch is not None:
+                self._cut_off[work.stretch.number, work.place] = work.id
+                return
+            self._cut_off_again = True
+            if self._failed.pop(work.id, self) is None:  # others first, lest it takes all the time again
+                self._failed_again[work.id] = None
+
+    def conclude(self, *, out_of_time: bool) -> None:
+        """Follow what is done past what was cut off, which the token names from here on, as far as that fits.
+
+        Ids that were cut off come with those that failed again, after all others. When time has run out before
+        anything was done, even what nothing follows is named: with the same items again, the next call would end so.
+        """
+        with self._lock:
+            self._moved()
+            last = self._last_done()
+            if last is None and out_of_time and not self.attempted:
+                last = max(self._cut_off, default=None)
+            while self._stretches:
+                first = self._stretches[0]
+                place = first.number, first.front
+                if last is None or place > last or place not in self._cut_off:
+                    return
+                self._failed_again[self._cut_off[place]] = None
+                self._behind["failed"] += 1  # as long as it is named; see `_settle`
+                first.done[first.front] = _NOTHING
+                self._advance()
+                self._moved()
+
+    def _last_done(self) -> tuple[int, int] | None:
+        """Stretch number and place of the last item that is done behind others that are not; the lock is held."""
+        for stretch in reversed(self._stretches):
+            for place in reversed(range(stretch.front, len(stretch.done))):
+                if stretch.done[place] is not None and stretch.done[place] is not _NOTHING:
+                    return stretch.number, place
+        return None
+
     def _settle(self, item_id: str | None, ending: Ending) -> None:
         """Take an item into the token; the lock is held."""
         for name, count in zip(COUNTS, ending.counts):
@@ -255,9 +300,9 @@ class Book:
 
     @property
     def all_done(self) -> bool:
-        """Whether nothing that was opened is still open."""
+        """Whether nothing that was opened or taken up again is still open."""
         with self._lock:
-            return not self._stretches
+            return not self._stretches and not self._cut_off_again
 
     def token(self) -> BatchEvaluationResumeToken:
         """With this a later call goes on after what is done; it never moves backwards."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from .._copies import IMMUTABLE, private_copy
+from .._copies import IMMUTABLE_IDS, private_copy
 from ..errors import ArgumentError
 
 TYPE_CHECKING = False
@@ -94,11 +94,14 @@ def bind(
         )
     by_position: list[str] = []
     by_keyword: list[str] = []
+    has_gap = False  # a positional-only parameter is left to its default: such ones after it cannot be given
     for parameter in parameters:
-        if parameter.name in known:
-            (by_keyword if parameter.by_keyword else by_position).append(parameter.name)
-        elif not parameter.by_keyword:
-            break  # a positional-only parameter that we leave to its default: those after it cannot be given
+        if parameter.by_keyword:
+            by_keyword += [parameter.name] * (parameter.name in known)
+        elif parameter.name in known and not has_gap:
+            by_position.append(parameter.name)
+        else:
+            has_gap = True
     if takes_any_keyword:
         by_keyword += [value for value in offered if value not in by_keyword and value not in by_position]
     return UserFunction(function, name, tuple(by_position), tuple(by_keyword))
@@ -147,7 +150,7 @@ def own_arguments(function: UserFunction, values: Mapping[str, Any]) -> tuple[Se
     by_keyword = {}
     for name in function.by_keyword:
         value = values[name]
-        by_keyword[name] = value if type(value) in IMMUTABLE else private_copy(value)
+        by_keyword[name] = value if id(type(value)) in IMMUTABLE_IDS else private_copy(value)
     return [private_copy(values[name]) for name in function.by_position] if function.by_position else (), by_keyword
 
 
@@ -197,6 +200,9 @@ def _signature(function: Any) -> tuple[list[Parameter], bool, bool] | None:
 
     Plain functions and methods are read from their code object: `inspect` costs 15 ms to import.
     """
+    calls = [kind.__dict__["__call__"] for kind in type(function).__mro__ if "__call__" in kind.__dict__]
+    if calls and isinstance(calls[0], (staticmethod, classmethod)):  # which `inspect` takes for methods
+        return _signature(function.__call__)
     inner = getattr(function, "__func__", function)
     code = getattr(inner, "__code__", None)
     if code is None or type(inner).__name__ != "function" or hasattr(inner, "__signature__"):
@@ -227,14 +233,17 @@ def _inspected(function: Any) -> tuple[list[Parameter], bool, bool] | None:
     except (ValueError, TypeError):
         return None
     kinds = inspect.Parameter
+    # What `functools.singledispatch` makes, whose first argument has no name.
+    is_dispatched = type(function).__name__ == "function" and hasattr(function, "dispatch")
     parameters = [
         Parameter(
             parameter.name,
             by_position=parameter.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD),
-            by_keyword=parameter.kind in (kinds.KEYWORD_ONLY, kinds.POSITIONAL_OR_KEYWORD),
+            by_keyword=parameter.kind in (kinds.KEYWORD_ONLY, kinds.POSITIONAL_OR_KEYWORD)
+            and not (is_dispatched and place == 0),
             required=parameter.default is parameter.empty,
         )
-        for parameter in found
+        for place, parameter in enumerate(found)
         if parameter.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
     ]
     return (

@@ -6,7 +6,6 @@ Lines are appended and never changed, so a kill can only tear the last one, whic
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 from heapq import heappop
 from io import FileIO
@@ -15,9 +14,10 @@ from threading import Lock
 from .._ids import derived_id
 from .._log import warn
 from .._strict_json import EXACT_INTEGER, SAFE_INTEGER, JSONError, from_json, number_to_text, text_to_number, to_json
-from ..errors import CheckpointError
+from ..errors import CheckpointError, error_text
 from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .file_locks import close_in_forks, in_use, lock, unlock
+from .item_keys import module_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 FORMAT = "interactiveai_eval.checkpoint"
-VERSION = 1
-_LATER = ("task", "evaluator_functions")  # what the first journals of this version do not say
+VERSION = 2  # version 1 knew items by what was recorded of them, which is the same for 1 and "1"
 
 
 class Finished:
@@ -195,14 +194,17 @@ class Checkpoint:
             try:
                 entry = from_json(line)
                 if header is None:
-                    header = self._checked(entry, fixed)
+                    header = self._checked(entry, fixed, drawn)
                 elif "delivered" in entry:
                     found[tuple(entry["delivered"])].delivered = True
                 else:
+                    _check(entry, len(header["evaluators"]))
                     found.setdefault((entry["key"], entry["repetition"], entry["number"]), Finished(entry))
-            except (JSONError, KeyError, TypeError) as problem:
+            except CheckpointError:
+                raise
+            except (ValueError, LookupError, TypeError, AttributeError) as problem:  # JSONError is a ValueError
                 raise CheckpointError(
-                    f"checkpoint {self._path!r}, line {number}: not a journal line ({problem}); "
+                    f"checkpoint {self._path!r}, line {number}: not a journal line ({error_text(problem)}); "
                     "name another file, or delete this one to begin anew"
                 ) from None
             whole += len(line)
@@ -215,22 +217,22 @@ class Checkpoint:
             self._append(header)
         return header
 
-    def _checked(self, header: Any, fixed: Mapping[str, Any]) -> dict[str, Any]:
+    def _checked(self, header: Any, fixed: Mapping[str, Any], drawn: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise self._foreign()
         if header.get("version") != VERSION:
             raise CheckpointError(
-                f"checkpoint {self._path!r} has version {header.get('version')!r}, this package reads {VERSION}"
+                f"checkpoint {self._path!r} has version {header.get('version')!r}, this package reads {VERSION}; "
+                "name another file, or delete this one to begin anew"
             )
         for name, value in fixed.items():
-            if name in _LATER and name not in header:
-                continue
-            # As it was written: JSON has no lone surrogates, and earlier versions had no large integers.
+            # As it was written: JSON has no lone surrogates.
             if from_json(to_json(header.get(name))) != from_json(to_json(value)):
                 raise CheckpointError(
                     f"checkpoint {self._path!r} is of another run: its {name} is {header.get(name)!r}, this call's is "
                     f"{value!r}; call with the same {name}, or name another file"
                 )
+        _check_types(header, {"evaluators": (list,), **{name: (str,) for name in drawn}})
         return header
 
     def _foreign(self) -> CheckpointError:
@@ -272,11 +274,7 @@ def known_as(function: Any) -> str:
         told += [f"{name}={value!r}" for name, value in given if type(value) in (str, int, float, bool)]
         function = function.func
     names = getattr(function, "__qualname__", None), type(function).__qualname__
-    module = str(getattr(function, "__module__", None))
-    if module == "__main__":  # the script is a module for others
-        module = getattr(sys.modules.get(module), "__file__", None) or module
-        module = os.path.splitext(os.path.basename(module))[0]
-    place = module.partition("@")[0].rpartition(".")[2]
+    place = module_of(function).partition("@")[0].rpartition(".")[2]
     digest = f" with arguments {derived_id(*told)[:8]}" if told else ""
     return f"{place}.{names[0] if isinstance(names[0], str) else names[1]}{digest}"
 
@@ -310,6 +308,50 @@ def entry_to_result(entry: Mapping[str, Any], item: Any, index: int) -> Experime
         duration_seconds=entry["duration_seconds"],
         attempts=entry["attempts"],
     )
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "key": (str,),
+    "repetition": (int,),
+    "number": (int,),
+    "evaluations": (list,),
+    "evaluator_failures": (list,),
+    "trace_id": (str,),
+    "dataset_run_id": (str, type(None)),
+    "item_id": (str,),
+    "duration_seconds": (int, float),
+    "attempts": (int,),
+    "evaluator_runs": (list,),
+    "spans": (list,),
+    "scores": (list,),
+}
+
+
+def _check(entry: Any, rows: int) -> None:
+    """Raises TypeError, ValueError, LookupError or AttributeError unless all that is read of a result's line is there.
+
+    `rows` is how many evaluators there are. A file that somebody has edited is refused as a whole and left as it was:
+    what was read of it until then could be half of an item.
+    """
+    from binascii import a2b_base64
+
+    _check_types(entry, _TYPES)
+    entry_to_result(entry, None, 0)
+    for ran in entry["evaluator_runs"]:
+        _check_types(ran, {0: (int,), 1: (int, float), 2: (int,), 3: (str, type(None))})
+        if not 0 <= ran[0] < rows:
+            raise ValueError(f"there is no evaluator {ran[0]}")
+    for span_id, encoded in entry["spans"]:
+        _check_types([span_id], {0: (str,)})
+        a2b_base64(encoded)
+    for body in entry["scores"]:
+        _check_types(body, {"id": (str,)})
+
+
+def _check_types(fields: Any, types: Mapping[Any, tuple[type, ...]]) -> None:
+    for name, wanted in types.items():
+        if type(fields[name]) not in wanted:
+            raise TypeError(f"{name} is {fields[name]!r:.50}")
 
 
 def _evaluation_to_entry(evaluation: Evaluation) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 from _thread import allocate_lock
 from operator import attrgetter
 
-from ..model import EvaluatorStats, ExperimentItemResult, ItemFailure
+from .._copies import private_copy
+from ..model import Evaluation, EvaluatorStats, ExperimentItemResult, ItemFailure
 from ..tally import RunTally
 from .measures import EvaluatorRun, StatsRow, UsualSeconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from .plan import Plan
@@ -95,7 +96,7 @@ class Collector:
         if on_result is not None:
             try:
                 with self._hook_lock:
-                    on_result(outcome)
+                    on_result(own_copy(outcome))
             except BaseException as error:
                 # Whoever streams results to a disk that is full must not lose the rest in silence.
                 self._stop(error)
@@ -104,6 +105,23 @@ class Collector:
                 self._progress.item_done(failed=failed, evaluations=() if failed else outcome.evaluations)
             except KeyboardInterrupt as error:
                 self._stop(error)
+
+
+def own_copy(outcome: Any) -> Any:
+    """A result or failure for user code, which can change nothing in it that anybody else sees."""
+    if type(outcome) is ItemFailure:
+        return outcome.replaced(item=private_copy(outcome.item))
+    return outcome.replaced(
+        item=private_copy(outcome.item),
+        output=private_copy(outcome.output),
+        evaluations=own_evaluations(outcome.evaluations),
+        evaluator_failures=list(outcome.evaluator_failures),
+    )
+
+
+def own_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """The same for evaluations: their metadata can be changed."""
+    return [evaluation.replaced(metadata=private_copy(evaluation.metadata)) for evaluation in evaluations]
 
 
 def _in_order(outcomes: list[Any]) -> list[Any]:

@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
 from _weakref import ref
 
-from .._forks import renew_locks_in_children
 from .._log import warn
 from .._version import __version__
+from ..errors import ApiError, TransportError
 from ..model import DeliveryReport
 from ..tracing.otlp import CONTENT_TYPE, encode_export, encode_span
 
@@ -38,9 +37,9 @@ class ClientDelivery:
         self._config = config
         self._api = api
         self._clock = clock
-        self._lock = allocate_lock()
-        self._outbox: Outbox | None = None
-        self._pid = 0  # the process that the outbox and its thread belong to
+        from . import loops, outbox, parcels  # noqa: F401  (by now: what ends in a garbage collection must not import)
+
+        self._outboxes: dict[int, Outbox] = {}  # by the process that it and its threads belong to: this one's alone
         self._closed = False
         self._warned = False
         self._about = {"environment": config.environment, "release": config.release}  # what spans say of their origin
@@ -60,7 +59,7 @@ class ClientDelivery:
 
     def skip_score(self, id: str, reason: str) -> None:
         """Take note of a score that is never sent."""
-        self._queue().counts.problem("scores", "skipped", id, reason)
+        self._queue().count("scores", "skipped", id, reason)
 
     def flush(self, deadline: float | None) -> DeliveryReport:
         """Deliver what waits, until `deadline`; what became of everything so far."""
@@ -73,8 +72,14 @@ class ClientDelivery:
         outbox = self._own_outbox()
         return DeliveryReport() if outbox is None else outbox.close(deadline)
 
-    def is_sampled(self, trace_id: str) -> bool:
-        """Whether a trace is sent; decided by its id, so that all its parts agree."""
+    def silence(self, trace_id: str | None) -> str:
+        """Why what belongs to this trace, or to none, is not sent; "" where it is."""
+        if not self._config.tracing_enabled:
+            return "tracing is off"
+        return "" if trace_id is None or self._is_sampled(trace_id) else "the trace is not sampled"
+
+    def _is_sampled(self, trace_id: str) -> bool:
+        """Decided by the trace's id, so that all its parts agree."""
         rate = self._config.sample_rate
         if rate >= 1.0:
             return True
@@ -94,10 +99,11 @@ class ClientDelivery:
 
         `about` says what comes from a spool, of another process; what of it is left stays where it was.
         """
-        from .outbox import End, Outbox
+        from .flushing import End
+        from .outbox import Outbox
 
         origin = self._about if about is None else about
-        end = End()
+        end = End(self._clock)
         api = self._api.used_by(end.moment)
         outbox = Outbox(
             lambda spans: self._send_spans(api, spans, origin),
@@ -133,58 +139,60 @@ class ClientDelivery:
         from threading import main_thread
 
         from .loops import running_loop
+        from .outbox import warn_of_end
         from .parcels import Parcel
 
         if self._closed:
-            warn(f"a client was closed before one of its {kind} ended: {id} is not delivered")
+            warn_of_end(kind, id)
             return
-        queue = self._queue()
-        if not self._config.tracing_enabled:
+        queue, reason = self._queue(), self.silence(trace_id)
+        if reason:
             self.warn_of_silence()
-            queue.counts.problem(kind, "skipped", id, "tracing is off")
-        elif trace_id is not None and not self.is_sampled(trace_id):
-            queue.counts.problem(kind, "skipped", id, "the trace is not sampled")
+            queue.count(kind, "skipped", id, reason)
         else:
             queue.put(Parcel(**content), may_wait=running_loop() is None)
             if not main_thread().is_alive():  # the interpreter ends, and `_flush_at_exit` may have been called
                 queue.flush(self._clock.monotonic() + EXIT_SECONDS)
+        if self._closed:  # meanwhile, and perhaps before there was a queue
+            queue.close(self._clock.monotonic() + EXIT_SECONDS)
 
-    def skip_link(self, trace_id: str, item_id: str | None) -> None:
-        """Count a link that is left out on purpose."""
-        reason = "the trace is not sampled" if self._config.tracing_enabled else "tracing is off"
-        self._queue().counts.problem("links", "skipped", trace_id, reason, item_id)
-
-    def count_link(self, trace_id: str, item_id: str | None, error: Exception | None) -> None:
-        """Count a link that was acknowledged, or refused with `error`."""
-        counts = self._queue().counts
-        if error is None:
-            counts.add("links", "acknowledged")
-        else:
+    def send_link(self, body: Mapping[str, Any]) -> None:
+        """Link an item to a trace now, unless its trace is not sent; what becomes of the link is counted."""
+        trace_id, item_id, counts = body["traceId"], body["datasetItemId"], self._queue().counts
+        reason = self.silence(trace_id)
+        if reason:
+            self._queue().count("links", "skipped", trace_id, reason, item_id)
+            return
+        try:
+            self._api.create_dataset_run_item(body)
+        except (ApiError, TransportError) as error:
             counts.problem("links", "rejected", trace_id, str(error), item_id)
+            raise
+        counts.add("links", "acknowledged")
 
     def warn_of_silence(self) -> None:
-        """Say, once for a client, that tracing is off."""
-        if not self._warned:
+        """Say, once for a client, that tracing is off, if it is."""
+        if not (self._config.tracing_enabled or self._warned):
             self._warned = True
             warn("tracing is disabled: spans, links and scores of this client are not sent, only counted as skipped")
 
     def _own_outbox(self) -> Outbox | None:
         """The outbox, save in a forked child: its thread is not there, and what is in it the parent delivers."""
-        return self._outbox if self._pid == os.getpid() else None
+        return self._outboxes.get(os.getpid())
 
     def _queue(self) -> Outbox:
-        with self._lock:
-            outbox = self._own_outbox()
-            if outbox is None:
-                import atexit
+        """The outbox of this process; without a lock, as an `Entrance` has none: the first that is there is taken."""
+        outbox = self._own_outbox()
+        if outbox is None:
+            import atexit
 
-                if not self._pid:  # once, for children as well
-                    renew_locks_in_children(self, "_lock")
-                outbox = self._outbox = self.new_outbox()
-                self._pid = os.getpid()
+            made = self.new_outbox()
+            outbox = self._outboxes.setdefault(os.getpid(), made)
+            if outbox is made:
+                self._outboxes = {os.getpid(): made}  # what a child has of its parent's goes
                 atexit.register(_flush_at_exit, ref(self))
                 _at_end_of_worker(ref(self))
-            return outbox
+        return outbox
 
     def _send_spans(self, api: Api, spans: list[bytes], origin: Mapping[str, Any]) -> list[Rejection]:
         resource = {
@@ -202,7 +210,7 @@ class ClientDelivery:
             scope_version=__version__,
             scope_attributes={"public_key": self._config.public_key},
         )
-        return api.send_spans(export, CONTENT_TYPE)
+        return api.send_spans(export, CONTENT_TYPE, len(spans))
 
 
 def _at_end_of_worker(sink: ref[ClientDelivery]) -> None:

@@ -9,7 +9,7 @@ from _thread import allocate_lock
 
 from .._contexts import copy_context
 from .._log import warn
-from ..errors import RunStopped, short_repr
+from ..errors import RunStopped, is_a, short_repr, type_name
 from ..tally import undelivered_text
 from .engine import Engine
 from .loops import LOOK_SECONDS, CallersLoop, OwnLoop, run_to_end, running_loop
@@ -83,7 +83,7 @@ class Driver:
 
     def stop(self, error: BaseException | None) -> None:
         """End the run early, in `error` if there is one; from any thread. The first error counts, but for Ctrl-C."""
-        if isinstance(error, (KeyboardInterrupt, SystemExit)) and not self.hurried:
+        if is_a(error, KeyboardInterrupt, SystemExit) and not self.hurried:
             self.hurried = True
             self.stopped = error
         elif self.stopped is None:
@@ -111,7 +111,7 @@ class Driver:
 
     def leave(self, error: BaseException) -> None:
         """Take what came out of waiting: cancelled from outside, or a second Ctrl-C. Who comes twice waits no more."""
-        self.at_once = self.at_once or self.hurried or isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit))
+        self.at_once = self.at_once or self.hurried or is_a(error, KeyboardInterrupt, SystemExit, GeneratorExit)
         self.hurried = True
         self.stop(error)
         self.stopped = error
@@ -166,7 +166,7 @@ class Driver:
         """Give what was cancelled a moment to get into the result; whoever interrupts that too ends it."""
         over: list[bool] = []
         self.engine.alarm(self.clock.monotonic() + LAST_LOOK_SECONDS, lambda: over.append(True))
-        while not over and not schedule.is_over() and not isinstance(self.stopped, GeneratorExit):
+        while not over and not schedule.is_over() and not is_a(self.stopped, GeneratorExit):
             try:
                 await self.engine.attend()
             except BaseException as error:
@@ -242,7 +242,7 @@ class Driver:
         except BaseException as error:
             self.leave(error)
         try:
-            await self.engine.lane.close(patient=not isinstance(self.stopped, GeneratorExit))
+            await self.engine.lane.close(patient=not is_a(self.stopped, GeneratorExit))
         except BaseException as error:
             self.leave(error)
         self.engine.hear()
@@ -374,17 +374,17 @@ def _outcome(story: Story, result: Any) -> Any:
 
 def with_result(stopped: BaseException, result: Any) -> BaseException:
     """The exception to raise for a run that ended in `stopped`: that one with `result` on it, if it can be."""
-    if not isinstance(stopped, StopIteration):  # which a coroutine cannot raise
+    if not is_a(stopped, StopIteration):  # which a coroutine cannot raise
         try:
             stopped.result = result  # type: ignore[attr-defined]
             if stopped.result is result:  # type: ignore[attr-defined]
                 return stopped
         except BaseException as refusal:  # a class of the user's that takes no attributes, however it says so
-            if isinstance(refusal, KeyboardInterrupt):  # asked again: nobody waits
+            if is_a(refusal, KeyboardInterrupt):  # asked again: nobody waits
                 raise
-    text = f"the run ended in {type(stopped).__name__}"
+    text = f"the run ended in {type_name(stopped)}"
     problem: Any = RunStopped(text, result=result)
-    if isinstance(stopped, KeyboardInterrupt):
+    if is_a(stopped, KeyboardInterrupt):
         problem = KeyboardInterrupt(text)
         problem.result = result
     problem.__cause__ = stopped

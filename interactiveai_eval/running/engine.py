@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from heapq import heapify, heappop, heappush
 
+from ..errors import is_a, type_name
 from .loops import Lane
 from .threads import Threads
 
@@ -331,10 +332,10 @@ class Engine:
         started = clock.monotonic()
         try:
             value = call.context.run(call.function, *call.arguments, **call.keywords)
-            if type(value) not in _known_values:
+            if id(type(value)) not in _known_values:
                 if _is_awaitable(value):
                     return self._hand_over(call, value, clock.monotonic() - started)
-                if hasattr(type(value), "gi_code"):
+                if type_has(value, "gi_code"):
                     value = call.context.run(list, value)
         except BaseException as error:
             return self._ended(call, None, error, clock.monotonic() - started)
@@ -377,7 +378,7 @@ class Engine:
 
     def _end_and_advance(self, call: Call, value: Any, error: BaseException | None, seconds: float) -> None:
         """The same from outside the pool: the flow goes on on a pool thread."""
-        if type(value) not in _known_values and error is None and _is_awaitable(value) and not call.is_coroutine:
+        if error is None and not call.is_coroutine and id(type(value)) not in _known_values and _is_awaitable(value):
             self._hand_over(call, value, seconds)  # an executor's function returned something awaitable
         else:
             flow = self._ended(call, value, error, seconds)
@@ -460,19 +461,19 @@ class Engine:
                 value = call.function(*call.arguments, **call.keywords)
             if type(value) is _Coroutine:
                 value = await value
-            while type(value) not in _known_values and _is_awaitable(value):
+            while id(type(value)) not in _known_values and _is_awaitable(value):
                 # What streams can be read only once, but many functions want it: it becomes a list.
-                value = [item async for item in value] if hasattr(type(value), "ag_code") else await value
+                value = [item async for item in value] if type_has(value, "ag_code") else await value
         except BaseException as raised:
             error = raised
             if type(awaitable) is _Coroutine:
                 awaitable.close()  # it may not have begun
-            if type(raised).__name__ == "CancelledError" and call.ending is None:
+            if type_name(raised) == "CancelledError" and call.ending is None:
                 # Whoever cancels all tasks of a loop, as `asyncio.run` does at Ctrl-C, cancels the run, too. That one
                 # goes first and ends this call, which then is no failure of the user's function.
                 with suppress(BaseException):
                     await _HERE
-            if self.stopping and isinstance(raised, (KeyboardInterrupt, SystemExit)):
+            if self.stopping and is_a(raised, KeyboardInterrupt, SystemExit):
                 self._end_early(call, CANCELLED)  # what a second signal raised here was meant for the run
         if call._task is not None:
             self.lane.ended(call._task)
@@ -480,8 +481,9 @@ class Engine:
 
 
 # Types whose values are what they are: nothing to await, nothing to read out. Evaluations and the user's own classes
-# join as they are met; the bound keeps a program that makes classes on the fly from filling it.
-_known_values: set[type] = {str, int, float, bool, type(None), dict, list, tuple}
+# join as they are met, by id, since some cannot be hashed; the bound keeps a program that makes classes on the fly from
+# filling it.
+_known_values: dict[int, type] = {id(kind): kind for kind in (str, int, float, bool, type(None), dict, list, tuple)}
 _KNOWN_MOST = 500
 
 
@@ -515,11 +517,18 @@ def _nothing() -> None:
 
 def _is_awaitable(value: Any) -> bool:
     """Whether only a loop can get at what `value` stands for: awaitables and async generators."""
-    kind = type(value)
-    if hasattr(kind, "__await__") or hasattr(kind, "ag_code"):
+    if type_has(value, "__await__") or type_has(value, "ag_code"):
         return True
-    if hasattr(kind, "gi_code"):
+    if type_has(value, "gi_code"):
         return bool(value.gi_code.co_flags & 0x100)  # a generator marked by types.coroutine
     if len(_known_values) < _KNOWN_MOST:
-        _known_values.add(kind)
+        _known_values[id(type(value))] = type(value)
     return False
+
+
+def type_has(value: Any, name: str) -> bool:
+    """Whether the type of `value` has an attribute, by all that its metaclass lets us see; never raises."""
+    try:
+        return hasattr(type(value), name)
+    except BaseException:
+        return False

@@ -1,7 +1,7 @@
 """Errors of user code as texts: type, message, traceback. Bounded, and total on exceptions that fail themselves."""
 from __future__ import annotations
 
-from ..errors import error_text
+from ..errors import error_text, type_name
 from .engine import RETURNED, TIMED_OUT
 from .remote import RemoteError, users_traceback
 
@@ -28,7 +28,7 @@ def failure_of(error: BaseException) -> Failure:
     message = error_text(error)[:MESSAGE_LIMIT]
     if type(error) is RemoteError:
         return Failure(error.error_type, message, error.traceback)
-    return Failure(type(error).__name__, message, users_traceback(error))
+    return Failure(type_name(error), message, users_traceback(error))
 
 
 def timeout_failure(what: str, call: Call) -> Failure:

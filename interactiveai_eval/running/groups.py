@@ -5,6 +5,7 @@ from _thread import allocate_lock
 from collections import deque
 
 from .._contexts import copy_context
+from ..errors import is_a, type_name
 from .calls import UserFunction
 from .elsewhere import Instructions, Outcome, run_group
 from .engine import CANCELLED, RETURNED, TIMED_OUT, Call
@@ -207,9 +208,9 @@ def error_of(outcome: Outcome) -> BaseException | None:
 
 def _is_worth_another(error: BaseException | None, items: int) -> bool:
     """Whether a group that ended in `error` is run again: not an item alone that cannot travel there or back."""
-    if error is None or isinstance(error, KeyboardInterrupt):
+    if error is None or is_a(error, KeyboardInterrupt):
         return False
-    return items > 1 or type(error).__name__ not in ("PicklingError", "TypeError", "AttributeError")
+    return items > 1 or type_name(error) not in ("PicklingError", "TypeError", "AttributeError")
 
 
 def take_over(outcome: Outcome, trace: ItemTrace, span: Span) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 
 from .._log import warn
-from ..errors import ApiError, CheckpointError, TransportError, error_text
+from ..errors import ApiError, CheckpointError, TransportError, error_text, is_a, short_repr, type_name
 from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailure
 from ..tracing.context import current
 from ..tracing.spans import Span
@@ -88,6 +88,7 @@ class ItemRuns:
         self._elsewhere = elsewhere
         self._lock = allocate_lock()
         self._under_way: set[_OneRun] = set()  # whose result or failure is not with the collector yet
+        self._has_unknown = False  # an item that the checkpoint cannot know was met, and told
         self.has_parked_links = False
         self.dataset_run_id: str | None = None
         self.dataset_id: str | None = None  # of the items that were linked
@@ -103,10 +104,10 @@ class ItemRuns:
         except BaseException as error:
             # Values of the user's that run code of their own where we look at them; or, in a run that was left at
             # once, the end of the flow itself.
-            if run not in self._under_way or (isinstance(error, GeneratorExit) and self._engine.stopping):
+            if run not in self._under_way or (is_a(error, GeneratorExit) and self._engine.stopping):
                 raise
             stage = "task"
-            if isinstance(error, KeyboardInterrupt):
+            if is_a(error, KeyboardInterrupt):
                 self._stop(error)
                 stage = "cancelled"
             self._fail(run, Failed(stage, failure_of(error)))
@@ -129,9 +130,9 @@ class ItemRuns:
     async def _go_through(self, run: _OneRun) -> None:
         """The way of an item that reaches its end. Raises Failed, and what the user's values raise when looked at."""
         work, item = run.work, run.work.item
-        if self._checkpoint is not None:
+        if self._checkpoint is not None and (key := self._key(item)) is not None:
             # Ids that another process finds again, wherever the item is in the data by then.
-            run.key = item.key()
+            run.key = key
             run.number, finished = self._checkpoint.take(run.key, work.repetition, work.index)
             run.trace = self._recorder.begin(f"{run.number}:{work.repetition}:{run.key}")
             if finished is not None:
@@ -165,13 +166,24 @@ class ItemRuns:
         if self._ends(run):
             self._collector.add_result(result, run.evaluator_runs, self._clock.monotonic() - began)
 
+    def _key(self, item: Item) -> str | None:
+        """What the checkpoint knows an item by; None when an item that differs may look the same to it."""
+        key = item.key()
+        if key is None and item.missing is None and not self._has_unknown:
+            self._has_unknown = True
+            warn(
+                f"checkpoint: item {short_repr(item.given)} holds what cannot be told apart in another process; such "
+                "items are run again on resume (give them values of plain types, or objects that pickle takes)"
+            )
+        return key
+
     # -- the data set run ------------------------------------------------------------------------------------------
 
     async def _link(self, run: _OneRun) -> None:
         """Link the item to its trace, before its task; a link that fails is retried, then counted and gone without."""
         counts, trace_id, item_id = self._outbox.counts, run.trace.trace_id, run.work.item.id
         if not run.trace.sent:
-            counts.problem("links", "skipped", trace_id, self._recorder.silence, item_id)
+            counts.problem("links", "skipped", trace_id, run.trace.silence, item_id)
             return
         body = {
             **self._link_body,
@@ -268,7 +280,7 @@ class ItemRuns:
             return Failed("cancelled", cancelled_failure("the task", last))
         error = call.error
         assert error is not None
-        if isinstance(error, KeyboardInterrupt):
+        if is_a(error, KeyboardInterrupt):
             self._stop(error)
             return Failed("cancelled", failure_of(error))
         return Failed("task", failure_of(error))
@@ -281,7 +293,7 @@ class ItemRuns:
             self._stop(stop)
             return False
         except BaseException as broken:  # a SystemExit of user code ends its item, not the run
-            warn(f"retry_on raised {type(broken).__name__}: {error_text(broken)}; the item is not tried again")
+            warn(f"retry_on raised {type_name(broken)}: {error_text(broken)}; the item is not tried again")
             return False
 
     # -- evaluators ------------------------------------------------------------------------------------------------
@@ -337,7 +349,7 @@ class ItemRuns:
             if call.ending == CANCELLED:
                 raise Failed("cancelled", cancelled_failure("its evaluators"))
             evaluations, failure = judged(function, call)
-            if isinstance(call.error, KeyboardInterrupt):
+            if call.error is not None and is_a(call.error, KeyboardInterrupt):
                 self._stop(call.error)
             if failure is not None:
                 run.failures.append(failure)
@@ -373,7 +385,7 @@ class ItemRuns:
             self._deliver(run, None)
         except BaseException as error:
             # It cannot be recorded (a mask that raises what no mask should): counted, and still in the result.
-            reason = f"recording it raised {type(error).__name__}: {error_text(error)}"
+            reason = f"recording it raised {type_name(error)}: {error_text(error)}"
             self._outbox.counts.problem("spans", "skipped", run.trace.span_id, reason, run.work.item.id)
         if self._ends(run):
             self._collector.add_failure(self._item_failure(run, problem))
@@ -398,7 +410,7 @@ class ItemRuns:
     def _deliver(self, run: _OneRun, result: ExperimentItemResult | None) -> None:
         """Hand everything of the item to the outbox; a result is written to the checkpoint first."""
         parcel = self._recorder.finish(run.trace, run.work.item.id, run.evaluator_runs)
-        if self._checkpoint is not None and result is not None:
+        if run.key and result is not None:
             parcel = parcel or Parcel()
             parcel.arrived = self._write_down(run, result, parcel)
         if parcel is not None and parcel.events:
@@ -478,7 +490,7 @@ class _OneRun:
     def __init__(self, work: Work, trace: ItemTrace) -> None:
         self.work = work
         self.trace = trace
-        self.key, self.number = "", work.index  # with a checkpoint: what it knows the item by
+        self.key, self.number = "", work.index  # what the checkpoint knows the item by, if it does
         self.context: Context | None = None  # of the user's code: the base context with the item span as current
         self.dataset_run_id: str | None = None
         self.elsewhere: ItemCall | None = None  # the last call of its task, if that leaves this process

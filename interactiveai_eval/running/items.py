@@ -1,9 +1,9 @@
 """Items as the run sees them: pulled lazily from any kind of data, read the same way whatever they are."""
 from __future__ import annotations
 
-from .._ids import derived_id, is_in_shard, sha256_hex
+from .._ids import is_in_shard, sha256_hex
 from .._strict_json import to_attribute_text
-from ..errors import ArgumentError, error_text, short_repr
+from ..errors import ArgumentError, error_text, short_repr, type_name
 from ..model import Value
 from .schedule import END, AsyncSource, Source
 
@@ -39,7 +39,7 @@ class Item:
             # The item's own code failed, whatever it raised: that is this item's failure.
             self.input = self.expected_output = self.metadata = own_id = self.dataset_id = None
             self.input_text = short_repr(given)
-            self.missing = f"reading the item failed: {type(error).__name__}: {error_text(error)}"
+            self.missing = f"reading the item failed: {type_name(error)}: {error_text(error)}"
         if self.input is None and self.missing is None:
             self.missing = f"the item has no input: {short_repr(given)}"
         self.id: str = own_id or sha256_hex(self.input_text.encode("utf-8", "replace"))[:16]
@@ -66,11 +66,17 @@ class Item:
                 self.dataset_id = dataset_id
         return str(own_id) if type(own_id) is int else own_id if isinstance(own_id, str) else None
 
-    def key(self) -> str:
-        """64 hexadecimal digits that stand for all that the item says: equal items have equal keys."""
-        return derived_id(
-            self.id, self.input_text, to_attribute_text(self.expected_output), to_attribute_text(self.metadata)
-        )
+    def key(self) -> str | None:
+        """What stands for all that a task can see of the item, see `item_keys`; None when nothing does."""
+        from .item_keys import key_of
+
+        if self.missing is not None:
+            return None
+        if type(self.given) is dict:
+            return key_of(self.given)
+        read = (self.id, self.input, self.expected_output, self.metadata)
+        # An item of a data set holds more than it says, and is known by its id.
+        return key_of((self.dataset_id, *read) if self.dataset_id is not None else (self.given, *read))
 
 
 class Work:

@@ -1,6 +1,7 @@
 """Evaluators of something that is there already: called side by side with copies of their own, outside of any span."""
 from __future__ import annotations
 
+from ..errors import is_a
 from ..tracing.context import current
 from .calls import chosen, own_arguments
 from .engine import CANCELLED, Call, Calls
@@ -64,7 +65,7 @@ class Judges:
             if call.ending == CANCELLED:
                 raise Failed("cancelled", cancelled_failure("its evaluators"))
             evaluations, failure = judged(function, call)
-            if isinstance(call.error, KeyboardInterrupt):
+            if call.error is not None and is_a(call.error, KeyboardInterrupt):
                 self._stop(call.error)
                 raise Failed("cancelled", failure_of(call.error))
             found.append((EvaluatorRun(position, call.seconds, evaluations, failure), evaluations, failure))

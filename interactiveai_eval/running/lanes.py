@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections import deque
 
 from .._strict_json import to_json
+from .silence import Silence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
     # What goes out together: events of one kind of one parcel, and about how many bytes they take. An event is
     # (id, encoded) for a span, its body for a score or link.
     Portion = tuple[Parcel, list[Any], int]
+    Pending = tuple[str, Portion, str]  # kind, what waits, why
 
+# Made-up figures: a batch is large enough that its overhead does not count and small enough to send in a blink.
+BATCH_EVENTS = 512
+BATCH_BYTES = 2_000_000
+# Of what has piled up, a request takes more.
+SPANS_A_REQUEST = 4 * BATCH_EVENTS
+SCORES_A_REQUEST = 100
 # A lane has as many requests on their way as one processor can attend to: one for each `*_WORK_SECONDS` of the time
 # that a request waits for its answer. Made-up figures, of the size that was measured; more connections help nobody.
 SINGLE_WORK_SECONDS, SINGLES_MOST = 0.0001, 32
@@ -30,8 +38,8 @@ class Lane:
     """What waits of one kind, and how it goes out.
 
     A batch is due with `batch_events` events or `batch_bytes` bytes, and takes up to `most_events`; `urgent` of those
-    that wait are due whatever they are. `flying` requests are on their way, at most `most`; the last `silent` got no
-    answer, the last of all for the reason `silence`.
+    that wait are due whatever they are. `flying` requests are on their way, at most `most`; `silence` tells whether
+    they are answered.
 
     With `send_each`, events of which each is a request may go out in one stream: a sender asks for the next as long as
     the transport takes more before it has answered the first. `streams` is whether it does, None until it is known.
@@ -47,13 +55,11 @@ class Lane:
         "kind",
         "most",
         "most_events",
-        "probe_at",
         "puller",
         "queue",
         "send",
         "send_each",
         "silence",
-        "silent",
         "streams",
         "urgent",
         "wait_seconds",
@@ -88,9 +94,7 @@ class Lane:
         self.most = SINGLES_MOST if single else BATCHES_MOST
         self.wait_seconds = (SINGLES_MOST if single else 1) * self.work_seconds  # until it is known
         self.answers = 0
-        self.silent = 0
-        self.silence = ""
-        self.probe_at = 0.0
+        self.silence = Silence()
 
     def put(self, parcel: Parcel, events: list[Any]) -> int:
         """Queue scores or links of a parcel; how many portions they are."""
@@ -187,6 +191,11 @@ class Flight:
         self.silence = silence
         self.unanswered = {id(portion): portion for portion in portions}
         self.arrived: list[Callable[[], None]] = []
+
+    def pull_no_more(self) -> None:
+        """Let another stream take what comes; the lock is held."""
+        if self.lane.puller is self:
+            self.lane.puller = None
 
 
 def singly(portion: Portion) -> list[Portion]:

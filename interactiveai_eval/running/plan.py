@@ -1,7 +1,7 @@
 """The arguments of an experiment, checked before anything happens, in the form in which the run uses them."""
 from __future__ import annotations
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, is_a
 from ..service.datasets import check_name
 from .arguments import (
     executor,
@@ -180,7 +180,7 @@ def _retry_rule(value: Any) -> Callable[[BaseException], bool]:
         names = {f"{kind.__module__}.{kind.__qualname__}" for kind in types}
         kinds = tuple(types)
         # An error from another process comes as the names of its types (see `remote.RemoteError`).
-        return lambda error: isinstance(error, kinds) or (
+        return lambda error: is_a(error, *kinds) or (
             type(error) is RemoteError and not names.isdisjoint(error.type_names)
         )
     if callable(value) and not isinstance(value, type):

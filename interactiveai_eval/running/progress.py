@@ -6,7 +6,8 @@ import sys
 from _thread import allocate_lock
 
 from .._log import warn
-from ..errors import error_text
+from .._visible import cut
+from ..errors import error_text, type_name
 from ..model import Value
 from ..tally import RunTally
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # Made-up figures: as often as an eye can follow on a terminal, seldom enough for a log file.
 TERMINAL_SECONDS = 0.1
 LOG_SECONDS = 10.0
-
+_LINE_MOST = 2_000  # characters
 
 # Running means that a line has room for.
 _MEANS_SHOWN = 3
@@ -117,7 +118,7 @@ class Progress:
             raise
         except BaseException as error:  # a SystemExit of the hook's ends the hook, not the run
             self.hook = None
-            warn(f"progress hook raised {type(error).__name__}: {error_text(error)}; it is not called again")
+            warn(f"progress hook raised {type_name(error)}: {error_text(error)}; it is not called again")
 
     def end(self) -> None:
         """Finish the line on stderr, if there is one."""
@@ -148,8 +149,8 @@ class StderrLine:
             self._write(self._last, "\r" if _is_terminal() else "", "\n")
 
     def _write(self, details: ProgressDetails, before: str, after: str) -> None:
-        text = str(details).encode("ascii", "replace").decode("ascii")
-        text = "".join([character if character >= " " else "?" for character in text])
+        text = cut(str(details), _LINE_MOST).encode("ascii", "replace").decode("ascii")
+        text = "".join([character if " " <= character <= "~" else "?" for character in text])
         if before:  # a line that wraps could not be written over
             text = text[: _columns() - 1]
         padding = " " * (self._width - len(text)) if before else ""

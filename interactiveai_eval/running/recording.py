@@ -10,6 +10,7 @@ from _thread import allocate_lock
 from .._ids import derived_id, sha256_hex
 from .._log import warn
 from .._strict_json import fields_to_json, to_attribute_text, to_json, well_formed
+from ..errors import short_repr
 from ..model import Evaluation
 from ..service.scores import Unsendable, score_body
 from ..tracing.attributes import ENVIRONMENT, INPUT, METADATA, OUTPUT, PROPAGATED_LIMIT, TYPE, cut, metadata_attributes
@@ -46,6 +47,7 @@ class ItemTrace:
         "carried",
         "scores",
         "sent",
+        "silence",
         "skipped",
         "span",
         "span_id",
@@ -55,12 +57,13 @@ class ItemTrace:
 
     span: Span
 
-    def __init__(self, seed: str, sent: bool, recorder: Recorder) -> None:
-        """`seed` is 64 hexadecimal digits; `sent` is False where nothing of the item leaves the process."""
+    def __init__(self, seed: str, silence: str, recorder: Recorder) -> None:
+        """`seed` is 64 hexadecimal digits; `silence` is why nothing of the item leaves the process, "" if it does."""
         self.trace_id = seed[:32]
         self.span_id = seed[32:48]
         self._seed = seed
-        self.sent = sent
+        self.silence = silence
+        self.sent = not silence
         self.spans: list[Span] = []
         self.scores: list[dict[str, Any]] = []
         self.skipped: list[tuple[str, str]] = []
@@ -108,12 +111,9 @@ class Recorder:
         experiment_id: str,
         run_name: str,
         propagated: Mapping[str, Any],
-        is_sent: Callable[[str], bool] | None,
-        silence: str,
+        silence: Callable[[str], str],
     ) -> None:
-        """`propagated` are the caller's propagated attributes; `is_sent(trace_id)` tells whether a trace leaves,
-        None that none does; `silence` is why others do not.
-        """
+        """`propagated` are the caller's propagated attributes; see `ClientDelivery.silence`."""
         self._plan = plan
         self._tracer = tracer
         self._outbox = outbox
@@ -121,8 +121,7 @@ class Recorder:
         self._run_name = run_name
         self._seed = f"{len(experiment_id)}:{experiment_id}:"
         self._propagated = dict(propagated)
-        self._is_sent = is_sent
-        self.silence = silence
+        self._silence = silence
         self._over = False
         self._lock = allocate_lock()
         self._shared_by_id: dict[str, SharedAttributes] = {}
@@ -136,8 +135,7 @@ class Recorder:
     def begin(self, place: str) -> ItemTrace:
         """The trace for one run of an item: always a new one, whatever span is current; ids depend on `place`."""
         seed = sha256_hex((self._seed + place).encode("utf-8", "surrogatepass"))
-        sent = self._is_sent is not None and self._is_sent(seed[:32])
-        return ItemTrace(seed, sent, self)
+        return ItemTrace(seed, self._silence(seed[:32]), self)
 
     def close(self) -> None:
         """From now on, late spans and scores go to the client instead of this run."""
@@ -224,13 +222,8 @@ class Recorder:
     def _add_score(self, trace: ItemTrace, evaluation: Evaluation, score_id: str) -> bool:
         """Whether it is one that can be sent."""
         try:
-            body = score_body(
-                masked_evaluation(self._tracer, evaluation),
-                id=score_id,
-                timestamp_ns=self._tracer.clock.time_ns(),
-                environment=EXPERIMENT_ENVIRONMENT,
-                trace_id=trace.trace_id,
-                observation_id=trace.span_id,
+            body = experiment_score(
+                self._tracer, evaluation, score_id, trace_id=trace.trace_id, observation_id=trace.span_id
             )
         except Unsendable as reason:
             trace.skip_score(score_id, f"{evaluation.name}: {reason}")
@@ -252,7 +245,7 @@ class Recorder:
             for ran in runs:
                 unsent_scores += ran.scores
                 ran.scores = 0
-            counts.skip(self.silence, 1 + len(runs) + len(spans) + len(trace.carried), unsent_scores)
+            counts.skip(trace.silence, 1 + len(runs) + len(spans) + len(trace.carried), unsent_scores)
             return None
         encoded = [(span.id, encode_span(span)) for span in spans]
         return Parcel(spans=[*encoded, *trace.carried], scores=scores, item_id=item_id)
@@ -290,10 +283,26 @@ class Recorder:
         if len(text) > PROPAGATED_LIMIT and what not in self._long:
             self._long.add(what)
             warn(
-                f"experiment {self._plan.name!r}: {what} has {len(text)} characters; experiment attributes are cut at "
-                f"{PROPAGATED_LIMIT}, the item span's metadata keeps it whole"
+                f"experiment {short_repr(self._plan.name)}: {what} has {len(text)} characters; experiment attributes "
+                f"are cut at {PROPAGATED_LIMIT}, the item span's metadata keeps it whole"
             )
         return cut(text)
+
+
+def run_score_id(run: str, place: int, name: str) -> str:
+    """The id of the score that is at `place` among those of a whole run: sent again, it replaces the first."""
+    return derived_id(run, "run", str(place), name)[:32]
+
+
+def experiment_score(tracer: Tracer, evaluation: Evaluation, score_id: str, **target: str | None) -> dict[str, Any]:
+    """The body of a score of an experiment's, masked, as of now. Raises Unsendable, and what a mask raises."""
+    return score_body(
+        masked_evaluation(tracer, evaluation),
+        id=score_id,
+        timestamp_ns=tracer.clock.time_ns(),
+        environment=EXPERIMENT_ENVIRONMENT,
+        **target,
+    )
 
 
 def masked_evaluation(tracer: Tracer, evaluation: Evaluation) -> Evaluation:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from _thread import allocate_lock
 
-from ..errors import ArgumentError, error_text, short_repr, traceback_text
-from .engine import TIMED_OUT
+from ..errors import ArgumentError, error_text, short_repr, traceback_without, type_name
+from .engine import TIMED_OUT, type_has
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,8 +98,9 @@ class RemoteLane:
                 raise ArgumentError(
                     "executor",
                     self._executor,
-                    f"cannot carry {function.name} to its workers ({type(error).__name__}: {short_repr(str(error))}); "
-                    "define it at the top level of an importable module, or use loky or dask, which carry it",
+                    f"cannot carry {function.name} to its workers "
+                    f"({type_name(error)}: {short_repr(error_text(error))}); define it at the top level of an "
+                    "importable module, or use loky or dask, which carry it",
                 ) from error
 
     def begin(
@@ -214,7 +215,7 @@ def _called_here(call: Call) -> tuple[Any, BaseException | None, float]:
     started = time.perf_counter()
     try:
         value = call.context.run(call.function, *call.arguments, **call.keywords)
-        if hasattr(type(value), "gi_code"):
+        if type_has(value, "gi_code"):
             value = call.context.run(list, value)
     except BaseException as error:
         return None, error, time.perf_counter() - started
@@ -228,7 +229,7 @@ def call_elsewhere(
     started = time.perf_counter()
     try:
         value = function(*arguments, **keywords)
-        if hasattr(type(value), "gi_code"):
+        if type_has(value, "gi_code"):
             value = list(value)
     except BaseException as error:
         return None, remote_error(error), time.perf_counter() - started
@@ -237,13 +238,14 @@ def call_elsewhere(
 
 def remote_error(error: BaseException) -> RemoteError:
     """What travels of an error."""
-    names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
-    return RemoteError(type(error).__name__, error_text(error), users_traceback(error), names)
+    try:
+        names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
+    except Exception:
+        # A metaclass of the user's does not tell.
+        names = []
+    return RemoteError(type_name(error), error_text(error), users_traceback(error), names)
 
 
 def users_traceback(error: BaseException) -> str:
     """The traceback of an error as text, without our own frames before the first of the user's."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_OURS + "."):
-        trace = trace.tb_next
-    return traceback_text(BaseException.with_traceback(error, trace))
+    return traceback_without(error, _OURS)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 
+from ..errors import is_a
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,7 +146,7 @@ class Schedule:
         if self._is_left:
             return  # nobody waits for the source any more, which may be cancelled now
         self.source_error = error
-        if isinstance(error, KeyboardInterrupt) and self._interrupted is not None:
+        if is_a(error, KeyboardInterrupt) and self._interrupted is not None:
             self._interrupted(error)
 
     def _may_take(self) -> bool:

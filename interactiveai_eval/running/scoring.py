@@ -1,7 +1,7 @@
 """What evaluators return, made into `Evaluation`s at one place."""
 from __future__ import annotations
 
-from ..errors import ArgumentError, short_repr
+from ..errors import ArgumentError, short_repr, type_name
 from ..model import Evaluation, plain_score_value
 from .calls import display_name
 
@@ -57,7 +57,7 @@ def _collect(returned: Any, name: str, found: list[Evaluation], depth: int) -> N
                 raise UnreadableEvaluation(f"returned more than {EVALUATIONS_MOST} evaluations")
     else:
         raise UnreadableEvaluation(
-            f"returned {short_repr(returned)} ({type(returned).__name__}); return an Evaluation, a dict with 'name' "
+            f"returned {short_repr(returned)} ({type_name(returned)}); return an Evaluation, a dict with 'name' "
             "and 'value', a number, text or bool, (value, comment), a list of these, or None"
         )
 

@@ -19,10 +19,9 @@ class Services:
         "base_url",
         "clock",
         "environment",
-        "is_sampled",
         "make_outbox",
+        "silence",
         "tracer",
-        "tracing_enabled",
         "warn_of_silence",
     )
 
@@ -34,9 +33,8 @@ class Services:
         clock: Clock,
         environment: str | None,
         tracer: Tracer,
-        tracing_enabled: bool,
-        is_sampled: Callable[[str], bool],
         make_outbox: Callable[[], Outbox],
+        silence: Callable[[str | None], str],
         warn_of_silence: Callable[[], None],
     ) -> None:
         self.api = api
@@ -44,7 +42,6 @@ class Services:
         self.clock = clock
         self.environment = environment
         self.tracer = tracer
-        self.tracing_enabled = tracing_enabled
-        self.is_sampled = is_sampled
         self.make_outbox = make_outbox
+        self.silence = silence
         self.warn_of_silence = warn_of_silence

@@ -7,6 +7,7 @@ removes it. Credentials are in none.
 from __future__ import annotations
 
 import os
+from errno import EIO, ENOSPC
 from itertools import count
 
 from .._atomic import write_atomically
@@ -73,7 +74,11 @@ class Spool:
         header = {"format": FORMAT, "version": VERSION, "made": ns_to_iso(now), **self._about, "events": len(lines)}
         file = os.path.join(self.folder, name + SUFFIX)
         write_atomically(file, [f"{line}\n" for line in (to_json(header), *lines)])
-        _sync_folder(self.folder)
+        try:
+            _sync_folder(self.folder)
+        except OSError:
+            self.remove(file)
+            raise
         return file
 
 
@@ -106,6 +111,8 @@ def spool_paths(folder: str) -> list[str]:
 def read_spool_file(path: str) -> SpoolFile:
     """Raises DataError for a file that cannot be read, is torn, or is none of ours; it names file, line and reason."""
     try:
+        if not os.path.isfile(path) and os.path.exists(path):  # reading a pipe would wait for ever
+            raise DataError(f"{path}: is no regular file; it is left alone")
         with open(path, "rb") as stream:
             *lines, rest = stream.read().split(b"\n")
     except OSError as error:
@@ -183,14 +190,15 @@ def _age(name: str) -> tuple[int, str]:
 
 
 def _sync_folder(folder: str) -> None:
-    """Have the name of a new file last; not every system can."""
+    """Have the name of a new file last; not every system can. Raises OSError where the disk fails."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
         return
     try:
         os.fsync(descriptor)
-    except OSError:
-        return
+    except OSError as error:
+        if error.errno in (EIO, ENOSPC):
+            raise
     finally:
         os.close(descriptor)

@@ -208,8 +208,9 @@ class _Watcher:
         pool = self._pool
         while True:
             self.gate.acquire()
-            evidence, more = 0.0, 1
-            while pool._watching:
+            # Not `pool._watching`: as soon as that is False somebody may open the gate again, and set it.
+            evidence, more, watching = 0.0, 1, True
+            while watching:
                 ended, worked = pool._ended, time.process_time()
                 time.sleep(TICK_SECONDS)
                 with pool._state:
@@ -218,7 +219,7 @@ class _Watcher:
                         pool._state.notify_all()
                         return
                     if not pool._queue:
-                        pool._watching = False
+                        pool._watching = watching = False
                     elif pool._ended != ended:
                         evidence, more = 0.0, 1
                     else:

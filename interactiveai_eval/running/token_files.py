@@ -26,6 +26,9 @@ class TokenFile:
     def open(self) -> BatchEvaluationResumeToken | None:
         """The token in the file; None when there is no file yet. Raises CheckpointError; the file stays as it is."""
         path = self._path
+        if os.path.islink(path):  # links are not followed, and the first write would replace it
+            leads = os.path.realpath(path)
+            raise CheckpointError(f"checkpoint {path!r} is a link; name the file that it leads to: {leads!r}")
         if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe would wait for ever
             raise CheckpointError(f"checkpoint {path!r} cannot be used: it is no regular file; name another")
         try:

@@ -19,7 +19,7 @@ JITTER_SHARE = 0.1  # downwards only: the documented waits are never exceeded
 
 def wait_seconds(attempt: int) -> float:
     """How long to wait after the `attempt`th attempt (from 1) of a task or a link."""
-    return min(FIRST_SECONDS * 2.0 ** (attempt - 1), LONGEST_SECONDS)
+    return min(FIRST_SECONDS * 2.0 ** min(attempt - 1, 30), LONGEST_SECONDS)  # 2.0 ** 1024 is too large
 
 
 def fetch_wait_seconds(attempt: int, error: BaseException) -> float:

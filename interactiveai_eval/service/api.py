@@ -11,7 +11,8 @@ from _thread import allocate_lock
 from .._clock import Clock
 from .._forks import renew_locks_in_children
 from .._log import debug, warn
-from .._strict_json import JSONError, from_json, text_to_value, to_json
+from .._paths import SEGMENT, is_segment
+from .._strict_json import JSONError, from_json, to_json
 from ..errors import (
     AccessDeniedError,
     ApiError,
@@ -21,9 +22,11 @@ from ..errors import (
     UnauthorizedError,
     short_repr,
 )
-from ..transports.base import Request, Response
+from ..transports.base import Request, Response, send_each
 from ..transports.retry_after import retry_after_seconds
 from ..transports.sealed_headers import SealedHeaders
+from .answers import a_list, a_page, a_page_by_cursor, a_page_of_any, a_page_of_any_by_cursor, an_object, as_it_is
+from .batch_answers import read_batch_answer
 from .dialects import PlatformDialect, PublicDialect, Routed
 from .export_answers import read_export_answer
 from .whole_traces import ALL_FIELDS, trace_of
@@ -31,10 +34,12 @@ from .whole_traces import ALL_FIELDS, trace_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import Any
+    from typing import Any, TypeVar
 
     from ..config import Secret
     from ..transports.base import Transport
+
+    T = TypeVar("T")
 
 _ERRORS = {401: UnauthorizedError, 403: AccessDeniedError, 404: NotFoundError, 405: MethodNotAllowedError}
 JSON = "application/json"
@@ -113,7 +118,7 @@ class Api:
 
     def projects(self) -> list[dict[str, Any]]:
         """The projects that the keys belong to: [{"id", "name", "orgId", ...}]."""
-        found = _part(self._json("GET", ("projects",)), "data", list)
+        found = self._json("GET", ("projects",), shape=a_list)
         return [row for row in found if isinstance(row, dict)]
 
     def project_id(self) -> str:
@@ -136,26 +141,30 @@ class Api:
                     raise ApiError(f"{self._where}: {reached}", status_code=200, body=found)
                 organization = found[0].get("organization")
                 other_place = organization.get("id") if isinstance(organization, dict) else None
-                home._project = str(found[0].get("orgId") or other_place or ""), str(found[0]["id"])
+                place = str(found[0].get("orgId") or other_place or ""), str(found[0]["id"])
+                if not all(map(is_segment, place)):
+                    reached = f"names the project {place!r}, which no path can hold; pass project="
+                    raise ApiError(f"{self._where}: {reached}", status_code=200, body=found)
+                home._project = place
             return home._project
 
     # -- data sets -------------------------------------------------------------------------------------------------
 
     def create_dataset(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create or update (by name) a data set: {"id", "name", "description", "metadata", ...}."""
-        return _object(self._json("POST", ("v2", "datasets"), body=body))
+        return self._json("POST", ("v2", "datasets"), body=body, shape=an_object)
 
     def datasets(self, *, page: int, limit: int) -> dict[str, Any]:
         """One page of data sets, newest first."""
-        return _page(self._json("GET", ("v2", "datasets"), [("page", str(page)), ("limit", str(limit))]))
+        return self._json("GET", ("v2", "datasets"), [("page", str(page)), ("limit", str(limit))], shape=a_page)
 
     def dataset(self, name: str) -> dict[str, Any]:
         """The data set of that name. NotFoundError when there is none."""
-        return _object(self._json("GET", ("v2", "datasets", name)))
+        return self._json("GET", ("v2", "datasets", name), shape=an_object)
 
     def create_dataset_item(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create or update (by id) an item of a data set; fields that are left out keep their old values."""
-        return _object(self._json("POST", ("dataset-items",), body=body))
+        return self._json("POST", ("dataset-items",), body=body, shape=an_object)
 
     def dataset_items(self, dataset_name: str, *, page: int, limit: int, archived: bool = False) -> dict[str, Any]:
         """One page of items: {"data": [...], "meta": {"page", "limit", "totalItems", "totalPages"}}.
@@ -165,20 +174,20 @@ class Api:
         query = [("datasetName", dataset_name), ("page", str(page)), ("limit", str(limit))]
         if archived:
             query.append(("includeArchived", "true"))
-        return _page(self._json("GET", ("dataset-items",), query))
+        return self._json("GET", ("dataset-items",), query, shape=a_page)
 
     def dataset_runs(self, dataset_name: str, *, page: int | None, limit: int | None) -> dict[str, Any]:
         """One page of the runs of a data set, newest first."""
         query = [(name, str(value)) for name, value in (("page", page), ("limit", limit)) if value is not None]
-        return _page(self._json("GET", ("datasets", dataset_name, "runs"), query))
+        return self._json("GET", ("datasets", dataset_name, "runs"), query, shape=a_page)
 
     def dataset_run(self, dataset_name: str, run_name: str) -> dict[str, Any]:
         """One run; a public server puts its items into "datasetRunItems"."""
-        return _object(self._json("GET", ("datasets", dataset_name, "runs", run_name)))
+        return self._json("GET", ("datasets", dataset_name, "runs", run_name), shape=an_object)
 
     def delete_dataset_run(self, dataset_name: str, run_name: str) -> dict[str, Any]:
         """Delete a run and its items: {"message"}."""
-        return _object(self._json("DELETE", ("datasets", dataset_name, "runs", run_name)))
+        return self._json("DELETE", ("datasets", dataset_name, "runs", run_name), shape=an_object)
 
     def dataset_run_items(
         self, dataset_id: str, dataset_name: str, run_name: str, *, page: int, limit: int
@@ -191,11 +200,11 @@ class Api:
             ("page", str(page)),
             ("limit", str(limit)),
         ]
-        return _page(self._json("GET", ("dataset-run-items",), query))
+        return self._json("GET", ("dataset-run-items",), query, shape=a_page)
 
     def create_dataset_run_item(self, body: Mapping[str, Any]) -> str:
         """Link an item to a trace in a run, which is made on first use; the id of that run."""
-        answer = _object(self._json("POST", ("dataset-run-items",), body=body))
+        answer = self._json("POST", ("dataset-run-items",), body=body, shape=an_object)
         run_id = answer.get("datasetRunId") or answer.get("dataset_run_id")
         if not isinstance(run_id, str):
             raise ApiError(f"{self._where} linked an item but names no run", status_code=200, body=answer)
@@ -210,12 +219,13 @@ class Api:
         Others raise ArgumentError, here and in the lists below: servers ignore them and give more than was meant.
         Rows that are no objects make it an ApiError unless there may be `any_rows`.
         """
-        return _page(self._json("GET", ("traces",), _query(_known("traces", query))), any_rows)
+        shape = a_page_of_any if any_rows else a_page
+        return self._json("GET", ("traces",), _query(_known("traces", query)), shape=shape)
 
     def trace(self, trace_id: str) -> dict[str, Any]:
         """One trace with its observations and scores; on servers without this endpoint, put together from those."""
         try:
-            return _object(self._json("GET", ("traces", _given_id("trace_id", trace_id))))
+            return self._json("GET", ("traces", _given_id("trace_id", trace_id)), shape=an_object)
         except ApiError as error:
             if not _is_without(error):
                 raise
@@ -228,7 +238,8 @@ class Api:
 
     def observations(self, *, any_rows: bool = False, **query: Any) -> dict[str, Any]:
         """One page of observations; parameters as the server names them."""
-        return _page(self._json("GET", ("observations",), _query(_known("observations", query))), any_rows)
+        shape = a_page_of_any if any_rows else a_page
+        return self._json("GET", ("observations",), _query(_known("observations", query)), shape=shape)
 
     def observations_by_cursor(self, *, any_rows: bool = False, **query: Any) -> dict[str, Any]:
         """Up to `limit` observations, newest first, after those that `cursor` stands for: {"data", "meta"}.
@@ -236,15 +247,12 @@ class Api:
         `meta["cursor"]` leads to the next page and is None on the last one. Other parameters as the server names them.
         Input and output, which are texts there, become what other lists make of them.
         """
-        answer = self._json("GET", ("v2", "observations"), _query(_known("observations_by_cursor", query)))
-        cursor = _part(answer, "meta", dict).get("cursor")
-        if cursor is not None and not isinstance(cursor, str):
-            raise ApiError("the answer has no text at 'cursor'", status_code=200, body=answer)
-        return {"data": _with_values(_rows(answer, any_rows)), "meta": {**answer["meta"], "cursor": cursor}}
+        shape = a_page_of_any_by_cursor if any_rows else a_page_by_cursor
+        return self._json("GET", ("v2", "observations"), _query(_known("observations_by_cursor", query)), shape=shape)
 
     def observation(self, observation_id: str) -> dict[str, Any]:
         """One observation; `lists.find` finds it where there is no such endpoint, too."""
-        return _object(self._json("GET", ("observations", _given_id("observation_id", observation_id))))
+        return self._json("GET", ("observations", _given_id("observation_id", observation_id)), shape=an_object)
 
     def scores(self, **query: Any) -> dict[str, Any]:
         """One page of scores; parameters as the server names them.
@@ -254,12 +262,12 @@ class Api:
         query = _known("scores", query)
         if query.get("cursor") is None:
             try:
-                return _page(self._json("GET", ("v2", "scores"), _query(query)))
+                return self._json("GET", ("v2", "scores"), _query(query), shape=a_page)
             except ApiError as error:
                 if not _is_without(error) or query.get("page") not in (None, 1):
                     raise
         query.pop("page", None)
-        return _page(self._json("GET", ("v3", "scores"), _query(query)))
+        return self._json("GET", ("v3", "scores"), _query(query), shape=a_page)
 
     # -- delivering ------------------------------------------------------------------------------------------------
 
@@ -281,33 +289,18 @@ class Api:
         return self.send_events(events)
 
     def send_events(self, events: Sequence[Mapping[str, Any]]) -> list[Rejection]:
-        """Deliver ingestion events ({"id", "timestamp", "type", "body"}) and return those that were refused.
-
-        Servers answer with `successes` and `errors` by id; newer ones with `accepted`, `rejected` and `errors`, or
-        with a list of one row an event.
-        """
-        answer = self._json("POST", ("ingestion",), body={"batch": list(events)}, acknowledges=True)
-        ids = [event["id"] for event in events]
-        rows = answer if isinstance(answer, list) else [*_rows_at(answer, "errors"), *_rows_at(answer, "rejected")]
-        refused: dict[Any, dict[str, Any]] = {}
-        taken = {row.get("id") for row in _rows_at(answer, "successes")}
-        for place, row in enumerate(rows):
-            named = _id_in(row, ids, place if rows is answer else None)
-            if rows is not answer or (isinstance(row, dict) and _is_refusal(row)):
-                refused[named] = row if isinstance(row, dict) else {"message": str(row)}
-            else:
-                taken.add(named)
-        if isinstance(answer, dict) and answer.get("accepted") == len(ids) - len(refused):
-            taken.update(set(ids) - refused.keys())
-        silent = set(ids) - refused.keys() - taken
-        if silent and (taken or not refused.keys() <= set(ids) or isinstance(answer, list)):
-            raise ApiError(
-                f"POST ingestion on {self._where}: the answer does not say what became of {len(silent)} of "
-                f"{len(set(ids))} events",
-                status_code=207,
-                body=answer,
-            )
-        return [Rejection(id, told_in(row)) for id, row in refused.items()]
+        """Deliver ingestion events ({"id", "timestamp", "type", "body"}) and return those that were refused."""
+        answer = self._json("POST", ("ingestion",), body={"batch": list(events)}, shape=as_it_is, acknowledges=True)
+        try:
+            refused, nameless = read_batch_answer(answer, [event["id"] for event in events])
+        except ValueError as problem:
+            raise ApiError(f"POST ingestion on {self._where}: {problem}", status_code=207, body=answer) from None
+        for row in (*refused.values(), *nameless):
+            if _is_busy(row.get("status")):
+                told = f"POST ingestion on {self._where}: some events were answered {row['status']}: {told_in(row)}"
+                raise ApiError(told, status_code=row["status"], body=answer)
+        named = [Rejection(id, told_in(row)) for id, row in refused.items()]
+        return named + [Rejection("", told_in(row)) for row in nameless]
 
     def _send_score(self, body: Mapping[str, Any]) -> Rejection | None:
         routed = self._dialect.route("POST", _SCORES, (), body)
@@ -315,13 +308,15 @@ class Api:
 
     def _score_verdict(self, body: Mapping[str, Any], routed: Routed, response: Response) -> Rejection | None:
         try:
-            answer = self._answer("POST", _SCORES, routed, response, acknowledges=True)
+            answer = self._answer("POST", _SCORES, routed, response, an_object, acknowledges=True)
         except ApiError as error:
+            if error.status_code == 409:
+                return self._read_back(body, error)
             # A page instead of JSON: no score is meant, there is no such service at this place.
             if error.status_code != 404 or not isinstance(error.body, dict):
                 raise
             return Rejection(body["id"], str(error))
-        echoed = _object(answer).get("id", body["id"])
+        echoed = answer.get("id", body["id"])
         if echoed != body["id"]:
             raise ApiError(
                 f"POST scores on {self._where}: score {body['id']} was sent, the answer is about {echoed!r}",
@@ -329,6 +324,18 @@ class Api:
                 body=answer,
             )
         return None
+
+    def _read_back(self, body: Mapping[str, Any], conflict: ApiError) -> Rejection | None:
+        """A score that was in the way of the same one, sent again, has arrived."""
+        try:
+            stored = self._json("GET", ("v2", "scores", body["id"]), shape=an_object)
+        except ApiError:
+            raise conflict from None
+        values = (stored.get("value"), stored.get("stringValue"))
+        same = all(stored.get(name) == body.get(name) for name in ("name", "traceId", "observationId"))
+        if same and body["value"] in values:
+            return None
+        return Rejection(body["id"], f"{conflict}; another score has its id")
 
     def send_each_score(
         self, bodies: Iterable[Mapping[str, Any]]
@@ -348,7 +355,7 @@ class Api:
                 asked[id(request)] = body
                 yield request
 
-        for request, answer in self._transport.send_each(requests()):
+        for request, answer in send_each(self._transport, requests()):
             body = asked.pop(id(request))
             if not isinstance(answer, Response):
                 yield body, answer
@@ -370,8 +377,8 @@ class Api:
                 linked(body, run_id)
         return []
 
-    def send_spans(self, export: bytes, content_type: str) -> list[Rejection]:
-        """Deliver an encoded OTLP export; what was refused, without ids: the server says how many, not which."""
+    def send_spans(self, export: bytes, content_type: str, count: int) -> list[Rejection]:
+        """Deliver an encoded OTLP export of `count` spans; those that were refused, without ids: it says how many."""
         path = self._prefix + self._spans_path
         request = Request(
             "POST", path, headers=self._headers_of(content_type), body=export, deadline=self._deadline()
@@ -390,7 +397,7 @@ class Api:
             ) from None
         if message and not refused:
             warn(f"{self._where} took all spans and says: {short_repr(message, 300)}")
-        return [Rejection("", message or "refused")] * refused
+        return [Rejection("", message or "refused")] * min(refused, count)
 
     # -- plumbing --------------------------------------------------------------------------------------------------
 
@@ -401,25 +408,34 @@ class Api:
         query: Sequence[tuple[str, str]] = (),
         body: Mapping[str, Any] | None = None,
         *,
+        shape: Callable[[Any], T],
         acknowledges: bool = False,
-    ) -> Any:
-        """The answer in public form. One that only `acknowledges` may be empty or any object at all."""
+    ) -> T:
+        """The answer in public form and in `shape`. One that only `acknowledges` may be empty or any object at all."""
         routed = self._dialect.route(method, segments, query, body)
         response = self._exchange(self._request(method, routed))
-        return self._answer(method, segments, routed, response, acknowledges=acknowledges)
+        return self._answer(method, segments, routed, response, shape, acknowledges=acknowledges)
 
     def _answer(
-        self, method: str, segments: Sequence[str], routed: Routed, response: Response, *, acknowledges: bool
-    ) -> Any:
+        self,
+        method: str,
+        segments: Sequence[str],
+        routed: Routed,
+        response: Response,
+        shape: Callable[[Any], T],
+        *,
+        acknowledges: bool,
+    ) -> T:
         operation = "/".join(segments)
         if not 200 <= response.status < 300:
             raise self._error(response, method, operation)
         try:
             answer = from_json(response.body or b"{}") if acknowledges else from_json(response.body)
-            if acknowledges and (isinstance(answer, list) or "data" not in _object(answer)):
-                return answer
-            return answer if routed.unwrap is None else routed.unwrap(answer)
-        except (JSONError, KeyError, TypeError, IndexError) as problem:
+            wrapped = not acknowledges or (not isinstance(answer, list) and "data" in an_object(answer))
+            if wrapped and routed.unwrap is not None:
+                answer = routed.unwrap(answer)
+            return shape(answer)
+        except (ValueError, KeyError, TypeError, IndexError) as problem:
             raise ApiError(
                 f"{method} {operation} on {self._where}: not an answer of this service ({problem}): "
                 + short_repr(response.body[:80]),
@@ -507,23 +523,9 @@ def _is_without(error: ApiError) -> bool:
     return error.status_code == 404 and isinstance(error.body, dict) and "events_only" in told_in(error.body)
 
 
-def _rows_at(answer: Any, name: str) -> list[Any]:
-    rows = answer.get(name) if isinstance(answer, dict) else None
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-
-
-def _id_in(row: Any, ids: Sequence[str], place: int | None) -> str | None:
-    """The id of the event that a row of an answer is about: named, by its place in the batch, or that of the row."""
-    if isinstance(row, dict) and isinstance(row.get("id"), str):
-        found: str = row["id"]
-        return found
-    place = row.get("index", place) if isinstance(row, dict) else place
-    return ids[place] if type(place) is int and 0 <= place < len(ids) else None
-
-
-def _is_refusal(row: Mapping[str, Any]) -> bool:
-    status = row.get("status")
-    return bool(row.get("error")) or (type(status) is int and status >= 300)
+def _is_busy(status: Any) -> bool:
+    """Whether an event with this status may be taken at another time."""
+    return type(status) is int and status >= 400 and status != 409 and ApiError("", status_code=status).retryable
 
 
 def told_in(body: Any) -> str:
@@ -558,9 +560,9 @@ def _known(kind: str, query: Mapping[str, Any]) -> dict[str, Any]:
 
 def _given_id(name: str, id: Any) -> str:
     """An id that names one thing: with an empty one, or with None, servers are asked for another."""
-    if not isinstance(id, str) or not id.strip():
-        raise ArgumentError(name, id, "must be an id, which is a text that is not empty")
-    return id
+    if not is_segment(id):
+        raise ArgumentError(name, id, f"must be an id, {SEGMENT}")
+    return id  # type: ignore[no-any-return]
 
 
 def _query(given: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -570,43 +572,3 @@ def _query(given: Mapping[str, Any]) -> list[tuple[str, str]]:
         if value is not None:
             pairs += [(name, str(each)) for each in (value if isinstance(value, (list, tuple)) else (value,))]
     return pairs
-
-
-def _object(answer: Any) -> dict[str, Any]:
-    if not isinstance(answer, dict):
-        raise ApiError(f"the answer is {type(answer).__name__}, not an object", status_code=200, body=answer)
-    return answer
-
-
-def _part(answer: Any, name: str, kind: type) -> Any:
-    part = _object(answer).get(name)
-    if not isinstance(part, kind):
-        raise ApiError(f"the answer has no {kind.__name__} at {name!r}", status_code=200, body=answer)
-    return part
-
-
-def _page(answer: Any, any_rows: bool = False) -> dict[str, Any]:
-    """A page with its meta in camelCase, whichever way the server spells it."""
-    meta = _part(answer, "meta", dict)
-    camel = {
-        "page": meta.get("page"),
-        "limit": meta.get("limit"),
-        "totalItems": meta.get("totalItems", meta.get("total_items")),
-        "totalPages": meta.get("totalPages", meta.get("total_pages")),
-    }
-    return {"data": _rows(answer, any_rows), "meta": {**meta, **camel}}
-
-
-def _with_values(rows: list[Any]) -> list[Any]:
-    """`rows` of v2/observations, in which input and output are texts, with what other lists make of these."""
-    for row in [each for each in rows if isinstance(each, dict)]:
-        texts = [name for name in ("input", "output") if isinstance(row.get(name), str)]
-        row.update({name: text_to_value(row[name]) for name in texts})
-    return rows
-
-
-def _rows(answer: Any, any_rows: bool) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = _part(answer, "data", list)
-    if not any_rows and not all(isinstance(row, dict) for row in rows):
-        raise ApiError("a page holds something else than objects", status_code=200, body=answer)
-    return rows

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from .._clock import iso_to_datetime
+from .._paths import SEGMENT, is_segment
 from .._strict_json import well_formed
 from ..errors import ApiError, ArgumentError
 from ..model import Value
@@ -249,11 +250,11 @@ def _without_data(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def check_name(argument: str, name: Any) -> str:
     """`name` if it can stand for a data set or run in a path. Raises ArgumentError."""
-    if not isinstance(name, str) or not name.strip() or name in (".", ".."):
-        raise ArgumentError(argument, name, "must be a text that is not empty, '.' or '..'")
+    if not is_segment(name):
+        raise ArgumentError(argument, name, f"must be {SEGMENT}")
     if "\0" in name or well_formed(name) != name:
         raise ArgumentError(argument, name, "must not have NUL characters or lone surrogates: no server can keep them")
-    return name
+    return name  # type: ignore[no-any-return]
 
 
 def all_pages(fetch: Callable[[int], dict[str, Any]]) -> Iterator[dict[str, Any]]:

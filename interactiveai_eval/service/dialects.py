@@ -5,7 +5,8 @@ answers (WIRE.md section 2.1); what is not in the table goes out unchanged.
 """
 from __future__ import annotations
 
-from .._strict_json import fields_to_json, to_json, well_formed
+from .._paths import percent_encoded
+from .._strict_json import fields_to_json, to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,13 +15,6 @@ if TYPE_CHECKING:
 
 PUBLIC_PREFIX = "/api/public"
 
-
-def percent_encoded(text: str) -> str:
-    """`text` as one path segment: everything but letters, digits and `-._~` is encoded."""
-    return "".join([chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in well_formed(text).encode()])
-
-
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 class Routed:

@@ -53,7 +53,8 @@ def _from_protobuf(body: bytes) -> tuple[int, str]:
 
 def _count(value: Any) -> int:
     """A number of spans; protobuf's JSON writes it as text. Raises ValueError."""
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or not 0 <= int(value) < 2**63:
+    is_digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20
+    if not (type(value) is int or is_digits) or not 0 <= int(value) < 2**63:
         raise ValueError("a number of refused spans that is none")
     return int(value)
 

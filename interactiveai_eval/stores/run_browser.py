@@ -11,7 +11,7 @@ from collections import Counter
 from .._atomic import write_atomically
 from .._ids import sha256_hex
 from ..errors import ArgumentError
-from ..reporting.html import Page, document_end, document_head, page_top, render_page, size_text
+from ..reporting.html import DOCUMENT_START, Page, document_end, document_head, page_top, render_page, size_text
 from ..reporting.html_figures import overview_html
 from ..reporting.html_text import escaped
 from ..reporting.report import report_of
@@ -46,14 +46,20 @@ class _Line:
 def write_site(api: Api, folder: str) -> dict[str, Any]:
     """Write the site over all runs of a store and say how many runs, files and bytes it has.
 
-    The folder is made (mode 0700) where there is none; files in it are replaced one by one, others are left alone.
-    Raises ArgumentError where the folder cannot be used, OSError, and what the API raises.
+    The folder is made (mode 0700) where there is none; pages of ours in it are replaced one by one, others are left
+    alone. Raises ArgumentError where the folder cannot be used or has foreign pages of the same names, OSError, and
+    what the API raises.
     """
+    runs = stored_runs(api)
+    for name in ("index.html", "compare.html", *map(_file, runs)):
+        if not _may_be_replaced(os.path.join(folder, name)):
+            raise ArgumentError("--output", folder, f"has a page {name} that is none of ours; name another folder")
     try:
         os.makedirs(folder, 0o700, exist_ok=True)
     except OSError as error:
         raise ArgumentError("--output", folder, f"is no folder and cannot be made one: {error.strerror}") from None
-    runs = stored_runs(api)
+    if not os.access(folder, os.W_OK):
+        raise ArgumentError("--output", folder, "is a folder that cannot be written to; name another one")
     lines: list[_Line] = []
     kept: list[Report] = []
     sizes: list[int] = []
@@ -88,6 +94,16 @@ def write_site(api: Api, folder: str) -> dict[str, Any]:
         write("compare.html", render_page(page))
     write("index.html", _index(lines, sum(sizes)))
     return {"folder": os.path.abspath(folder), "runs": len(runs), "files": len(sizes), "bytes": sum(sizes)}
+
+
+def _may_be_replaced(path: str) -> bool:
+    """Whether nothing is there, or a page of ours."""
+    start = DOCUMENT_START.encode("ascii")
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(start)) == start
+    except OSError:
+        return not os.path.lexists(path)
 
 
 def _bases(lines: Sequence[_Line]) -> list[int]:

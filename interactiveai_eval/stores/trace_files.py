@@ -15,7 +15,7 @@ from .._clock import iso_to_datetime
 from .._strict_json import JSONError, from_json, to_json
 from ..data_files import check_is_file, checked, read_json_lines
 from ..errors import ApiError, NotFoundError, short_repr
-from ..running.outbox import Counts
+from ..running.counts import Counts
 from ..service.filters import read_filter
 from ..tracing.spans import LEVELS, OBSERVATION_TYPES
 
@@ -136,6 +136,9 @@ def send_traces(api: Api, traces: Iterable[dict[str, Any]]) -> DeliveryReport:
     counts = Counts()
     for batch in _batches(event for trace in traces for event in _events(trace)):
         refused = {each.id: each.reason for each in api.send_events(batch)}
+        if "" in refused:  # nothing is lost by sending all of it again
+            told = f"the server refuses some of {len(batch)} events and does not say which: {refused['']}"
+            raise ApiError(told, status_code=207)
         for event in batch:
             noun, _, id = event["id"].partition(":")
             if event["id"] in refused:

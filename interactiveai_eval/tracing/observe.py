@@ -5,8 +5,8 @@ import sys
 from functools import wraps
 
 from .._log import warn
-from ..errors import ArgumentError, error_text, traceback_text
-from .context import current, restore_current
+from ..errors import ArgumentError, error_text, is_a, traceback_text, type_name
+from .context import current, make_current, restore_current
 from .spans import OBSERVATION_TYPES, CurrentSpan, Span
 
 TYPE_CHECKING = False
@@ -167,7 +167,7 @@ class Observed:
     def _end_stream(self, span: Span, kept: list[Any], error: BaseException | None) -> None:
         if self._capture_output:
             span.update(output=self._joined(kept))
-        if isinstance(error, Exception):
+        if error is not None and is_a(error, Exception):
             _record(span, error)
         span.end()
 
@@ -177,14 +177,14 @@ class Observed:
                 return self._join(kept)
             except Exception as error:
                 # The stream itself was fine, so nobody else is told.
-                warn(f"@observe: transform_to_string of {self._name} raised {type(error).__name__}: {error}")
+                warn(f"@observe: transform_to_string of {self._name} raised {type_name(error)}: {error}")
                 return kept
         return "".join(kept) if kept and all(isinstance(item, str) for item in kept) else kept
 
 
 def _record(span: Span, error: BaseException) -> None:
     """A call's failure: its status is what the exception says, not of what type it is, as in the reference."""
-    message = error_text(error) or type(error).__name__
+    message = error_text(error) or type_name(error)
     span.record_error(error, traceback=traceback_text(error), status_message=message)
 
 
@@ -194,7 +194,7 @@ class _CallSpan(CurrentSpan):
     __slots__ = ()
 
     def _leave(self, span: Span, error: BaseException | None) -> None:
-        if error is not None and not isinstance(error, GeneratorExit):
+        if error is not None and not is_a(error, GeneratorExit):
             _record(span, error)
 
 
@@ -234,7 +234,7 @@ class _Inside:
         self._span = span
 
     def __enter__(self) -> None:
-        self._token = current.set(self._span)
+        self._token = make_current(self._span)
 
     def __exit__(self, *exc_info: Any) -> None:
         restore_current(self._token, self._span)

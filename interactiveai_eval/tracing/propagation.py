@@ -4,7 +4,7 @@ from __future__ import annotations
 from .._log import warn
 from .._strict_json import to_attribute_text
 from .attributes import PROPAGATED_LIMIT, TRACE_METADATA, cut, metadata_attributes, tag_texts
-from .context import current, propagated
+from .context import change, current, propagated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class propagate_attributes:  # a function to its users, as in the reference
         self._tokens: list[Token[Mapping[str, Any]]] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(propagated.set({**propagated.get(), **self._attributes}))
+        self._tokens.append(change(propagated.set, {**propagated.get(), **self._attributes}))
         span = current.get()
         if span is not None:
             carried = span.tracer.propagated()
@@ -60,7 +60,7 @@ class propagate_attributes:  # a function to its users, as in the reference
     def __exit__(self, *exc_info: Any) -> None:
         token = self._tokens.pop()
         try:
-            propagated.reset(token)
+            change(propagated.reset, token)
         except ValueError:
             # Left in another context than entered (a generator closed elsewhere): nothing was set in this one.
             return

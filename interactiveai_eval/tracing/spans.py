@@ -9,7 +9,7 @@ from .._clock import datetime_to_iso, datetime_to_ns
 from .._copies import private_copy
 from .._log import warn
 from .._strict_json import to_attribute_text, to_json
-from ..errors import ArgumentError, ClosedError, error_text, traceback_text
+from ..errors import ArgumentError, ClosedError, error_text, is_a, traceback_text, type_name
 from ..model import Evaluation
 from ..service.scores import Unsendable, score_body
 from .attributes import (
@@ -27,7 +27,7 @@ from .attributes import (
     name_text,
     tag_texts,
 )
-from .context import current, propagated, restore_current
+from .context import current, make_current, propagated, restore_current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -349,7 +349,7 @@ class Span(StartsSpans):
 
     def record_error(self, error: BaseException, *, traceback: str = "", status_message: str | None = None) -> None:
         """Mark the span as failed, with the exception as an event; `traceback` is text."""
-        self.fail(type(error).__name__, error_text(error), traceback=traceback, status_message=status_message)
+        self.fail(type_name(error), error_text(error), traceback=traceback, status_message=status_message)
 
     def fail(self, error_type: str, message: str, *, traceback: str = "", status_message: str | None = None) -> None:
         """Mark the span as failed with an error that is known by its type and texts."""
@@ -409,7 +409,7 @@ class Span(StartsSpans):
         return CurrentSpan(lambda: self.tracer.start(name, as_type=as_type, parent=self, **fields))
 
     def __enter__(self) -> Span:
-        self._token = current.set(self)
+        self._token = make_current(self)
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -421,8 +421,8 @@ class Span(StartsSpans):
 
     def _leave(self, error: BaseException | None) -> None:
         """Record what a `with` block ended with. A generator that is closed before its end has not failed."""
-        if error is not None and not isinstance(error, GeneratorExit):
-            named = f"{type(error).__name__}: {error_text(error)}"
+        if error is not None and not is_a(error, GeneratorExit):
+            named = f"{type_name(error)}: {error_text(error)}"
             self.record_error(error, traceback=traceback_text(error), status_message=named)
 
 
@@ -437,7 +437,7 @@ class CurrentSpan:
 
     def __enter__(self) -> Span:
         self._span = self._open()
-        self._token = current.set(self._span)
+        self._token = make_current(self._span)
         return self._span
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:

@@ -85,12 +85,7 @@ class Transport:
         A transport that can has several under way at once, on the thread of whoever iterates; here it is one by one.
         Raises ClosedError after `close`.
         """
-        for request in requests:
-            try:
-                answer: Response | TransportError = self.send(request)
-            except TransportError as error:
-                answer = error
-            yield request, answer
+        return _one_by_one(self, requests)
 
     def close(self) -> None:
         """Give back what the transport holds. Calling it again does nothing."""
@@ -100,3 +95,20 @@ class Transport:
 
     def __exit__(self, *exc_info: Any) -> None:
         self.close()
+
+
+def send_each(transport: Any, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
+    """`Transport.send_each` of any transport, also of one that is no subclass and has only `send`."""
+    own = getattr(transport, "send_each", None)
+    return _one_by_one(transport, requests) if own is None else own(requests)
+
+
+def _one_by_one(
+    transport: Transport, requests: Iterable[Request]
+) -> Iterator[tuple[Request, Response | TransportError]]:
+    for request in requests:
+        try:
+            answer: Response | TransportError = transport.send(request)
+        except TransportError as error:
+            answer = error
+        yield request, answer

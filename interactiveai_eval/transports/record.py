@@ -1,17 +1,18 @@
 """Exchanges written down, and played back without a server: one JSON line each, to be read and compared by people.
 
 The first line says what the file is. What is written is chosen by name, and where a secret of the request turns up in
-it all the same (a server may echo it), it is replaced before the line is made.
+it all the same (a server may echo it, escaped in one way or another), it is replaced before the line is made.
 """
 from __future__ import annotations
 
 import os
+import re
 from _thread import allocate_lock
 from binascii import a2b_base64, b2a_base64
 
 from .._strict_json import JSONError, from_json, to_json
 from ..errors import ArgumentError, ClosedError, ReplayError, TransportError
-from .base import Request, Response, Transport
+from .base import Request, Response, Transport, send_each
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class RecordTransport(Transport):
 
     def send_each(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Response | TransportError]]:
         """What `inner` makes of many requests, written down in the order in which they are answered."""
-        for request, answer in self._inner.send_each(requests):
+        for request, answer in send_each(self._inner, requests):
             self._record(request, answer)
             yield request, answer
 
@@ -77,7 +78,7 @@ class RecordTransport(Transport):
         hide = _Hider(request)
         asked: dict[str, Any] = {"method": request.method, "path": hide.text(request.path)}
         if request.query:
-            asked["query"] = [[name, hide.text(value)] for name, value in request.query]
+            asked["query"] = [[hide.text(name), hide.text(value)] for name, value in request.query]
         asked.update(hide.content(request, _REQUEST_HEADERS))
         if isinstance(answer, Response):
             told: dict[str, Any] = {"status": answer.status, **hide.content(answer, _RESPONSE_HEADERS)}
@@ -98,42 +99,54 @@ class RecordTransport(Transport):
 
 
 class _Hider:
-    """Takes the secrets of one request out of whatever is written about it."""
+    """Takes the secrets of one request out of whatever is written about it, in whatever spelling they stand there.
+
+    A text in which one can only be read by undoing escapes is hidden as a whole.
+    """
 
     def __init__(self, request: Request) -> None:
-        found: set[bytes] = set()
+        found: set[str] = set()
         for name, value in request.headers.items():
             lower = name.lower()
             if "public" in lower or not any(word in lower for word in _SECRET_WORDS):
                 continue
             for part in (value, *value.split(), *value.replace(";", " ").replace("=", " ").split()):
-                found.add(part.encode())
+                found.add(part)
                 found.update(_unpacked(part))
         # Short pieces, such as "Basic", would hide half the text.
         secrets = [secret for secret in found if len(secret) >= 6]
-        packed = [b2a_base64(secret, newline=False).rstrip(b"=") for secret in secrets]
-        self._secrets = sorted({*secrets, *packed}, key=len, reverse=True)
+        packed = [each for secret in secrets for each in _packed(secret)]
+        foreign = [secret.encode().decode("latin-1") for secret in secrets if not secret.isascii()]
+        self._secrets = sorted({*secrets, *packed, *foreign}, key=len, reverse=True)
 
     def __repr__(self) -> str:
         return "_Hider()"
 
-    def bytes(self, data: bytes) -> bytes:
-        for secret in self._secrets:
-            data = data.replace(secret, _HIDDEN.encode())
-        return data
-
     def text(self, text: str) -> str:
-        return self.bytes(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        for secret in self._secrets:
+            text = text.replace(secret, _HIDDEN)
+        return _HIDDEN if self._is_in(text) else text
+
+    def body(self, data: bytes) -> tuple[Any, bytes]:
+        """What a body says in JSON, or _NO_JSON, and its bytes."""
+        value = _value_of(data)
+        try:
+            text, coding = data.decode("utf-8"), "utf-8"
+        except UnicodeDecodeError:
+            text, coding = data.decode("latin-1"), "latin-1"
+        if self._is_in(text):
+            data = self.text(text).encode(coding)
+            value = self._value(value)
+        return value, data
 
     def content(self, message: Request | Response, names: tuple[str, ...]) -> dict[str, Any]:
         """The headers with these names, and the body in the form that reads best."""
         lower = {name.lower(): value for name, value in message.headers.items()}
         headers = {name: self.text(lower[name]) for name in names if name in lower}
         content: dict[str, Any] = {"headers": headers} if headers else {}
-        body = self.bytes(message.body)
-        if not body:
+        if not message.body:
             return content
-        value = _value_of(body)
+        value, body = self.body(message.body)
         if value is not _NO_JSON and _value_of(to_json(value).encode()) == value:
             return {**content, "json": value}
         try:
@@ -141,14 +154,80 @@ class _Hider:
         except UnicodeDecodeError:
             return {**content, "base64": b2a_base64(body, newline=False).decode("ascii")}
 
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {self.text(name): self._value(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [self._value(each) for each in value]
+        if isinstance(value, str):
+            return self.text(value)
+        return _HIDDEN if value is not _NO_JSON and self._is_in(str(value)) else value
 
-def _unpacked(text: str) -> list[bytes]:
+    def _is_in(self, text: str) -> bool:
+        return any(secret in reading for reading in _readings(text) for secret in self._secrets)
+
+
+def _readings(text: str) -> Iterator[str]:
+    """The text, and what it says once escapes are undone, some of which may stand in others (a made-up four deep)."""
+    yield text
+    seen, last = {text}, [text]
+    for _ in range(4):
+        found = {reading for each in last for reading in (_of_json(each), _of_url(each), _of_html(each))} - seen
+        yield from found
+        seen |= found
+        last = list(found)
+
+
+def _of_json(text: str) -> str:
+    if "\\" not in text:
+        return text
+    return _escape.sub(_sign, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _of_url(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
+
+
+def _of_html(text: str) -> str:
+    if "&" not in text:
+        return text
+    from html import unescape
+
+    return unescape(text)
+
+
+_escape = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+
+
+def _sign(found: re.Match[str]) -> str:
+    code = found[1] or found[2]
+    return chr(int(code, 16)) if code else found[3]
+
+
+def _packed(secret: str) -> Iterator[str]:
+    """How base64 writes a secret that begins at its first, second or third byte; what it shares signs with left out."""
+    data = secret.encode()
+    for before, first in enumerate((0, 2, 3)):
+        text = b2a_base64(b"\0" * before + data, newline=False).decode("ascii")[first : (before + len(data)) * 8 // 6]
+        yield text
+        yield text.replace("+", "-").replace("/", "_")
+
+
+def _unpacked(text: str) -> list[str]:
     """What is in base64, as in `Basic cGs6c2s=`: the password; the user's name is no secret."""
     try:
         plain = a2b_base64(text)
     except ValueError:
         return []
-    return [plain, plain.partition(b":")[2]]
+    try:
+        whole = plain.decode("utf-8")
+    except UnicodeDecodeError:
+        whole = plain.decode("latin-1")
+    return [whole, whole.partition(":")[2]]
 
 
 class ReplayTransport(Transport):
@@ -238,10 +317,9 @@ def _body(message: Any) -> bytes:
 
 def _request_key(request: Request) -> tuple[Any, ...]:
     hide = _Hider(request)
-    body = hide.bytes(request.body)
-    value = _value_of(body)
+    value, body = hide.body(request.body)
     content = body if value is _NO_JSON else _frozen(value)  # without JSON every byte counts
-    query = tuple(sorted([(name, hide.text(value)) for name, value in request.query]))
+    query = tuple(sorted([(hide.text(name), hide.text(value)) for name, value in request.query]))
     return request.method, hide.text(request.path), query, content
 
 

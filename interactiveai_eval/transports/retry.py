@@ -10,7 +10,7 @@ from _thread import allocate_lock
 
 from .._clock import Clock
 from ..errors import ArgumentError, TransportError
-from .base import Request, Response, Transport
+from .base import Request, Response, Transport, send_each
 from .pauses import NO_TIME_SECONDS, Pauses
 from .retry_after import retry_after_seconds
 
@@ -146,7 +146,7 @@ class RetryTransport(Transport):
                 except TransportError as error:
                     yield request, error
                     continue
-            for request, answer in self._inner.send_each(begun()):
+            for request, answer in send_each(self._inner, begun()):
                 same = under_way.pop(id(request), None) if under_way else None
                 if same is None and isinstance(answer, Response) and answer.status < 400:
                     self._heard()

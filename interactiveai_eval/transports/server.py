@@ -16,7 +16,9 @@ from threading import Lock, Thread
 
 from .._log import warn
 from .._strict_json import to_json
-from ..errors import ArgumentError, FeatureUnavailable, TransportError, error_text, traceback_text
+from .._visible import name_text
+from ..config import Secret
+from ..errors import ArgumentError, FeatureUnavailable, TransportError, error_text, short_repr, traceback_text
 from .base import Request, Response, Transport
 from .local import LocalTransport
 from .local.routes import largest_body
@@ -79,14 +81,16 @@ class LocalServer:
         body_seconds: float = 30.0,
         idle_seconds: float = 120.0,
     ) -> None:
-        _check(host, port, public_key, secret_key)
+        secret = Secret(secret_key)
+        del secret_key  # from here on no traceback can show it
+        _check(host, port, public_key, secret)
         self.public_key = public_key
-        self.secret_key = secret_key
+        self._secret = secret
         self.max_connections = max_connections
         self.head_seconds = head_seconds
         self.body_seconds = body_seconds
         self.idle_seconds = idle_seconds
-        self._basic = b2a_base64(f"{public_key}:{secret_key}".encode(), newline=False)
+        self._basic = Secret(b2a_base64(f"{public_key}:{secret.reveal()}".encode(), newline=False).decode("ascii"))
         self._bearer = public_key.encode()
         self._listener = _listening(host, port)
         try:
@@ -110,7 +114,12 @@ class LocalServer:
         self._thread.start()
 
     def __repr__(self) -> str:
-        return f"LocalServer({self.url})"
+        return f"LocalServer({getattr(self, 'url', 'not open')})"  # a traceback may show one that is being built
+
+    @property
+    def secret_key(self) -> str:
+        """The key that clients need beside the public one."""
+        return self._secret.reveal()
 
     def __enter__(self) -> LocalServer:
         return self
@@ -171,18 +180,27 @@ class LocalServer:
             time.sleep(0.02)
             return
         try:
-            taken.setblocking(True)
-            taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if len(self._connections) >= self.max_connections and not self._make_room():
+            if not self._begin(taken):
                 taken.setblocking(False)
                 taken.send(_response_bytes(_refusal(503, "too many connections"), keep_alive=False))
                 taken.close()
-                return
-            connection = _Connection(self, taken)
-            self._connections.add(connection)
-            connection.start()
-        except (OSError, RuntimeError):  # it is gone already, or there can be no more threads
+        except OSError:  # it is gone already
             taken.close()
+
+    def _begin(self, taken: socket.socket) -> bool:
+        """Talk with a client on a thread of its own; False where there is no room, or can be no more threads."""
+        taken.setblocking(True)
+        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if len(self._connections) >= self.max_connections and not self._make_room():
+            return False
+        connection = _Connection(self, taken)
+        self._connections.add(connection)
+        try:
+            connection.start()
+        except RuntimeError:
+            self.forget(connection)
+            return False
+        return True
 
     def _make_room(self) -> bool:
         """Cut the connection that has idled longest; False where none idles."""
@@ -231,9 +249,9 @@ class LocalServer:
         scheme, _, token = authorization.partition(" ")
         given = token.strip().encode("latin-1")
         kind = scheme.lower()
-        if kind == "basic" and compare_digest(given, self._basic):
+        if kind == "basic" and compare_digest(given, self._basic.reveal().encode("ascii")):
             return None
-        if head.path == "/api/public/health":
+        if head.path == "/api/public/health" and not head.length:
             return None
         if not authorization:
             return _refusal(401, "No authorization header", error=False)
@@ -253,7 +271,7 @@ class LocalServer:
             return _refusal(503 if error.retryable else 500, error_text(error))
         except Exception as error:
             # A defect of ours, or the transport was closed: the client learns no more than that there is one.
-            warn(f"{head.method} {head.path} failed: {traceback_text(error)}")
+            warn(f"{head.method} {name_text(head.path)} failed: {short_repr(error)}: {traceback_text(error)}")
             return _refusal(500, "Internal Server Error")
 
     @property
@@ -342,7 +360,8 @@ class _Connection:
             send(_response_bytes(response, keep_alive=keep_alive, bodiless=head.method == "HEAD"))
             if not keep_alive:
                 return
-            self.deadline, self.idle = self.since + server.idle_seconds, not data
+            self.idle = not data  # else the next head has begun
+            self.deadline = self.since + (server.idle_seconds if self.idle else server.head_seconds)
 
     def _more(self, data: bytes) -> tuple[bytes, int]:
         """What has come when a head is complete, and where that ends; 0 where the client went away."""
@@ -385,16 +404,20 @@ class _Connection:
             left -= len(piece)
 
 
-def _check(host: str, port: int, public_key: str, secret_key: str) -> None:
-    for name, key in (("public_key", public_key), ("secret_key", secret_key)):
-        if not key or not key.isascii() or not key.isprintable() or " " in key:
+def _check(host: str, port: int, public_key: str, secret_key: Secret) -> None:
+    for name, key in (("public_key", Secret(public_key)), ("secret_key", secret_key)):
+        if not _is_key(key.reveal()):
             raise ArgumentError(name, "***", "must be visible ASCII characters")
     if ":" in public_key:
         raise ArgumentError("public_key", public_key, "must not contain a colon, which ends it in a request")
-    if host not in LOOPBACK and secret_key == DEFAULT_KEYS[1]:
+    if host not in LOOPBACK and secret_key.reveal() == DEFAULT_KEYS[1]:
         raise ArgumentError("host", host, "can be reached from elsewhere: pass a secret_key of your own")
     if type(port) is not int or not 0 <= port <= 65_535:
         raise ArgumentError("port", port, "must be from 0 (any that is free) to 65535")
+
+
+def _is_key(key: str) -> bool:
+    return bool(key) and key.isascii() and key.isprintable() and " " not in key
 
 
 def _listening(host: str, port: int) -> socket.socket:

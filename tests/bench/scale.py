@@ -16,7 +16,7 @@ from math import exp, sqrt
 
 from interactiveai_eval import Interactive
 from interactiveai_eval.running.groups import GROUP_SECONDS
-from interactiveai_eval.running.outbox import BATCH_SECONDS as FLUSH_SECONDS
+from interactiveai_eval.running.senders import BATCH_SECONDS as FLUSH_SECONDS
 from interactiveai_eval.transports.base import Response
 from interactiveai_eval.transports.fake import FakeTransport
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from interactiveai_eval import LocalServer, LocalTransport
 
-from ..programs import environment
+from ..programs import environment, foreign_environment
 from .held import held, in_order
 
 PROGRAMS = sorted([path.stem for path in (Path(__file__).parent / "programs").glob("*.py")])
@@ -27,13 +27,10 @@ REFERENCE = os.environ.get("IAE_SDK_PYTHON_REFERENCE")
 def left_by(program, python=None):
     """What the program leaves under `python`, which has the reference; None stands for this one and for us."""
     source = (Path(__file__).parent / "programs" / f"{program}.py").read_text(encoding="utf-8")
-    written = source
-    settings = environment()
+    written, settings = source, foreign_environment()
     if python is None:
         written = re.sub(r"(?m)^(from|import) interactiveai\b", r"\1 interactiveai_eval", source)
-    else:
-        for name in ("PYTHONPATH", "PYTHONWARNINGS"):
-            settings.pop(name)
+        settings = environment()
     with LocalTransport() as store, LocalServer(store) as server:
         settings.update(
             INTERACTIVEAI_PUBLIC_KEY=server.public_key,

@@ -12,7 +12,7 @@ import pytest
 
 from interactiveai_eval import LocalServer, LocalTransport
 
-from ..programs import environment
+from ..programs import foreign_environment
 
 
 @pytest.mark.parametrize("major", ["3", "4", "5"])
@@ -20,9 +20,7 @@ def test_langfuse_runs_experiments_and_batches_and_reads_them_back(major):
     python = os.environ.get(f"IAE_SDK_PYTHON_LANGFUSE_{major}")
     if not python:
         pytest.skip(f"IAE_SDK_PYTHON_LANGFUSE_{major} names no Python that has langfuse {major}")
-    settings = environment(PYTHONIOENCODING="utf-8")
-    for name in ("PYTHONPATH", "PYTHONWARNINGS"):
-        settings.pop(name)
+    settings = foreign_environment(PYTHONIOENCODING="utf-8")
     with LocalTransport() as store, LocalServer(store) as server:
         settings.update(
             LANGFUSE_PUBLIC_KEY=server.public_key,

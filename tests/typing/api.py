@@ -130,6 +130,13 @@ def as_mapper(*, item: Any, **kwargs: Any) -> EvaluatorInputs:
 
 typed_mapper: MapperFunction = as_mapper
 typed_evaluator: EvaluatorFunction = as_evaluator
+made_evaluators: list[EvaluatorFunction] = [
+    evaluators.exact(),
+    evaluators.max_duration(2.0),
+    evaluators.llm_judge(str, ["yes", "no"]),
+    create_evaluator_from_autoevals(str.split),
+]
+made_run_evaluators: list[RunEvaluatorFunction] = [evaluators.mean("exact"), evaluators.confusion()]
 typed_mask: MaskFunction = mask
 
 

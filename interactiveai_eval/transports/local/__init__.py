@@ -25,9 +25,10 @@ class LocalTransport(Transport):
 
     `path` is a file that is made, readable by its owner only, if it is not there or empty; None keeps the data in
     memory, where they end with this object. Several processes may use one file at once; a write waits
-    `busy_timeout_seconds` for another one. `clock` tells times of arrival, `ids` draws ids. Safe to use from many
-    threads and after a fork, which waits for the requests of other threads, each for a second at most. On Windows the
-    permissions of the folder apply.
+    `busy_timeout_seconds` for another one. `read_only` opens a file that is there, which it does not change, and makes
+    none beside it: one of another user, say, or on a disk that takes no writes. `clock` tells times of arrival, `ids`
+    draws ids. Safe to use from many threads and after a fork, which waits for the requests of other threads, each for a
+    second at most. On Windows the permissions of the folder apply.
 
     Raises: StoreError when the file cannot be opened or used, FeatureUnavailable without the module sqlite3.
     """
@@ -39,12 +40,14 @@ class LocalTransport(Transport):
         clock: Clock | None = None,
         ids: Ids | None = None,
         busy_timeout_seconds: float = 30.0,
+        read_only: bool = False,
     ) -> None:
         self.path = path
         self.ids = Ids() if ids is None else ids
         self.now_ns = (Clock() if clock is None else clock).time_ns
         self.totals = Totals()
-        self.database = Database(None if path is None else os.fsdecode(path), busy_timeout_seconds, FUNCTIONS)
+        file = None if path is None else os.fsdecode(path)
+        self.database = Database(file, busy_timeout_seconds, FUNCTIONS, read_only=read_only)
 
     def __repr__(self) -> str:
         return f"LocalTransport({'' if self.path is None else repr(os.fspath(self.path))})"

@@ -47,8 +47,14 @@ class Database:
     """
 
     def __init__(
-        self, path: str | None, busy_timeout_seconds: float, functions: dict[str, tuple[int, Callable[..., Any]]]
+        self,
+        path: str | None,
+        busy_timeout_seconds: float,
+        functions: dict[str, tuple[int, Callable[..., Any]]],
+        *,
+        read_only: bool = False,
     ) -> None:
+        """`read_only` opens a file that is there, and neither makes nor changes it or one beside it."""
         try:
             import sqlite3
         except ImportError as error:
@@ -61,7 +67,9 @@ class Database:
         self._shown = "the store in memory" if path is None else f"store {path!r}"
         self._path = None if path is None else os.path.abspath(path)
         self._closed = False
-        self._identity: tuple[int, int] | None = None
+        self._read_only = read_only
+        self._is_still = False  # nobody is to write to it while it is read, which no lock could tell
+        self._identity: tuple[int, ...] | None = None
         self._lock = RLock()
         self._torn = False  # copied by a fork in the middle of a request
         _heed_forks(self)
@@ -113,9 +121,14 @@ class Database:
     def _open(self) -> None:
         target = ":memory:"
         if self._path is not None:
-            self._prepare_file(self._path)
             # mode=rw: a file that vanishes in this moment is an error, not made anew with SQLite's own permissions.
-            target = f"file:{_percent_encoded(self._path)}?mode=rw"
+            mode = "mode=rw"
+            if self._read_only:
+                mode = self._way_to_read(self._path)
+            else:
+                self._prepare_file(self._path)
+            target = f"file:{_percent_encoded(self._path)}?{mode}"
+            self._identity = self._seen()
         try:
             self._connection = self._sqlite3.connect(
                 target, timeout=self._timeout, isolation_level=None, check_same_thread=False, uri=True
@@ -129,6 +142,29 @@ class Database:
             raise self.failure(error) from error
         self._pid = os.getpid()
 
+    def _way_to_read(self, path: str) -> str:
+        """How SQLite is to open a file that it must not write to, nor make a file beside it."""
+        try:
+            found = os.lstat(path)
+        except OSError as error:
+            raise self._refused(f"it cannot be read ({error.strerror})", "check the path") from error
+        self._check_kind(found)
+        self._is_still = not _size_of(path + "-wal")
+        if _size_of(path + "-journal") or not (self._is_still or os.path.exists(path + "-shm")):
+            fix = "open it once where it can be written, or copy it with the files beside it to such a place"
+            raise self._refused("its last writes are in a file beside it, which cannot be read from there", fix)
+        # Without a log the file is all there is; SQLite, which would make one, is told that nobody writes. That this
+        # holds is seen to, see `_seen`. With a log there are the locks of whoever writes it.
+        return "mode=ro&immutable=1" if self._is_still else "mode=ro&readonly_shm=1"
+
+    def _check_kind(self, found: os.stat_result) -> None:
+        if stat.S_ISDIR(found.st_mode):
+            raise self._refused("it is a folder", "give the path of a file") from None
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            # A link could lead the data elsewhere, and two names of one database ruin it.
+            fix = "give the path of a file with one name"
+            raise self._refused("it is a link, or not a regular file", fix) from None
+
     def _prepare_file(self, path: str) -> None:
         """Make the file readable by its owner only, or see that what is there can be a store."""
         try:
@@ -136,12 +172,7 @@ class Database:
             made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             found = os.lstat(path)
-            if stat.S_ISDIR(found.st_mode):
-                raise self._refused("it is a folder", "give the path of a file") from None
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-                # A link could lead the data elsewhere, and two names of one database ruin it.
-                fix = "give the path of a file with one name"
-                raise self._refused("it is a link, or not a regular file", fix) from None
+            self._check_kind(found)
             if not found.st_size:
                 # By its name: closing a second descriptor would give up the locks of a connection in this process.
                 with suppress(OSError):  # one that belongs to somebody else is used as it is
@@ -157,8 +188,6 @@ class Database:
                     os.fchmod(made, 0o600)  # a umask may have taken even the owner's permissions away
             finally:
                 os.close(made)
-        found = os.lstat(path)
-        self._identity = (found.st_dev, found.st_ino)
 
     def _set_up(self) -> None:
         connection = self._connection
@@ -168,11 +197,14 @@ class Database:
         for pragma in "trusted_schema=OFF cell_size_check=ON mmap_size=0 temp_store=MEMORY page_size=8192".split():
             connection.execute(f"PRAGMA {pragma}")
         if self._path is not None:
-            self._is_new()  # a file that is not ours is refused before the first write
+            if self._is_new() and self._read_only:  # a file that is not ours is refused before the first write
+                raise self._refused("it is empty", "give the path of a store")
             if os.path.getsize(self._path) <= _CHECKED_WHOLE_BYTES:
                 (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
                 if found != "ok":
                     raise self._refused(f"it is damaged ({found})", "restore a copy; the file is left as it is")
+            if self._read_only:
+                return
             self._switch_to_wal()
             connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("BEGIN IMMEDIATE")
@@ -246,15 +278,22 @@ class Database:
         self._connection.close()
         self._open()
 
+    def _seen(self) -> tuple[int, ...] | None:
+        """Which file is at the path, None where there is none; of one that is to stay as it is also its state."""
+        assert self._path is not None
+        try:
+            found = os.lstat(self._path)
+        except OSError:
+            return None
+        state = (found.st_size, found.st_mtime_ns, _size_of(self._path + "-wal")) if self._is_still else ()
+        return (found.st_dev, found.st_ino, *state)
+
     def _check_file(self) -> None:
         """A deleted file can be written for hours without an error, and all is lost in the end."""
-        if self._path is not None:
-            try:
-                found = os.lstat(self._path)
-            except OSError:
-                found = None
-            if found is None or (found.st_dev, found.st_ino) != self._identity:
-                raise self._refused("it was deleted or replaced while in use", "build a new LocalTransport")
+        if self._path is not None and (seen := self._seen()) != self._identity:
+            if seen is not None and self._identity is not None and seen[:2] == self._identity[:2]:
+                raise self._refused("another process writes to it", "try again, or read a copy of it")
+            raise self._refused("it was deleted or replaced while in use", "build a new LocalTransport")
 
 
 class _Transaction:
@@ -292,6 +331,8 @@ class _Transaction:
             error = failed
         finally:
             try:
+                if error is None and database._is_still:
+                    database._check_file()  # what was read may be half of another process's write
                 # A full disk may have rolled back already.
                 if error is not None and connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -345,6 +386,11 @@ def _give_locks_back_in_child() -> None:
         _give_locks_back()
     for database in _all_living():
         database.look_after_fork()
+
+
+def _size_of(path: str) -> int:
+    """How large a file is, 0 where there is none."""
+    return os.path.getsize(path) if os.path.exists(path) else 0
 
 
 def _percent_encoded(path: str) -> str:

@@ -1,6 +1,8 @@
 """What arrives in batches: OTLP exports, and the events of older clients (WIRE.md section 9.2)."""
 from __future__ import annotations
 
+from io import BytesIO
+
 from ...errors import FeatureUnavailable
 from . import observations, traces
 from .exchange import Answer, Refusal, invalid, text_field
@@ -55,21 +57,18 @@ def _spans(call: Call) -> list[Span]:
 def _inflated(body: bytes) -> bytes:
     try:
         import zlib
+
+        from ..inflating import TooLarge, Unfinished, inflate
     except ImportError:
         raise FeatureUnavailable("a compressed request", "zlib") from None
-    parts = []
-    left = _LARGEST_INFLATED_BYTES
+    found, data, at = BytesIO(), memoryview(body), 0
     try:
-        while body:
-            inflater = zlib.decompressobj(31)
-            parts.append(inflater.decompress(body, left))
-            left -= len(parts[-1])
-            if not inflater.eof or left <= 0:
-                raise zlib.error("cut off, or too large")
-            body = inflater.unused_data
-    except zlib.error as error:
-        raise Refusal(400, {"error": f"Failed to decompress request body: {error}"}) from None
-    return b"".join(parts)
+        while at < len(body):
+            at = inflate(data, at, 31, found, _LARGEST_INFLATED_BYTES)
+    except (TooLarge, Unfinished, zlib.error) as error:
+        told = str(error) or "cut off, or too large"
+        raise Refusal(400, {"error": f"Failed to decompress request body: {told}"}) from None
+    return found.getvalue()
 
 
 def receive_events(call: Call) -> Answer:

@@ -12,11 +12,12 @@ import os
 
 from ..._clock import Clock
 from ..._log import warn
+from ...config import LONGEST_SECONDS, Secret
 from ...errors import ArgumentError, FeatureUnavailable, TransportError
 from ..base import Request, Response, Transport
 from .http1 import CAN_COMPRESS, GZIP_FROM_BYTES, BadReply, Reader, Writer, gzipped
 from .origin import parse_origin, proxy_for, require_origin
-from .tls import Tls
+from .tls import Tls, sealed
 
 try:
     from .connections import CAN_POLL, Deadline, Pool, Unanswered
@@ -75,17 +76,21 @@ class HTTPTransport(Transport):
 
         Raises ArgumentError, ConfigError.
         """
-        self.origin = require_origin("base_url", base_url)
-        if not isinstance(timeout_seconds, (int, float)) or not 0 < timeout_seconds < float("inf"):
-            raise ArgumentError("timeout_seconds", timeout_seconds, "must be a finite number > 0")
+        where, via = Secret(str(base_url)), None if proxy is None else Secret(proxy)
+        certificate = sealed(client_certificate)
+        del base_url, proxy, client_certificate  # from here on no traceback can show what secrets there are in them
+        self.origin = require_origin("base_url", where)
+        if not isinstance(timeout_seconds, (int, float)) or not 0 < timeout_seconds <= LONGEST_SECONDS:
+            fix = f"must be a finite number > 0 and <= {LONGEST_SECONDS:g}"
+            raise ArgumentError("timeout_seconds", timeout_seconds, fix)
         if not isinstance(max_connections, int) or max_connections < 1:
             raise ArgumentError("max_connections", max_connections, "must be 1 or more")
         if not isinstance(max_body_bytes, int) or max_body_bytes < 1:
             raise ArgumentError("max_body_bytes", max_body_bytes, "must be 1 or more")
         self._timeout = float(timeout_seconds)
         self._clock = clock or Clock()
-        self._proxy = proxy_for(self.origin, proxy, variable)
-        tls = Tls(ssl_context, ca_file, client_certificate, variable) if self.origin.scheme == "https" else None
+        self._proxy = proxy_for(self.origin, via, variable)
+        tls = Tls(ssl_context, ca_file, certificate, variable) if self.origin.scheme == "https" else None
         opener = Opener(self.origin, self._proxy, tls, self._clock)
         self._pool = Pool(
             max_connections, opener.open, most_streamed=MAX_STREAMED, opens_slowly=not self.origin.is_loopback
@@ -102,7 +107,7 @@ class HTTPTransport(Transport):
         self._warned = self.origin.scheme == "https" or self.origin.is_loopback
 
     def __repr__(self) -> str:
-        return f"HTTPTransport({str(self.origin)!r})"
+        return f"HTTPTransport({str(getattr(self, 'origin', ''))!r})"  # a traceback may show one that is being built
 
     def send(self, request: Request) -> Response:
         """The answer to `request`. A GET follows redirects on its own server; any other redirect is an error.

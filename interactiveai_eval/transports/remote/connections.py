@@ -37,6 +37,14 @@ class Unanswered(Exception):
         self.unheard = unheard
 
 
+class Answered(Exception):
+    """A request that has its answer before it was sent as a whole; the connection is of no more use."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__("answered early")
+        self.reply = reply
+
+
 class Deadline:
     """The one moment by which everything about a request must be over; `seconds` is how long that was at first."""
 
@@ -80,7 +88,7 @@ class Connection:
         doing = "sending the request"
         try:
             try:
-                self._send(outgoing.data, deadline)
+                self._send(outgoing, deadline)
             except OSError as error:
                 return self._early_answer(reply, error, deadline)
             doing = "waiting for the answer"
@@ -92,27 +100,33 @@ class Connection:
             raise self._trouble(problem, reply, deadline, doing) from None
 
     def begin(self, outgoing: Outgoing, reader: Reader, deadline: Deadline) -> Reply:
-        """Send a request without waiting for its answer, which `advance` reads as it comes. Raises Unanswered."""
+        """Send a request without waiting for its answer, which `advance` reads as it comes.
+
+        Raises Unanswered, Answered.
+        """
         reply = Reply(reader, outgoing.is_head)
         sock = self._socket
-        data = outgoing.data
         try:
             if not self._never_waits:
                 sock.settimeout(0.0)
                 self._never_waits = True
             try:
-                sent = sock.send(data)
+                sent = sock.send(outgoing.data)
             except OSError as error:
                 if not _has_to_wait(error):
                     raise
                 sent = 0
-            if sent < len(data):
+            if sent < len(outgoing.data):
                 self._never_waits = False
-                self._send(data[sent:], deadline)
+                self._send(outgoing, deadline, sent)
                 sock.settimeout(0.0)
                 self._never_waits = True
-        except OSError as problem:
-            raise self._trouble(problem, reply, deadline, "sending the request") from None
+        except OSError as error:
+            try:
+                early = self._early_answer(reply, error, deadline)
+            except OSError as problem:
+                raise self._trouble(problem, reply, deadline, "sending the request") from None
+            raise Answered(early) from None
         return reply
 
     def advance(self, reply: Reply, deadline: Deadline) -> bool:
@@ -132,15 +146,17 @@ class Connection:
         """The descriptor to poll."""
         return self._socket.fileno()
 
-    def _send(self, data: bytes, deadline: Deadline) -> None:
+    def _send(self, outgoing: Outgoing, deadline: Deadline, sent: int = 0) -> None:
+        """Send a request from its byte `sent` on; the bytes, which carry keys, in no local: Ctrl-C may come here."""
         sock = self._socket
-        if self._tls_source is None or len(data) <= TLS_PIECE_BYTES:
+        size = len(outgoing.data)
+        if self._tls_source is None or size <= TLS_PIECE_BYTES:
             sock.settimeout(deadline.left("sending the request"))
-            sock.sendall(data)
+            sock.sendall(outgoing.data[sent:])
             return
-        for at in range(0, len(data), TLS_PIECE_BYTES):  # over TLS each piece would have the whole time to itself
+        for at in range(sent, size, TLS_PIECE_BYTES):  # over TLS each piece would have the whole time to itself
             sock.settimeout(deadline.left("sending the request"))
-            sock.sendall(data[at : at + TLS_PIECE_BYTES])
+            sock.sendall(outgoing.data[at : at + TLS_PIECE_BYTES])
 
     def _early_answer(self, reply: Reply, error: OSError, deadline: Deadline) -> Reply:
         """The answer of a server that had seen enough before the request was sent (an early 413), or `error`."""

@@ -10,9 +10,12 @@ from io import BytesIO
 
 try:
     import zlib
+
+    from ..inflating import PIECE_BYTES, TooLarge, Unfinished, inflate
 except ImportError:  # then nothing is asked for compressed
     zlib = None  # type: ignore[assignment]
 
+from ..._headers import TOKEN, header_problem, is_token
 from ..._version import __version__
 from ...errors import ArgumentError
 from ..base import Response
@@ -32,15 +35,10 @@ MAX_INTERIM = 4  # 1xx answers before the real one
 MAX_CHUNK_LINE_BYTES = 256
 GZIP_FROM_BYTES = 1024  # below that, compressing costs more than it saves
 MEMO_ENTRIES = 64
+IN_ONE_GO_BYTES = 1_048_576
 
-_TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_TOKENS = frozenset(_TOKEN.decode())
 _PATH = frozenset("-._~%/:@!$&'()*+,;=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _QUERY = _PATH - frozenset("%/:@!$&'()*+,;=")
-_VISIBLE = frozenset(map(chr, [9, *range(32, 127)]))
-_OURS = frozenset(
-    ("connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
-)
 
 
 class BadReply(Exception):
@@ -87,7 +85,7 @@ class Writer:
             extra: tuple[tuple[str, str], ...],
             sealed: SealedHeaders | tuple[tuple[str, str], ...],
         ) -> bytes:
-            if not method or not _TOKENS.issuperset(method):
+            if not is_token(method):
                 raise ArgumentError("method", method, "must be a method's name, such as GET")
             lines = [f"{method} {before_path}{request_target(path, query)} HTTP/1.1", f"host: {netloc}"]
             given = sealed if isinstance(sealed, tuple) else tuple(sealed.reveal().items())
@@ -128,12 +126,9 @@ def lower_headers(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     """The headers with lower-case names. Raises ArgumentError for one that cannot be sent; values are never shown."""
     found: dict[str, str] = {}
     for name, value in headers:
-        if not name or not _TOKENS.issuperset(name):
-            raise ArgumentError("headers", name, "is not a header's name")
-        if not _VISIBLE.issuperset(value):
-            raise ArgumentError("headers", name, "must have a value of visible ASCII, without line breaks")
-        if name.lower() in _OURS:
-            raise ArgumentError("headers", name, "is set by the transport; leave it out")
+        problem = header_problem(name, value)
+        if problem is not None:
+            raise ArgumentError("headers", name, problem)
         found[name.lower()] = value
     return found
 
@@ -410,7 +405,7 @@ def _parsed_lines(lines: Sequence[bytes]) -> tuple[dict[str, str], set[str]]:
     repeated: set[str] = set()
     for line in lines:
         raw_name, colon, value = line.partition(b":")
-        if not colon or not raw_name or raw_name.translate(None, _TOKEN):
+        if not colon or not raw_name or raw_name.translate(None, TOKEN):
             raise BadReply("a header of the answer cannot be read")  # also a folded one, which begins with a space
         if len(line) > MAX_LINE_BYTES or b"\r" in value or b"\n" in value or b"\0" in value:
             raise BadReply("a header of the answer is too long, or has a line break or a NUL in it")
@@ -436,18 +431,25 @@ def _decoded(encoding: str, body: bytes, limit: int) -> bytes:
         raise BadReply(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
     # "deflate" is in zlib's wrapping; some servers leave that out.
     is_bare = encoding == "deflate" and not (body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0)
-    decoder = zlib.decompressobj(31 if encoding != "deflate" else -15 if is_bare else 15)
+    bits = 31 if encoding != "deflate" else -15 if is_bare else 15
+    found = BytesIO()
     try:
-        decoded = decoder.decompress(body, limit + 1)
+        if len(body) <= PIECE_BYTES:  # most answers; what comes of one does not fill the memory
+            decoder = zlib.decompressobj(bits)
+            decoded = decoder.decompress(body, min(limit, IN_ONE_GO_BYTES))
+            if decoder.eof and not decoder.unused_data:
+                return decoded
+        end = inflate(memoryview(body), 0, bits, found, limit)
     except zlib.error as error:
         raise BadReply(f"the answer is not the {encoding} it says: {error}", retryable=True) from None
-    if len(decoded) > limit:
-        raise BadReply(f"the answer decodes to more than {limit} bytes, the limit; ask for fewer rows at once")
-    if not decoder.eof:
-        raise BadReply(f"the {encoding} of the answer ends in the middle", retryable=True)
-    if decoder.unused_data:
+    except TooLarge:
+        reason = f"the answer decodes to more than {limit} bytes, the limit; ask for fewer rows at once"
+        raise BadReply(reason) from None
+    except Unfinished:
+        raise BadReply(f"the {encoding} of the answer ends in the middle", retryable=True) from None
+    if end < len(body):
         raise BadReply(f"something follows the {encoding} of the answer")
-    return decoded
+    return found.getvalue()
 
 
 CAN_COMPRESS = zlib is not None

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PORTS = {"http": 80, "https": 443}
+_BYTES = frozenset(map(str, range(256)))
 _HOST = frozenset("-._0123456789abcdefghijklmnopqrstuvwxyz")
 
 
@@ -49,7 +50,7 @@ class Origin:
 
 def _is_ipv4_loopback(host: str) -> bool:
     parts = host.split(".")
-    return len(parts) == 4 and parts[0] == "127" and all(part.isdigit() for part in parts)
+    return len(parts) == 4 and parts[0] == "127" and all(part in _BYTES for part in parts)
 
 
 def parse_origin(text: str) -> Origin | None:
@@ -101,43 +102,50 @@ class Proxy:
         return f"Proxy({self.origin})"
 
 
-def proxy_for(origin: Origin, given: str | None, variable: Callable[[str], str | None]) -> Proxy | None:
+def proxy_for(origin: Origin, given: Secret | None, variable: Callable[[str], str | None]) -> Proxy | None:
     """The proxy for `origin`: the one that is `given` ("" for none), else by the environment's variables.
 
     `HTTPS_PROXY` or `HTTP_PROXY` by the scheme, then `ALL_PROXY`; `NO_PROXY` excepts hosts. Lower-case names win. In a
     CGI program `HTTP_PROXY` is a header of somebody's request, and is not looked at. Raises ConfigError.
     """
     if given is not None:
-        return _parse_proxy("proxy", given) if given else None
+        return None if given.if_any() is None else _parse_proxy("proxy", given)
     if origin.is_loopback or bypasses(origin, variable("no_proxy") or variable("NO_PROXY") or ""):
         return None
     for name in (f"{origin.scheme}_proxy", "all_proxy"):
         is_forged = name == "http_proxy" and variable("REQUEST_METHOD") is not None
         for spelled in (name,) if is_forged else (name, name.upper()):
-            text = (variable(spelled) or "").strip()
-            if text:
-                return _parse_proxy(spelled, text)
+            found = Secret((variable(spelled) or "").strip()).if_any()
+            if found is not None:
+                return _parse_proxy(spelled, found)
     return None
 
 
-def _parse_proxy(name: str, text: str) -> Proxy:
+def _parse_proxy(name: str, text: Secret) -> Proxy:
+    """What is secret in the text is in no local here, for who shows those of a traceback."""
+    origin, authorization, shown = _read_proxy(text.reveal())
+    if origin is None:
+        raise ConfigError(f"{name}={shown!r}: must look like http://[user:password@]host:port; other kinds of proxies "
+                          "(https, SOCKS, PAC) are not supported")  # fmt: skip
+    return Proxy(origin, authorization)
+
+
+def _read_proxy(text: str) -> tuple[Origin | None, Secret | None, str]:
+    """Where it is, what it wants to be told, and what of the text may be shown: not what may be a password."""
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "http", text
     userinfo, at, place = rest.rpartition("@")
     origin = parse_origin(f"{scheme}://{place}") if scheme.lower() == "http" else None
-    if origin is None:
-        shown = f"{scheme}://{'***@' if at else ''}{place}"
-        raise ConfigError(f"{name}={shown!r}: must look like http://[user:password@]host:port; other kinds of proxies "
-                          "(https, SOCKS, PAC) are not supported")  # fmt: skip
+    shown = f"{scheme}://***@{place.partition(':')[0]}" if at else f"{scheme}://{place}"
     if not userinfo:
-        return Proxy(origin, None)
+        return origin, None, shown
     from binascii import b2a_base64
     from urllib.parse import unquote_to_bytes
 
     user, _, password = userinfo.partition(":")
     pair = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
-    return Proxy(origin, Secret("Basic " + b2a_base64(pair, newline=False).decode("ascii")))
+    return origin, Secret("Basic " + b2a_base64(pair, newline=False).decode("ascii")), shown
 
 
 def bypasses(origin: Origin, no_proxy: str) -> bool:
@@ -158,7 +166,7 @@ def bypasses(origin: Origin, no_proxy: str) -> bool:
             if _is_in_network(host, name):
                 return True
             continue
-        name = name.lstrip("*").strip(".")
+        name = _ascii_host(name.lstrip("*").strip("."))
         if name and (host == name or host.endswith("." + name) or _same_address(host, name)):
             return True
     return False
@@ -187,10 +195,10 @@ def _is_in_network(host: str, network: str) -> bool:
         return False
 
 
-def require_origin(argument: str, text: str) -> Origin:
+def require_origin(argument: str, text: Secret) -> Origin:
     """The origin of `text`. Raises ArgumentError."""
-    origin = parse_origin(text) if isinstance(text, str) and "@" not in text else None
+    origin = None if "@" in text.reveal() else parse_origin(text.reveal())
     if origin is None:
-        shown = text.rpartition("@")[2] if isinstance(text, str) else text
+        shown = text.reveal().rpartition("@")[2]
         raise ArgumentError(argument, shown, "must look like https://host[:port], without credentials")
     return origin

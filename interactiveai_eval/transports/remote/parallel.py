@@ -5,7 +5,7 @@ import select
 from collections import deque
 
 from ...errors import TransportError
-from .connections import Unanswered
+from .connections import Answered, Unanswered
 from .http1 import BadReply
 
 TYPE_CHECKING = False
@@ -180,6 +180,11 @@ class Parallel:
             self._waiting.append(flight)
         elif isinstance(problem, (Unanswered, BadReply)):
             self._end(flight, self._failed(flight.request, problem))
+        elif isinstance(problem, Answered):
+            try:
+                self._end(flight, problem.reply.response())
+            except BadReply as bad:
+                self._fail(flight, bad)
         else:
             raise problem
 

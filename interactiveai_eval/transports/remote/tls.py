@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     ClientCertificate = Union[str, tuple[str, str], tuple[str, str, str]]
 
 
+def sealed(client_certificate: ClientCertificate | None) -> tuple[str | Secret, ...]:
+    """Certificate, key and password, as far as they are given; no traceback shows the last one."""
+    parts = (client_certificate,) if isinstance(client_certificate, str) else client_certificate or ()
+    return (*parts[:2], *map(Secret, parts[2:]))
+
+
 class Tls:
     """The TLS context of one transport, made when it is first used, and where its authorities are from, in words."""
 
@@ -24,17 +30,16 @@ class Tls:
         self,
         given: SSLContext | None,
         ca_file: str | None,
-        client_certificate: ClientCertificate | None,
+        client_certificate: tuple[str | Secret, ...],
         variable: Callable[[str], str | None],
     ) -> None:
         """Raises ArgumentError for a `given` context that does not verify, ConfigError for files of no use."""
         if given is not None and not (given.verify_mode == 2 and given.check_hostname):
             raise ArgumentError("ssl_context", given, "must verify certificates and host names")
         self._made = None if given is None else (given, "the given ssl_context")
-        parts = (client_certificate,) if isinstance(client_certificate, str) else client_certificate or ()
-        self._settings = ca_file, (*parts[:2], *map(Secret, parts[2:])), variable
+        self._settings = ca_file, client_certificate, variable
         self._making: dict[int, Any] = {}  # a lock for each process: one that was held during a fork stays held
-        if given is None and (ca_file is not None or client_certificate is not None):
+        if given is None and (ca_file is not None or client_certificate):
             self._made = tls_context(*self._settings)  # files that cannot be used are an error now
 
     def at_hand(self) -> tuple[SSLContext, str]:
