@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import sys
 import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -527,6 +528,44 @@ TURNS = """
 def test_coroutines_that_never_wait_take_no_turn_of_the_loop():
     """A turn costs more than all else that a run does for the coroutine of an item."""
     assert run(TURNS, PYTHONWARNINGS="ignore") == "True\n"
+
+
+FOREIGN = """
+    import asyncio
+    from interactiveai_eval import Interactive
+
+    class Foreign(asyncio.AbstractEventLoop):
+        # As loops that are written in C: none of asyncio's own classes, and no attribute can be set.
+        __slots__ = ("inner",)
+
+        def __init__(self):
+            object.__setattr__(self, "inner", asyncio.SelectorEventLoop())
+
+        def __getattribute__(self, name):
+            return getattr(object.__getattribute__(self, "inner"), name)
+
+        def __setattr__(self, name, value):
+            raise AttributeError(name)
+
+    class Policy(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self):
+            return Foreign()
+
+    asyncio.set_event_loop_policy(Policy())
+
+    async def task(*, item):
+        await asyncio.sleep(0)
+        return item["input"]
+
+    with Interactive.local() as client:
+        result = client.run_experiment(name="turns", data=[{"input": n} for n in range(20)], task=task)
+    print([item.output for item in result.item_results] == list(range(20)))
+"""
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python itself makes first steps at once; it wants its own loop")
+def test_coroutines_run_on_a_loop_that_is_none_of_pythons_own():
+    assert run(FOREIGN, PYTHONWARNINGS="ignore") == "True\n"
 
 
 @pytest.mark.parametrize("form", ["plain", "awaitable"])

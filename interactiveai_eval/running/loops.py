@@ -347,16 +347,19 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def _beginner(
     loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]]
-) -> Callable[[Any, Any], asyncio.Task[Any] | None]:
-    """What `Lane.start_at_once` is on a loop of ours. Tasks that go on are put into `tasks`.
+) -> Callable[[Any, Any], asyncio.Task[Any] | None] | None:
+    """What `Lane.start_at_once` is on a loop of ours, if it can be. Tasks that go on are put into `tasks`.
 
     Most functions end in their first step, and a turn of the loop costs more than all else that a task does. Python
-    makes it at once from 3.12 on; in older ones it is what a new task asks the loop to do soon.
+    makes it at once from 3.12 on; in older ones it is what a new task asks its loop to do soon, if that is written in
+    Python.
     """
-    from asyncio import Task
+    from asyncio import BaseEventLoop, Task
 
     made: Any = Task
     is_eager, takes_context = sys.version_info >= (3, 12), sys.version_info >= (3, 11)
+    if not is_eager and not issubclass(type(loop), BaseEventLoop):
+        return None
     asked: list[tuple[Callable[..., Any], tuple[Any, ...], Any]] = []
 
     def ask(callback: Callable[..., Any], *arguments: Any, context: Any = None) -> None:
@@ -375,11 +378,13 @@ def _beginner(
                     task = context.run(made, coroutine, loop=loop)
             finally:
                 del loop.call_soon
-            step, arguments, within = asked.pop(0)
-            while asked:  # code that the collector of garbage ran meanwhile
-                callback, more, around = asked.pop(0)
-                loop.call_soon(callback, *more, context=around)
-            within.run(step, *arguments)
+            for callback, arguments, around in asked:
+                if getattr(callback, "__self__", None) is task:
+                    step, within = callback, around
+                else:  # of a finalizer that the collector of garbage ran meanwhile
+                    loop.call_soon(callback, *arguments, context=around)
+            asked.clear()
+            within.run(step)
         if task.done():
             return None
         tasks.add(task)
