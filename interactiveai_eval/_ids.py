@@ -5,6 +5,7 @@ A derived id is the reason why work that is done twice (a rerun, a resume, a ret
 from __future__ import annotations
 
 import os
+import sys
 from binascii import b2a_base64
 
 TYPE_CHECKING = False
@@ -61,12 +62,14 @@ _sha256: Any = None
 def _find_sha256() -> Any:
     # As `random` does: `hashlib` loads OpenSSL, which takes longer than all of our own modules. Some builds have no
     # other, and one that is told to allow only what is certified wants to hear that these ids protect nothing.
-    for module in ("_sha2", "_sha256"):
-        try:
-            return __import__(module).sha256
-        except ImportError:
-            continue
-    import hashlib
-    from functools import partial
+    try:
+        if sys.version_info >= (3, 12):
+            from _sha2 import sha256
+        else:
+            from _sha256 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        import hashlib
+        from functools import partial
 
-    return partial(hashlib.sha256, usedforsecurity=False)
+        return partial(hashlib.sha256, usedforsecurity=False)
+    return sha256
