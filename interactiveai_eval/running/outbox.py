@@ -244,7 +244,8 @@ class Outbox:
         self._parking.keep(self._pending())
         for sender in senders:
             left = LOOK_SECONDS if deadline is None else deadline - self._clock.monotonic()
-            sender.join(max(0.0, min(LOOK_SECONDS, left)))
+            if sender.is_alive():  # one that is not yet, finds all closed
+                sender.join(max(0.0, min(LOOK_SECONDS, left)))
         return self.report() if self._heir is None else self._bequeath(self._heir)
 
     def _pending(self) -> Iterator[Pending]:

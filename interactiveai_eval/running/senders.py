@@ -34,7 +34,7 @@ class Senders:
         self._is_timed = False  # one of them sends what waits when the interval is over
 
     def rouse(self) -> None:
-        """Have as many senders as there is work for; the lock is held."""
+        """Have as many senders as there is work for; the lock is held, and let go while a thread is started."""
         backlog = self._backlog
         if backlog.closed or not self.can_start:
             return
@@ -49,14 +49,21 @@ class Senders:
 
     def _start_sender(self) -> None:
         sender = Thread(target=self._run_sender, name="interactiveai_eval-sender", daemon=True)
+        self.threads.add(sender)
+        # A thread that begins may collect garbage before it is said to have begun, and come here by that.
+        self._backlog.lock.release()
         try:
             sender.start()
+            failed = False
         except RuntimeError:
+            failed = True
+        finally:
+            self._backlog.lock.acquire()
+        if failed:
+            self.threads.discard(sender)
             self.can_start = bool(self.threads)  # none here, or no more: callers send if nobody else does
             if not self.can_start:
                 self._backlog.pressure.hold_nobody_back()
-        else:
-            self.threads.add(sender)
 
     def _run_sender(self) -> None:
         """Send batches as they are due, the rest when the interval is over; leave when there is nothing to do."""
