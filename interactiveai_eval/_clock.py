@@ -15,13 +15,12 @@ if TYPE_CHECKING:
 class Clock:
     """The machine's clocks. Subclass it to control time (`testing.ManualClock` does)."""
 
-    def time_ns(self) -> int:
-        """Nanoseconds since 1970 UTC."""
-        return time.time_ns()
+    # Asked ten times and more for every item: the machine's own functions, with none of ours around them.
+    time_ns: Callable[[], int] = staticmethod(time.time_ns)
+    """Nanoseconds since 1970 UTC."""
 
-    def monotonic(self) -> float:
-        """Seconds that never go backwards; only differences mean something."""
-        return time.perf_counter()
+    monotonic: Callable[[], float] = staticmethod(time.perf_counter)
+    """Seconds that never go backwards; only differences mean something."""
 
     def seconds_until(self, deadline: float) -> float:
         """How long to wait, in real seconds, for `monotonic()` to reach `deadline`; 0.0 when it has."""

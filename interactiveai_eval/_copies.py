@@ -49,15 +49,17 @@ def _copy_members(copy: Any, made: dict[int, Any]) -> None:
 def _copied(value: Any, made: dict[int, Any]) -> Any:
     """The copy of `value`; `made` has the copies of the containers so far, by the id of the original."""
     kind = type(value)
+    if kind is dict or kind is list:
+        copy = made.get(id(value))
+        if copy is None:
+            copy = made[id(value)] = value.copy()
+            if not _are_immutable(copy.values() if kind is dict else copy):
+                _copy_members(copy, made)
+        return copy
     if id(kind) in IMMUTABLE_IDS:
         return value
     if id(value) in made:
         return made[id(value)]
-    if kind is dict or kind is list:
-        copy = made[id(value)] = value.copy()
-        if not _are_immutable(copy.values() if kind is dict else copy):
-            _copy_members(copy, made)
-        return copy
     if kind is tuple:
         if _are_immutable(value):
             return value

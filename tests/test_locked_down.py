@@ -241,6 +241,14 @@ default_properties = fips=yes
 """
 
 
+# Python's own SHA-256, which some builds lack: then OpenSSL's is all there is.
+NOT_ITS_OWN = "sys.modules['_sha2'] = sys.modules['_sha256'] = None\n"
+
+
+def test_a_python_without_a_sha256_of_its_own_has_the_same_ids(usual):
+    assert work(ROOT, before=NOT_ITS_OWN) == usual
+
+
 @pytest.mark.parametrize("lacking", [(), ("_sha2", "_sha256")], ids=["own digests", "only those of OpenSSL"])
 def test_an_openssl_that_refuses_every_digest_changes_no_id(usual, tmp_path, lacking):
     """L34, L35: ids are SHA-256 and protect nothing, so Python's own will do, and OpenSSL's where it is told so."""

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
+import sys
 import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -494,6 +496,130 @@ def test_threads_of_coroutines_return_values_errors_and_are_gone_afterwards(clie
     assert [item.output for item in result.item_results] == [(3, 1)]
     assert [failure.error_type for failure in result.item_failures] == ["ZeroDivisionError"]
     assert set(threading.enumerate()) == before
+
+
+TURNS = """
+    import asyncio
+    from interactiveai_eval import Interactive
+
+    class Counting(asyncio.SelectorEventLoop):
+        asked = 0
+
+        def call_soon(self, *arguments, **more):
+            Counting.asked += 1
+            return super().call_soon(*arguments, **more)
+
+    class Policy(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self):
+            return Counting()
+
+    asyncio.set_event_loop_policy(Policy())
+
+    async def task(*, item):
+        return item["input"]
+
+    with Interactive.local() as client:
+        result = client.run_experiment(name="turns", data=[{"input": n} for n in range(200)], task=task)
+    assert [item.output for item in result.item_results] == list(range(200))
+    print(Counting.asked < 200)
+"""
+
+
+def test_coroutines_that_never_wait_take_no_turn_of_the_loop():
+    """A turn costs more than all else that a run does for the coroutine of an item."""
+    assert run(TURNS, PYTHONWARNINGS="ignore") == "True\n"
+
+
+FOREIGN = """
+    import asyncio
+    from interactiveai_eval import Interactive
+
+    class Foreign(asyncio.AbstractEventLoop):
+        # As loops that are written in C: none of asyncio's own classes, and no attribute can be set.
+        __slots__ = ("inner",)
+
+        def __init__(self):
+            object.__setattr__(self, "inner", asyncio.SelectorEventLoop())
+
+        def __getattribute__(self, name):
+            return getattr(object.__getattribute__(self, "inner"), name)
+
+        def __setattr__(self, name, value):
+            raise AttributeError(name)
+
+    class Policy(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self):
+            return Foreign()
+
+    asyncio.set_event_loop_policy(Policy())
+
+    async def task(*, item):
+        await asyncio.sleep(0)
+        return item["input"]
+
+    with Interactive.local() as client:
+        result = client.run_experiment(name="turns", data=[{"input": n} for n in range(20)], task=task)
+    print([item.output for item in result.item_results] == list(range(20)))
+"""
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python itself makes first steps at once; it wants its own loop")
+def test_coroutines_run_on_a_loop_that_is_none_of_pythons_own():
+    assert run(FOREIGN, PYTHONWARNINGS="ignore") == "True\n"
+
+
+@pytest.mark.parametrize("form", ["plain", "awaitable"])
+def test_a_coroutine_has_a_task_and_a_context_of_its_own_from_its_first_step_on(client, form):
+    variable = contextvars.ContextVar("variable", default="nobody")
+    tasks = []
+
+    async def task(*, item):
+        tasks.append(asyncio.current_task())
+        met = variable.get()
+        variable.set(item["input"])
+        if item["input"] % 2:
+            await asyncio.wait_for(asyncio.sleep(0), 60)  # looks at the task that it is in
+        return met, variable.get()
+
+    arguments = {"name": "own", "data": [{"input": n} for n in range(6)], "task": task}
+    if form == "plain":
+        result = client.run_experiment(**arguments)
+    else:
+        result = asyncio.run(client.run_experiment_async(**arguments))
+
+    assert [item.output for item in result.item_results] == [("nobody", n) for n in range(6)]
+    assert len(set(tasks)) == 6 and None not in tasks and all(each.done() for each in tasks)
+
+
+@pytest.mark.parametrize("often", [1, 2, 3, 5])
+def test_what_finalizers_ask_of_the_loop_is_done_whenever_they_run(client, often):
+    """The collector of garbage may run one while a task is being made."""
+    before, heard, made = gc.get_threshold(), [], 100
+
+    class Left:
+        def __init__(self, number, loop):
+            self.number, self.loop, self.me = number, loop, self
+
+        def __del__(self):
+            self.loop.call_soon(heard.append, self.number)
+
+    async def task(*, item):
+        Left(item["input"], asyncio.get_running_loop())
+        return item["input"]
+
+    async def evaluator(*, output):
+        if output == made - 1:
+            gc.collect()
+        await asyncio.sleep(0)
+
+    gc.set_threshold(often, 1_000_000, 1_000_000)
+    try:
+        data = [{"input": n} for n in range(made)]
+        result = client.run_experiment(name="finalizers", data=data, task=task, evaluators=[evaluator])
+    finally:
+        gc.set_threshold(*before)
+
+    assert [item.output for item in result.item_results] == list(range(made)) and sorted(heard) == list(range(made))
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])

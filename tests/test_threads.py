@@ -73,7 +73,7 @@ def test_what_is_to_be_done_aside_is_done_by_whoever_brings_it_once_nobody_is_le
     engine.aside.close()
     done = []
 
-    engine.submit(done.append, 1, aside=True)
+    engine.submit_aside(done.append, 1)
 
     assert done == [1]
 

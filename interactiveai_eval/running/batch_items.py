@@ -13,7 +13,7 @@ from ..service.records import ObservationRecord, TraceRecord
 from ..service.scores import Unsendable, score_body
 from .book import Outcome
 from .collector import own_evaluations
-from .engine import CANCELLED, Calls, Pause
+from .engine import CANCELLED, Pause
 from .failures import Failed, Failure, cancelled_failure, failure_of, overran, timeout_failure
 from .judging import Judges
 from .parcels import Parcel
@@ -215,7 +215,7 @@ class BatchItems:
 
     async def _inputs(self, call: Call) -> EvaluatorInputs:
         """What the mapper makes of the item, or has made of it elsewhere. Raises Failed."""
-        await Calls(call)
+        await call
         if overran(call):
             raise Failed("mapper", timeout_failure("the mapper", call))
         if call.ending == CANCELLED:

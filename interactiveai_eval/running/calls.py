@@ -149,13 +149,13 @@ def _make_unique(function: UserFunction, others: Sequence[UserFunction]) -> None
     function.name = name
 
 
-def own_arguments(function: UserFunction, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def own_arguments(function: UserFunction, values: Mapping[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
     """The arguments of one call, as copies of its own."""
     by_keyword = {}
     for name in function.by_keyword:
         value = values[name]
         by_keyword[name] = value if id(type(value)) in IMMUTABLE_IDS else private_copy(value)
-    return [private_copy(values[name]) for name in function.by_position] if function.by_position else [], by_keyword
+    return [private_copy(values[name]) for name in function.by_position] if function.by_position else (), by_keyword
 
 
 def chosen(function: UserFunction, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
+from operator import attrgetter
 
 from .._copies import private_copy
 from ..model import Evaluation, EvaluatorStats, ExperimentItemResult, ItemFailure, compact
@@ -10,7 +11,7 @@ from .measures import EvaluatorRun, StatsRow, UsualSeconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from .plan import Plan
@@ -45,9 +46,10 @@ class Collector:
         self.failed = 0
         self.cancelled = 0  # of those: nobody waited for them
 
-    def add_result(self, result: ExperimentItemResult, runs: list[EvaluatorRun], seconds: float) -> None:
+    def add_result(self, result: ExperimentItemResult, runs: Sequence[EvaluatorRun], seconds: float) -> None:
         """Take an item that went through; `seconds` is its whole time, evaluators and waiting included."""
-        self._usual.add(seconds)
+        if self._plan.time_budget_seconds is not None:  # who has no budget does not ask
+            self._usual.add(seconds)
         if self.tally is None:
             compact(result)
         with self._lock:
@@ -76,16 +78,16 @@ class Collector:
         self._count_failure(*counts)
 
     def usual_seconds(self) -> float:
-        """How long all but the slowest twentieth of the recent items took; 0.0 before there are any."""
+        """How long all but the slowest twentieth of the recent items took, by a budget; 0.0 before there are any."""
         return self._usual.guess()
 
     def results(self) -> list[ExperimentItemResult]:
         """What went through, in the order of the data."""
-        return sorted(self._results, key=_place)
+        return _in_order(self._results)
 
     def failures(self) -> list[ItemFailure]:
         """What did not go through, in the order of the data."""
-        return sorted(self._failures, key=_place)
+        return _in_order(self._failures)
 
     def stats(self) -> list[EvaluatorStats]:
         """One row an evaluator by position, then the composite's."""
@@ -124,5 +126,6 @@ def own_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
     return [evaluation.replaced(metadata=private_copy(evaluation.metadata)) for evaluation in evaluations]
 
 
-def _place(outcome: Any) -> tuple[int, int]:
-    return outcome.index, outcome.repetition
+def _in_order(outcomes: list[Any]) -> list[Any]:
+    # By one number after the other: pairs would be as many objects as there are outcomes, for the collector of garbage.
+    return sorted(sorted(outcomes, key=attrgetter("repetition")), key=attrgetter("index"))

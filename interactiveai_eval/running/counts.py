@@ -22,20 +22,22 @@ class Counts:
         self._lock = RLock()  # like that of the backlog
         self._by_kind: dict[str, dict[str, int]] = {}
         self._problems: list[DeliveryProblem] = []
-        self._skipped: dict[tuple[str, str], int] = {}  # by kind and reason, where ids were never made
+        self._skipped: dict[str, dict[str, int]] = {}  # by reason and kind, where ids were never made
 
     def add(self, kind: str, state: str, n: int = 1) -> None:
         """Count `n` of a kind ("spans", "scores", "links") as acknowledged, pending, rejected or skipped."""
         with self._lock:
             self._row(kind)[state] += n
 
-    def skip(self, reason: str, *, spans: int, scores: int) -> None:
+    def skip(self, reason: str, spans: int, scores: int) -> None:
         """Count what one item would have sent, had it not been left out on purpose."""
         with self._lock:
-            for kind, n in (("spans", spans), ("scores", scores)):
-                if n:
-                    self._row(kind)["skipped"] += n
-                    self._skipped[kind, reason] = self._skipped.get((kind, reason), 0) + n
+            skipped = self._skipped.get(reason)
+            if skipped is None:
+                self._skipped[reason] = {"spans": spans, "scores": scores}
+            else:
+                skipped["spans"] += spans
+                skipped["scores"] += scores
 
     def _row(self, kind: str) -> dict[str, int]:
         row = self._by_kind.get(kind)
@@ -57,9 +59,12 @@ class Counts:
         with self._lock:
             by_kind = {kind: dict(row) for kind, row in self._by_kind.items()}
             problems = list(self._problems)
-            for (kind, why), n in self._skipped.items():
-                told = f"{why} ({n} {kind} in all)"
-                problems.append(DeliveryProblem(kind=kind, id="", state="skipped", reason=told))
+            for why, skipped in self._skipped.items():
+                for kind, n in skipped.items():
+                    if n:
+                        by_kind.setdefault(kind, dict.fromkeys(DELIVERY_STATES, 0))["skipped"] += n
+                        told = f"{why} ({n} {kind} in all)"
+                        problems.append(DeliveryProblem(kind=kind, id="", state="skipped", reason=told))
         for kind, (parcel, events, _), reason in pending:
             by_kind.setdefault(kind, dict.fromkeys(DELIVERY_STATES, 0))["pending"] += len(events)
             problems += [

@@ -196,7 +196,7 @@ class _Recorder(Tracer):
         self._outcome = None
         if span is not None:
             renamed = None if span.name == name else span.name
-            outcome.changes = (renamed, span.attributes, span.events, span.error_message)
+            outcome.changes = (renamed, span.attributes, list(span.events), span.error_message)
         return outcome
 
     def add_span(self, span: Span) -> None:

@@ -1,13 +1,13 @@
 """Runs flows: small coroutines of ours that say what happens to one item, call after call.
 
-A flow awaits `Calls` (user functions) and `Pause`. Between two awaits it runs on a thread of the pool, never on an
-event loop; plain functions run on the pool too, and what is awaitable runs on the lane's loop. No event loop drives
-a flow: whoever ends its last open call hands it back to the pool. That keeps asyncio out of runs that need none, and
-makes an item with plain functions one uninterrupted stretch of work on one thread.
+A flow awaits a `Call` of a user function, several `Calls`, or a `Pause`. Between two awaits it runs on a thread of the
+pool, never on an event loop; plain functions run on the pool too, and what is awaitable runs on the lane's loop. No
+event loop drives a flow: whoever ends its last open call hands it back to the pool. That keeps asyncio out of runs that
+need none, and makes an item with plain functions one uninterrupted stretch of work on one thread.
 """
 from __future__ import annotations
 
-from _thread import allocate_lock
+from _thread import RLock, allocate_lock
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Any, Protocol
 
-    Flow = Coroutine["Calls | Pause", None, None]
+    Flow = Coroutine["Call | Calls | Pause", None, None]
 
     class Elsewhere(Protocol):
         """Where plain functions run if not on the pool; `remote.RemoteLane` is one."""
@@ -52,7 +52,7 @@ ALARMS_SWEPT_EVERY = 1024
 
 
 class Call:
-    """One call of a user function, and what became of it.
+    """One call of a user function, and what became of it. Awaiting it runs it.
 
     After it was awaited, `ending` is RETURNED (with `value` or `error`), TIMED_OUT or CANCELLED. `start_ns` is
     wall-clock time (0: never started), `seconds` how long the function ran.
@@ -81,10 +81,10 @@ class Call:
         function: Callable[..., Any],
         arguments: Sequence[Any],
         keywords: Mapping[str, Any],
-        *,
         context: Context,
         is_coroutine: bool,
         timeout_seconds: float | None = None,
+        *,
         stays_here: bool = False,
     ) -> None:
         """`stays_here` keeps a plain function on the pool where there is an executor."""
@@ -103,6 +103,9 @@ class Call:
         self._flow: _RunningFlow | None = None
         self._task: Any = None
         self._alarm: Alarm | None = None
+
+    def __await__(self) -> Generator[Call, None, None]:
+        return iter((self,))  # type: ignore[return-value]  # what a generator would do, at a quarter of its cost
 
 
 class Alarm:
@@ -124,7 +127,7 @@ class Alarm:
 
 
 class Calls:
-    """Awaiting it runs the calls side by side; afterwards each has its outcome."""
+    """Calls that run side by side when this is awaited; afterwards each has its outcome."""
 
     __slots__ = ("calls",)
 
@@ -132,7 +135,6 @@ class Calls:
         self.calls = calls
 
     def __await__(self) -> Generator[Calls, None, None]:
-        # What a generator would do, at a quarter of its cost.
         return iter((self,) if self.calls else ())  # type: ignore[return-value]
 
 
@@ -150,16 +152,15 @@ class Pause:
 
 
 class _RunningFlow:
-    """A flow on its way: its open calls, and the lock under which exactly one ending of each counts."""
+    """A flow on its way, and its open calls."""
 
-    __slots__ = ("calls", "coroutine", "ended", "lock", "open")
+    __slots__ = ("calls", "coroutine", "ended", "open")
 
     def __init__(self, coroutine: Flow, ended: Callable[[BaseException | None], None]) -> None:
         self.coroutine = coroutine
         self.ended = ended
         self.calls: Sequence[Call] = ()
         self.open = 0
-        self.lock = allocate_lock()
 
 
 class Engine:
@@ -173,13 +174,19 @@ class Engine:
         self.lane = lane
         self.clock = lane.clock
         threads.remind = lane.remind
+        threads.call_owner = self.aside.call_owner = lane.wake
+        # Have `function(argument)` called on a pool thread; see `Threads.submit`.
+        self.submit: Callable[[Callable[[Any], bool | None], Any], None] = threads.submit
         self._remote = remote
         self._flows: set[_RunningFlow] = set()
         self._alarms: list[Alarm] = []
         self._alarms_set = 0
         self._requests: deque[Callable[[], None]] = deque()
         self._lock = allocate_lock()
-        self._stopping = False
+        # Under it exactly one ending of each call counts. One for all flows, as it is held for a few steps only; and to
+        # be taken twice, as the collector of garbage may come in between and end a coroutine that nobody waits for.
+        self._endings = RLock()
+        self.stopping = False  # whether `stop` was called, or is about to be
 
     def start(
         self, coroutine: Flow, ended: Callable[[BaseException | None], None], *, aside: bool = False
@@ -189,18 +196,14 @@ class Engine:
         `aside`: it begins on a thread of its own kind.
         """
         flow = _RunningFlow(coroutine, ended)
-        with self._lock:
-            self._flows.add(flow)
-        self.submit(self._advance, flow, aside=aside)
+        self._flows.add(flow)  # as every step of a set's, in one step
+        (self.submit_aside if aside else self.submit)(self._advance, flow)
 
-    def submit(self, function: Callable[[Any], bool | None], argument: Any, *, aside: bool = False) -> None:
-        """Have `function(argument)` called on a pool thread."""
-        threads = self.aside if aside else self.threads
-        threads.submit(function, argument)
-        if threads.inline:
-            self.lane.wake()
-        elif aside and threads.is_closed:
-            threads.run_next()  # nobody is left there, while one of the pool that is no longer waited for goes on
+    def submit_aside(self, function: Callable[[Any], bool | None], argument: Any) -> None:
+        """Have `function(argument)` called on the thread that is aside."""
+        self.aside.submit(function, argument)
+        if self.aside.is_closed:
+            self.aside.run_next()  # nobody is left there, while one of the pool that is no longer waited for goes on
 
     def alarm(self, deadline: float, action: Callable[[], None]) -> Alarm:
         """Have `action()`, which does not block or raise, called on the owner's thread once `deadline` is reached."""
@@ -250,23 +253,16 @@ class Engine:
 
         The loop's thread, which is to hear of a stop, may be held by a coroutine that blocks, with many more posted.
         """
-        self._stopping = True
+        self.stopping = True
 
     def stop(self) -> None:
         """End every open call as CANCELLED, now and from now on; threads in user code are left to finish alone."""
-        with self._lock:
-            self._stopping = True
-            flows = list(self._flows)
-        for flow in flows:
-            with flow.lock:
+        self.stopping = True  # what starts from here on sees it: see `_advance`
+        for flow in list(self._flows):
+            with self._endings:
                 calls = list(flow.calls)
             for call in calls:
                 self._end_early(call, CANCELLED)
-
-    @property
-    def stopping(self) -> bool:
-        """Whether `stop` was called, or is about to be."""
-        return self._stopping
 
     # -- driving a flow: on pool threads ---------------------------------------------------------------------------
 
@@ -282,14 +278,14 @@ class Engine:
             except BaseException as error:
                 self._finish(flow, error)
                 return None
-            if type(awaited) is Pause:
+            if isinstance(awaited, Pause):
                 self._pause(flow, awaited.seconds)
                 return None
-            calls = awaited.calls  # type: ignore[union-attr]
-            with flow.lock:  # `stop` looks at the calls under it: either it ends them, or they are not begun
+            calls = awaited.calls if isinstance(awaited, Calls) else (awaited,)
+            with self._endings:  # `stop` looks at the calls under it: either it ends them, or they are not begun
                 flow.calls = calls
                 flow.open = len(calls)
-                stopping = self._stopping
+                stopping = self.stopping
                 for call in calls:
                     call._flow = flow
                     if stopping:
@@ -297,9 +293,7 @@ class Engine:
             if stopping:
                 continue
             mine = self._hand_out(calls)
-            if mine is None:
-                return None
-            verdict = self._run_plain(mine)
+            verdict = None if mine is None else self._run_plain(mine)
             if verdict is not flow:
                 return verdict  # type: ignore[return-value]
 
@@ -309,21 +303,22 @@ class Engine:
         for call in calls:
             if call.is_coroutine:
                 self.lane.post_unheard(self._begin, call)
-                # While more jobs wait, they may have coroutines to begin as well; each switch of threads costs as
-                # much as an item. Asked after the post: who stops watching looks at what was posted afterwards.
-                if not self.threads.is_watched:
-                    self.lane.remind()
             elif self._remote is not None and not call.stays_here:
                 self._remote.begin(call, self._end_within, self._end_and_advance)
             elif mine is None:
                 mine = call
             else:
                 self.submit(self._run_plain_and_advance, call)
+        # While more jobs wait, they may have coroutines to begin as well; each switch of threads costs as much as an
+        # item. Asked after the post: who stops watching looks at what was posted afterwards.
+        if not self.threads.is_watched:
+            self.lane.remind()
         return mine
 
     def _set_timeout(self, call: Call) -> None:
         """Have the call ended when it has run for too long; what it waited for a thread before does not count."""
-        if call.timeout_seconds is not None and call._alarm is None and call.ending is None:
+        assert call.timeout_seconds is not None
+        if call._alarm is None and call.ending is None:
             call._alarm = self.alarm(
                 self.clock.monotonic() + call.timeout_seconds, partial(self._end_early, call, TIMED_OUT)
             )
@@ -340,30 +335,32 @@ class Engine:
         """Run a plain function here. Its flow when that may go on on this thread, else what a job returns."""
         flow = call._flow
         assert flow is not None
-        if self._stopping:
+        if self.stopping:
             self._end_early(call, CANCELLED)
-        with flow.lock:
+        clock = self.clock
+        with self._endings:
             if call.ending is not None:
                 return None  # ended while it waited in the queue
-            call.start_ns = self.clock.time_ns()
-        self._set_timeout(call)
-        started = self.clock.monotonic()
+            call.start_ns = clock.time_ns()
+        if call.timeout_seconds is not None:
+            self._set_timeout(call)
+        started = clock.monotonic()
         try:
             value = call.context.run(call.function, *call.arguments, **call.keywords)
             if id(type(value)) not in _known_values:
                 if _is_awaitable(value):
-                    return self._hand_over(call, value, self.clock.monotonic() - started)
+                    return self._hand_over(call, value, clock.monotonic() - started)
                 if type_has(value, "gi_code"):
                     value = call.context.run(list, value)
         except BaseException as error:
-            return self._ended(call, None, error, self.clock.monotonic() - started)
-        return self._ended(call, value, None, self.clock.monotonic() - started)
+            return self._ended(call, None, error, clock.monotonic() - started)
+        return self._ended(call, value, None, clock.monotonic() - started)
 
     def _hand_over(self, call: Call, awaitable: Any, seconds: float) -> bool | None:
         """A plain function has returned something awaitable: the loop takes over the call."""
         flow = call._flow
         assert flow is not None
-        with flow.lock:
+        with self._endings:
             call.seconds = seconds
             call.is_coroutine = True
             too_late = call.ending is not None
@@ -381,7 +378,7 @@ class Engine:
         flow = call._flow
         if flow is None:
             return True
-        with flow.lock:
+        with self._endings:
             if call.ending is not None:
                 return True
             call.ending = RETURNED
@@ -408,7 +405,7 @@ class Engine:
         flow = call._flow
         if flow is None:
             return
-        with flow.lock:
+        with self._endings:
             if call.ending is not None:
                 return
             call.ending = ending
@@ -429,14 +426,13 @@ class Engine:
         call = Call(_nothing, (), {}, context=None, is_coroutine=False)  # type: ignore[arg-type]
         call._flow = flow
         flow.calls, flow.open = (call,), 1
-        if self._stopping:
+        if self.stopping:
             self._end_early(call, CANCELLED)
         else:
             call._alarm = self.alarm(self.clock.monotonic() + seconds, partial(self._end_early, call, TIMED_OUT))
 
     def _finish(self, flow: _RunningFlow, error: BaseException | None) -> None:
-        with self._lock:
-            self._flows.discard(flow)
+        self._flows.discard(flow)
         ended = flow.ended
         del flow.ended, flow.coroutine
         ended(error)
@@ -446,18 +442,22 @@ class Engine:
     def _begin(self, posted: Any) -> None:
         """Begin a `Call`, or go on with the awaitable of a (call, awaitable)."""
         call, awaitable = posted if type(posted) is tuple else (posted, None)
-        if self._stopping:
+        if self.stopping:
             self._end_early(call, CANCELLED)
         if call.ending is not None:
             if awaitable is not None and hasattr(awaitable, "close"):
                 awaitable.close()
             return
-        self._set_timeout(call)
+        if call.timeout_seconds is not None:
+            self._set_timeout(call)
         running = self._await(call, awaitable)
-        # Our own first step is made here: whoever cancels the task before its first step interrupts `_await` then,
-        # where it can tell, instead of keeping it from running at all.
-        running.send(None)
-        call._task = self.lane.start(running, call.context)
+        if self.lane.start_at_once is not None:
+            call._task = self.lane.start_at_once(running, call.context)
+        else:
+            # Our own first step is made here: whoever cancels the task before its first step interrupts `_await` then,
+            # where it can tell, instead of keeping it from running at all.
+            running.send(None)
+            call._task = self.lane.start(running, call.context)
 
     async def _await(self, call: Call, awaitable: Any) -> None:
         """Run one awaitable to its end; never raises, so that no error of the user's reaches the loop."""
@@ -465,8 +465,9 @@ class Engine:
         value: Any = awaitable
         error: BaseException | None = None
         try:
-            await _HERE
-            if self._stopping:
+            if self.lane.start_at_once is None:
+                await _HERE
+            if self.stopping:
                 raise KeyboardInterrupt  # it ends below, as what a signal interrupts does
             if not call.start_ns:
                 call.start_ns = self.clock.time_ns()
@@ -487,9 +488,10 @@ class Engine:
                 # goes first and ends this call, which then is no failure of the user's function.
                 with suppress(BaseException):
                     await _HERE
-            if self._stopping and is_a(raised, KeyboardInterrupt, SystemExit):
+            if self.stopping and is_a(raised, KeyboardInterrupt, SystemExit):
                 self._end_early(call, CANCELLED)  # what a second signal raised here was meant for the run
-        self.lane.ended(call._task)
+        if call._task is not None:
+            self.lane.ended(call._task)
         self._end_and_advance(call, value, error, self.clock.monotonic() - started)
 
 

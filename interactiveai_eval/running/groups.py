@@ -8,7 +8,7 @@ from .._contexts import copy_context
 from ..errors import is_a, type_name
 from .calls import UserFunction
 from .elsewhere import Instructions, Outcome, run_group
-from .engine import CANCELLED, RETURNED, TIMED_OUT, Call, Calls
+from .engine import CANCELLED, RETURNED, TIMED_OUT, Call
 from .remote import RemoteError, RemoteLane
 
 TYPE_CHECKING = False
@@ -170,7 +170,7 @@ class GroupLane:
             is_coroutine=False,
             timeout_seconds=None if limit is None else limit * len(group) + GRACE_SECONDS,
         )
-        await Calls(carrier)
+        await carrier
         return carrier
 
     def _take(self, carrier: Call, group: list[ItemCall]) -> None:
@@ -219,11 +219,12 @@ def take_over(outcome: Outcome, trace: ItemTrace, span: Span) -> None:
     if name is not None:
         span.name = name
     span.attributes.update(attributes)
-    span.events += events
+    span.events = [*span.events, *events]
     if error_message is not None:
         span.error_message = error_message
     shared = b"".join([each.encoded for each in trace.span.inherited])
-    trace.carried += [(id, encoded + shared if nested else encoded) for id, encoded, nested in outcome.spans]
+    carried = [(id, encoded + shared if nested else encoded) for id, encoded, nested in outcome.spans]
+    trace.carried = [*trace.carried, *carried]
     for body in outcome.scores:
         trace.add_score(body)
     for score_id, reason in outcome.skipped:

@@ -22,7 +22,7 @@ from .waits import LONGEST_FETCH_SECONDS, wait_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextvars import Context
     from typing import Any
 
@@ -78,7 +78,7 @@ class ItemRuns:
         self._stop = stop
         self._elsewhere = elsewhere
         self._lock = allocate_lock()
-        self._under_way: set[_OneRun] = set()
+        self._under_way: set[_OneRun] = set()  # whose result or failure is not with the collector yet
         self._told: set[str] = set()
         self.has_parked_links = False
         self.dataset_run_id: str | None = None
@@ -87,8 +87,7 @@ class ItemRuns:
     async def run(self, work: Work) -> None:
         """The flow of one item, once: whatever happens, one result or one failure comes out."""
         run = _OneRun(work, self._recorder.begin(work.index, work.repetition, work.item.id))
-        with self._lock:
-            self._under_way.add(run)
+        self._under_way.add(run)
         try:
             await self._go_through(run)
         except Failed as problem:
@@ -96,7 +95,7 @@ class ItemRuns:
         except BaseException as error:
             # Values of the user's that run code of their own where we look at them; or, in a run that was left at
             # once, the end of the flow itself.
-            if run.is_over or (is_a(error, GeneratorExit) and self._engine.stopping):
+            if run not in self._under_way or (is_a(error, GeneratorExit) and self._engine.stopping):
                 raise
             stage = "task"
             if is_a(error, KeyboardInterrupt):
@@ -106,19 +105,18 @@ class ItemRuns:
 
     def leave_behind(self) -> None:
         """Take items that nobody waits for any more as cancelled; what becomes of them later is not in the result."""
-        with self._lock:
-            left = list(self._under_way)
-        for run in left:
+        for run in list(self._under_way):
             if self._ends(run):
                 failure = self._item_failure(run, Failed("cancelled", cancelled_failure("the item", run.last)))
                 self._collector.add_failure(failure, told=False)
 
     def _ends(self, run: _OneRun) -> bool:
         """Whether the caller is the first who knows what became of an item, and so the one to tell."""
-        with self._lock:
-            first, run.is_over = not run.is_over, True
-            self._under_way.discard(run)
-        return first
+        try:
+            self._under_way.remove(run)  # one step: of all who try, one finds it
+        except KeyError:
+            return False
+        return True
 
     async def _go_through(self, run: _OneRun) -> None:
         """The way of an item that reaches its end. Raises Failed, and what the user's values raise when looked at."""
@@ -237,7 +235,7 @@ class ItemRuns:
         while True:
             run.attempts += 1
             call = self._task_call(run)
-            await Calls(call)
+            await call
             if run.attempts == 1 and call.start_ns:
                 span.start_ns = call.start_ns
             run.seconds = call.seconds if call.ending == RETURNED else plan.task_timeout_seconds or 0.0
@@ -313,6 +311,7 @@ class ItemRuns:
             "trace_id": run.trace.trace_id,
             "duration_seconds": run.seconds,
         }
+        run.evaluations, run.failures, run.evaluator_runs = [], [], []
         functions, first = plan.evaluators, 0
         while functions:
             calls, spans = self._scoring(run, functions, first, values)
@@ -331,11 +330,15 @@ class ItemRuns:
     ) -> tuple[list[Call], list[Span]]:
         """The calls of some evaluators, the first of which is at position `first`, and their spans."""
         timeout = self._plan.evaluator_timeout_seconds
-        spans = [self._recorder.open_evaluator(run.trace, f, position) for position, f in enumerate(functions, first)]
+        trace = run.trace
+        if trace.sent:
+            spans = [self._recorder.open_evaluator(trace, f, position) for position, f in enumerate(functions, first)]
+        else:
+            spans = [trace.span] * len(functions)  # what evaluators open has a parent all the same
         calls = []
         for function, span in zip(functions, spans):
             # Who has called it elsewhere has made its arguments there.
-            arguments = own_arguments(function, values) if run.elsewhere is None else ([], {})
+            arguments = own_arguments(function, values) if run.elsewhere is None else ((), {})
             calls.append(self._call(run, function, arguments, span, timeout))
         return calls, spans
 
@@ -353,14 +356,15 @@ class ItemRuns:
                 run.failures.append(failure)
             run.evaluations += evaluations
             ran = EvaluatorRun(position, call.seconds, evaluations, failure)
-            run.evaluator_runs.append(ran)
-            self._recorder.end_evaluator(run.trace, span, call, function, evaluations, ran, failure)
+            run.evaluator_runs = [*run.evaluator_runs, ran]
+            if run.trace.sent:
+                self._recorder.end_evaluator(run.trace, span, call, function, evaluations, ran, failure)
 
     def _call(
         self,
         run: _OneRun,
         function: UserFunction,
-        arguments: tuple[list[Any], dict[str, Any]],
+        arguments: tuple[Sequence[Any], dict[str, Any]],
         span: Span,
         timeout: float | None,
     ) -> Call:
@@ -372,14 +376,7 @@ class ItemRuns:
             context.run(current.set, span)
             if span is run.trace.span:
                 run.context = context.copy()
-        return Call(
-            function.function,
-            arguments[0],
-            arguments[1],
-            context=context,
-            is_coroutine=function.is_coroutine,
-            timeout_seconds=timeout,
-        )
+        return Call(function.function, arguments[0], arguments[1], context, function.is_coroutine, timeout)
 
     # -- the end of an item ----------------------------------------------------------------------------------------
 
@@ -413,12 +410,13 @@ class ItemRuns:
 
     def _deliver(self, run: _OneRun, result: ExperimentItemResult | None) -> None:
         """Hand everything of the item to the outbox; a result is written to the checkpoint first."""
-        parcel = self._recorder.finish(run.trace, run.work.item.id)
+        parcel = self._recorder.finish(run.trace, run.work.item.id, run.evaluator_runs)
         if run.key and result is not None:
+            parcel = parcel or Parcel()
             parcel.arrived = self._write_down(run, result, parcel)
-        if parcel.events:
+        if parcel is not None and parcel.events:
             self._outbox.put(parcel)
-        elif parcel.arrived is not None:
+        elif parcel is not None and parcel.arrived is not None:
             parcel.arrived()
 
     def _write_down(self, run: _OneRun, result: ExperimentItemResult, parcel: Parcel) -> Callable[[], None] | None:
@@ -468,7 +466,10 @@ class ItemRuns:
 
 
 class _OneRun:
-    """One item on its way through `ItemRuns.run`."""
+    """One item on its way through `ItemRuns.run`. What its evaluators say is there once they are asked."""
+
+    evaluations: list[Evaluation]
+    failures: list[EvaluatorFailure]
 
     __slots__ = (
         "attempts",
@@ -478,7 +479,6 @@ class _OneRun:
         "evaluations",
         "evaluator_runs",
         "failures",
-        "is_over",
         "key",
         "last",
         "number",
@@ -495,11 +495,8 @@ class _OneRun:
         self.context: Context | None = None  # of the user's code: the base context with the item span as current
         self.dataset_run_id: str | None = None
         self.elsewhere: ItemCall | None = None  # the last call of its task, if that leaves this process
-        self.is_over = False  # its result or failure is with the collector
         self.attempts = 0
         self.last: Failure | None = None  # of an attempt that another one follows
         self.seconds = 0.0
         self.task_end_ns = 0
-        self.evaluations: list[Evaluation] = []
-        self.failures: list[EvaluatorFailure] = []
-        self.evaluator_runs: list[EvaluatorRun] = []
+        self.evaluator_runs: Sequence[EvaluatorRun] = ()

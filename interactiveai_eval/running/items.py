@@ -42,10 +42,7 @@ class Item:
             self.missing = f"reading the item failed: {type_name(error)}: {error_text(error)}"
         if self.input is None and self.missing is None:
             self.missing = f"the item has no input: {short_repr(given)}"
-        self.id: str = own_id or self._hash()
-
-    def _hash(self) -> str:
-        return sha256_hex(self.input_text.encode("utf-8", "replace"))[:16]
+        self.id: str = own_id or sha256_hex(self.input_text.encode("utf-8", "replace"))[:16]
 
     def _read(self, given: Any) -> str | None:
         """Take over what `given` says; its own id comes back, as text, or None."""
@@ -105,7 +102,7 @@ class ItemSource(Source):
     def take(self) -> Any:
         if self._items is None:  # only now: what `iter` does may take its time, too
             self._items = self._context.run(iter, self._data)
-        while self._steps.wants_item:
+        while not self._steps.left:
             given = self._context.run(next, self._items, END)
             if given is END:
                 return END
@@ -125,7 +122,7 @@ class AsyncItemSource(AsyncSource):
     async def take(self) -> Any:
         if self._items is None:
             self._items = self._data.__aiter__()
-        while self._steps.wants_item:
+        while not self._steps.left:
             try:
                 given = await self._items.__anext__()
             except StopAsyncIteration:
@@ -141,24 +138,21 @@ class _Steps:
         self._repetitions = repetitions
         self._shard = shard
         self._index = -1
-        self._left = 0  # repetitions of `_item` that are still to come
         self._item: Item | None = None
-
-    @property
-    def wants_item(self) -> bool:
-        return not self._left
+        self.left = 0  # repetitions of that which are still to come; without any, the next item is wanted
 
     def take(self, given: Any) -> None:
         self._index += 1
         self._item = Item(given)
         # What cannot be read may have another id in another process, but not another place.
-        if is_in_shard(str(self._index) if self._item.missing else self._item.id, self._shard):
-            self._left = self._repetitions
+        place = str(self._index) if self._item.missing else self._item.id
+        if self._shard is None or is_in_shard(place, self._shard):
+            self.left = self._repetitions
 
     def next(self) -> Work:
         assert self._item is not None
-        self._left -= 1
-        return Work(self._index, self._repetitions - self._left - 1, self._item)
+        self.left -= 1
+        return Work(self._index, self._repetitions - self.left - 1, self._item)
 
 
 def item_source(

@@ -5,6 +5,7 @@ some hardened Pythons cannot import it at all.
 """
 from __future__ import annotations
 
+import sys
 from collections import deque
 from threading import Condition
 
@@ -28,8 +29,6 @@ LOOK_SECONDS = 0.25
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """The event loop that runs in this thread, if any; never imports asyncio, never raises."""
-    import sys
-
     asyncio = sys.modules.get("asyncio")
     return None if asyncio is None else asyncio._get_running_loop()
 
@@ -45,8 +44,9 @@ class Lane:
         self._posted = False  # the owner has been called and has not looked yet: calling again would be waste
         self._woken = False
         self.expects_coroutines = False  # whether some will come: a loop can be made meanwhile
-        # How tasks are made on a loop of our own, which has no task factory to ask; None: as the loop does it.
-        self._new_task: Callable[[Any], asyncio.Task[Any]] | None = None
+        self.serves_source = False  # whether the data comes by the loop, too: it has its turn between two coroutines
+        # Like `start`, with the first step made by now; None if it was the last. Not there on every lane.
+        self.start_at_once: Callable[[Any, Any], asyncio.Task[Any] | None] | None = None
         clock.watch(self.wake)
 
     def post(self, function: Callable[[Any], None], argument: Any) -> None:
@@ -86,7 +86,7 @@ class Lane:
     def start(self, coroutine: Any, context: Any) -> asyncio.Task[Any]:
         """A task of this lane for `coroutine`, with `context` as its context; on the loop's thread only."""
         assert self.loop is not None
-        task: asyncio.Task[Any] = context.run(self._new_task or self.loop.create_task, coroutine)
+        task: asyncio.Task[Any] = context.run(self.loop.create_task, coroutine)
         self._tasks.add(task)
         return task
 
@@ -185,7 +185,8 @@ class OwnLoop(Lane):
         while not self._woken:
             self._posted = False
             if self.loop is None and (self._inbox or self.expects_coroutines):
-                self.loop, self._new_task = _new_loop()
+                self.loop = _new_loop()
+                self.start_at_once = None if self.serves_source else _beginner(self.loop, self._tasks)
                 self._helpers = _set_helpers(self.loop)
             if deadline is not None and self.clock.monotonic() >= deadline:
                 break
@@ -333,9 +334,7 @@ def _fulfil(job: tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[st
         future.set_result(value)
 
 
-def _new_loop() -> tuple[asyncio.AbstractEventLoop, Callable[[Any], asyncio.Task[Any]]]:
-    from functools import partial
-
+def _new_loop() -> asyncio.AbstractEventLoop:
     from ..errors import FeatureUnavailable
 
     try:
@@ -345,5 +344,52 @@ def _new_loop() -> tuple[asyncio.AbstractEventLoop, Callable[[Any], asyncio.Task
     if running_loop() is not None:
         feature = "a plain run with coroutines inside a running loop (await the form that ends in _async instead)"
         raise FeatureUnavailable(feature, "_thread")
-    loop = asyncio.new_event_loop()
-    return loop, partial(asyncio.Task, loop=loop)
+    return asyncio.new_event_loop()
+
+
+def _beginner(
+    loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]]
+) -> Callable[[Any, Any], asyncio.Task[Any] | None] | None:
+    """What `Lane.start_at_once` is on a loop of ours, if it can be. Tasks that go on are put into `tasks`.
+
+    Most functions end in their first step, and a turn of the loop costs more than all else that a task does. Python
+    makes it at once from 3.12 on; in older ones it is what a new task asks its loop to do soon, if that is written in
+    Python.
+    """
+    from asyncio import BaseEventLoop, Task
+
+    made: Any = Task
+    is_eager, takes_context = sys.version_info >= (3, 12), sys.version_info >= (3, 11)
+    if not is_eager and not issubclass(type(loop), BaseEventLoop):
+        return None
+    asked: list[tuple[Callable[..., Any], tuple[Any, ...], Any]] = []
+
+    def ask(callback: Callable[..., Any], *arguments: Any, context: Any = None) -> None:
+        asked.append((callback, arguments, context))
+
+    def start_at_once(coroutine: Any, context: Any) -> asyncio.Task[Any] | None:
+        task: asyncio.Task[Any]
+        if is_eager:
+            task = made(coroutine, loop=loop, context=context, eager_start=True)
+        else:
+            loop.call_soon = ask  # type: ignore[assignment, method-assign]
+            try:
+                if takes_context:
+                    task = made(coroutine, loop=loop, context=context)
+                else:
+                    task = context.run(made, coroutine, loop=loop)
+            finally:
+                del loop.call_soon
+            for callback, arguments, around in asked:
+                if getattr(callback, "__self__", None) is task:
+                    step, within = callback, around
+                else:  # of a finalizer that the collector of garbage ran meanwhile
+                    loop.call_soon(callback, *arguments, context=around)
+            asked.clear()
+            within.run(step)
+        if task.done():
+            return None
+        tasks.add(task)
+        return task
+
+    return start_at_once

@@ -27,7 +27,10 @@ class EvaluatorRun:
     ) -> None:
         self.position = position
         self.seconds = seconds
-        self.scores = sum([evaluation.value is not None for evaluation in evaluations])
+        self.scores = 0
+        for evaluation in evaluations:
+            if evaluation.value is not None:
+                self.scores += 1
         self.error_type: str | None = None if failure is None else failure.error_type
 
     def to_entry(self) -> list[Any]:

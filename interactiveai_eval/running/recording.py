@@ -23,7 +23,7 @@ from .scoring import masked_evaluation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from ..model import EvaluatorFailure
@@ -46,7 +46,7 @@ class ItemTrace:
 
     __slots__ = (
         "_closed",
-        "_late",
+        "_recorder",
         "_seed",
         "carried",
         "scores",
@@ -57,13 +57,11 @@ class ItemTrace:
         "span_id",
         "spans",
         "trace_id",
-        "unsent_scores",
-        "unsent_spans",
     )
 
     span: Span
 
-    def __init__(self, seed: str, silence: str, late: Callable[[list[Span], list[dict[str, Any]]], None]) -> None:
+    def __init__(self, seed: str, silence: str, recorder: Recorder) -> None:
         """`seed` is 64 hexadecimal digits; all ids begin with its first four.
 
         `silence` is why nothing of the item leaves the process, "" if it does.
@@ -76,10 +74,8 @@ class ItemTrace:
         self.spans: list[Span] = []
         self.scores: list[dict[str, Any]] = []
         self.skipped: list[tuple[str, str]] = []
-        self.carried: list[tuple[str, bytes]] = []  # spans that came encoded from elsewhere, by id
-        self.unsent_spans = 1  # the root's; evaluators add theirs
-        self.unsent_scores = 0
-        self._late = late
+        self.carried: Sequence[tuple[str, bytes]] = ()  # spans that came encoded from elsewhere, by id
+        self._recorder = recorder
         self._closed = False
 
     def evaluator_span_id(self, position: int) -> str:
@@ -92,13 +88,13 @@ class ItemTrace:
 
     def add_span(self, span: Span) -> None:
         if self._closed:
-            self._late([span], [])
+            self._recorder.deliver_late([span], [])
         else:
             self.spans.append(span)
 
     def add_score(self, body: dict[str, Any]) -> None:
         if self._closed:
-            self._late([], [body])
+            self._recorder.deliver_late([], [body])
         else:
             self.scores.append(body)
 
@@ -154,7 +150,7 @@ class Recorder:
         digest = sha256_hex(f"{self._seed}{number}:{repetition}:{key}".encode("utf-8", "surrogatepass"))
         place = (self._first_place + number // _ITEMS_A_PLACE) & 0xFFFF
         seed = f"{place:04x}{digest[4:]}"
-        return ItemTrace(seed, self._silence(seed[:32]), self._deliver_late)
+        return ItemTrace(seed, self._silence(seed[:32]), self)
 
     def close(self) -> None:
         """From now on, late spans and scores go to the client instead of this run."""
@@ -205,9 +201,7 @@ class Recorder:
             trace.span.end()
 
     def open_evaluator(self, trace: ItemTrace, function: UserFunction, position: int) -> Span:
-        """The span in which an evaluator runs."""
-        if not trace.sent:
-            return trace.span  # nothing of it leaves: what the evaluator opens has a parent all the same
+        """The span in which an evaluator of an item that is sent runs."""
         now, span_id = self._tracer.clock.time_ns(), trace.evaluator_span_id(position)
         inherited = trace.span.inherited
         span = Span(self._tracer, trace, function.name, trace.trace_id, span_id, trace.span_id, inherited, now)
@@ -225,12 +219,7 @@ class Recorder:
         ran: EvaluatorRun,
         failure: EvaluatorFailure | None,
     ) -> None:
-        """End an evaluator's span and score the item span with what it came to."""
-        if not trace.sent:
-            trace.unsent_spans += 1
-            trace.unsent_scores += ran.scores
-            ran.scores = 0
-            return
+        """End the span of `open_evaluator` and score the item span with what it came to."""
         if failure is not None:
             span.fail(failure.error_type, failure.message, traceback=failure.traceback)
         elif evaluations:
@@ -257,20 +246,26 @@ class Recorder:
         trace.add_score(body)
         return True
 
-    def finish(self, trace: ItemTrace, item_id: str) -> Parcel:
-        """All that the item has to deliver; what is left out on purpose is counted."""
+    def finish(self, trace: ItemTrace, item_id: str, runs: Sequence[EvaluatorRun]) -> Parcel | None:
+        """All that the item has to deliver, None for nothing; what is left out on purpose is counted.
+
+        `runs` are those of its evaluators; the scores of an item that is not sent are not counted as theirs.
+        """
         spans, scores = trace.close()
         counts = self._outbox.counts
         for score_id, reason in trace.skipped:
             counts.problem("scores", "skipped", score_id, reason, item_id)
         if not trace.sent:
-            unsent = len(spans) + len(trace.carried) + trace.unsent_spans
-            counts.skip(trace.silence, spans=unsent, scores=len(scores) + trace.unsent_scores)
-            return Parcel(item_id=item_id)
+            unsent_scores = len(scores)
+            for ran in runs:
+                unsent_scores += ran.scores
+                ran.scores = 0
+            counts.skip(trace.silence, 1 + len(runs) + len(spans) + len(trace.carried), unsent_scores)
+            return None
         encoded = [(span.id, encode_span(span)) for span in spans]
-        return Parcel(spans=encoded + trace.carried, scores=scores, item_id=item_id)
+        return Parcel(spans=[*encoded, *trace.carried], scores=scores, item_id=item_id)
 
-    def _deliver_late(self, spans: list[Span], scores: list[dict[str, Any]]) -> None:
+    def deliver_late(self, spans: list[Span], scores: list[dict[str, Any]]) -> None:
         """Deliver what was ended or made after its item was done; never blocks."""
         if self._over:
             for span in spans:

@@ -46,6 +46,7 @@ class Threads:
         self.limit = limit
         self.remind = remind
         self.is_held_back: Callable[[], bool] = bool  # whether jobs wait for what more threads would only wait for, too
+        self.call_owner: Callable[[], None] | None = None  # called when a job waits and this Python starts no threads
         self.inline = False  # True when this Python starts no threads
         self._queue: deque[Job] = deque()
         self._state = Condition()
@@ -69,6 +70,8 @@ class Threads:
             with self._state:
                 if not self.inline and not self._closed:
                     self._attend()
+            if self.inline and self.call_owner is not None:
+                self.call_owner()
 
     @property
     def is_watched(self) -> bool:

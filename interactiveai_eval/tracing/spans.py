@@ -31,7 +31,7 @@ from .context import current, make_current, propagated, restore_current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextvars import Token
     from datetime import datetime
     from typing import Any, Protocol
@@ -250,7 +250,7 @@ class Span(StartsSpans):
         self.start_ns = start_ns
         self.end_ns = 0
         self.attributes: dict[str, Any] = {}
-        self.events: list[tuple[int, str, dict[str, Any]]] = []
+        self.events: Sequence[tuple[int, str, dict[str, Any]]] = ()
         self.error_message: str | None = None
         self._token: Token[Span | None] | None = None
 
@@ -365,7 +365,7 @@ class Span(StartsSpans):
         event = {"exception.type": error_type, "exception.message": text(message), "exception.escaped": "False"}
         if traceback:
             event["exception.stacktrace"] = text(traceback)
-        self.events.append((self.tracer.clock.time_ns(), "exception", event))
+        self.events = [*self.events, (self.tracer.clock.time_ns(), "exception", event)]
 
     def end(self, *, end_time: int | None = None) -> Span:
         """Finish the span (at `end_time` in ns since 1970, default now) and return it; a second call does nothing.
