@@ -83,7 +83,7 @@ class _Run:
         self._outbox = services.make_outbox()
         self._outbox.expect_scores_alone()
         # One thread more than the items: it takes the next.
-        self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 1, remote=self._remote)
+        self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency, remote=self._remote)
         if self._groups is not None:
             self._groups.engine = self.driver.engine
         self._api = services.api.used_by(self.driver.patience_ends, repeats=True)

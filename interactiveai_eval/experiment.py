@@ -100,7 +100,7 @@ class _Run:
         self._remote = self._groups or (None if plan.executor is None else RemoteLane(plan.executor))
         self._outbox = services.make_outbox()
         # One thread more than the items: a source that blocks in its iterator holds one too.
-        self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 1, remote=self._remote)
+        self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency, remote=self._remote)
         self._engine = self.driver.engine
         if self._groups is not None:
             self._groups.engine = self._engine

@@ -152,7 +152,7 @@ class _Rescoring:
         self._services = services
         self._remote = None if plan.executor is None else RemoteLane(plan.executor)
         self._outbox = _unused_outbox(clock) if services is None else services.make_outbox()
-        self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency + 1, remote=self._remote)
+        self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency, remote=self._remote)
         self._judges = Judges(copy_context(), stop=self.driver.stop, timeout_seconds=plan.timeout_seconds)
         self._rows = [StatsRow(function.name) for function in plan.functions]
         self._progress = Progress(

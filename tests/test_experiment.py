@@ -1424,3 +1424,30 @@ def test_what_was_cancelled_is_not_said_to_have_failed(client, caplog):
     assert caplog.messages == [
         "experiment 'c': 1 of 3 items failed, 1 of 3 items were cancelled; see result.item_failures"
     ]
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_no_more_plain_functions_run_at_once_than_was_said(at_once):
+    """Evaluators of one item run side by side, on the threads that there are; with one thread nothing meets anything."""
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def counted(**_):
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        threading.Event().wait(0.01)
+        with lock:
+            now[0] -= 1
+        return 1.0
+
+    def evaluator(*, output):
+        return counted()
+
+    with Interactive.local() as client:
+        settings = {"evaluators": [evaluator] * 4, "max_concurrency": at_once}
+        client.run_experiment(name="n", data=[{"input": n} for n in range(5)], task=lambda item: counted(), **settings)
+        after_experiment = most[0]
+        most[0] = 0
+        client.run_batched_evaluation(scope="traces", mapper=lambda item: {"input": 1, "output": 1}, **settings)
+
+    assert 1 <= after_experiment <= at_once and 1 <= most[0] <= at_once

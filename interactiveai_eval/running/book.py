@@ -370,7 +370,7 @@ class Book:
         elif not self._save_is_set:
             self._save_is_set = True
             at = max(self._next_save, now + SAVE_SECONDS_LEAST)
-            self._engine.alarm(at, lambda: self._engine.submit(self._write_again, None))
+            self._engine.alarm(at, lambda: self._engine.submit_aside(self._write_again, None))
 
     def _write_again(self, _: None) -> None:
         self._save_is_set = False

@@ -193,17 +193,17 @@ class Driver:
             raise ended[0]
 
     async def in_thread(self, function: Callable[[], Any], late: Callable[[Any], None] | None = None) -> Any:
-        """The value of a function that may block, from a pool thread, or what it raises.
+        """The value of a function that may block, from a thread beside the pool, or what it raises.
 
         None when nobody waits any more: the run is hurried, or its time budget is over.
 
         A value that comes when nobody waits for it any more goes to `late`.
         """
         errand = _Errand(function, late, self.engine.lane.wake)
-        self.engine.submit(errand.run, None)
+        self.engine.submit_aside(errand.run, None)
         await self.wait_until(lambda: errand.ended or self.hurried or self._impatient)
         if errand.give_up():
-            self.engine.threads.abandon()
+            self.engine.aside.abandon()
         if errand.error is not None:
             raise errand.error
         return errand.value
@@ -225,10 +225,10 @@ class Driver:
             self._outbox.hurry(min(deadline, self._delivery_ends))
         if not self.at_once:
             errand = _Errand(lambda: self._outbox.close(deadline), None, self.engine.lane.wake)
-            self.engine.submit(errand.run, None)
+            self.engine.submit_aside(errand.run, None)
             await self.wait_until(lambda: errand.ended)
             if errand.give_up():
-                self.engine.threads.abandon()
+                self.engine.aside.abandon()
             if errand.error is not None:
                 raise errand.error
             if errand.value is not None:

@@ -47,6 +47,8 @@ RETURNED = "returned"
 TIMED_OUT = "timed out"
 CANCELLED = "cancelled"
 
+# For one page that is fetched, one checkpoint that is written and one errand of the run's own, each of which may hang.
+ASIDE_THREADS = 3
 # A made-up figure: how many alarms are set before the cancelled ones among them are thrown out.
 ALARMS_SWEPT_EVERY = 1024
 
@@ -168,9 +170,10 @@ class Engine:
 
     def __init__(self, threads: Threads, lane: Lane, *, remote: Elsewhere | None = None) -> None:
         self.threads = threads
-        # For what waits for a server beside the items: it holds up none of them, and what it reads, large and of short
-        # life, leaves its traces in the memory of one thread alone.
-        self.aside = Threads(1, watches=False)
+        # For what is done beside the items and waits for a server or a disk: it holds up none of them, takes none of
+        # the threads that plain functions were promised, and what it reads, large and of short life, leaves its traces
+        # in the memory of few threads.
+        self.aside = Threads(ASIDE_THREADS, watches=False)
         self.lane = lane
         self.clock = lane.clock
         threads.remind = lane.remind
@@ -193,14 +196,14 @@ class Engine:
     ) -> None:
         """Run a flow; `ended(error)` is called on a pool thread when it is over (an error is a defect of ours).
 
-        `aside`: it begins on a thread of its own kind.
+        `aside`: it begins on a thread beside the pool; see `submit_aside`.
         """
         flow = _RunningFlow(coroutine, ended)
         self._flows.add(flow)  # as every step of a set's, in one step
         (self.submit_aside if aside else self.submit)(self._advance, flow)
 
     def submit_aside(self, function: Callable[[Any], bool | None], argument: Any) -> None:
-        """Have `function(argument)` called on the thread that is aside."""
+        """Have `function(argument)` called on a thread beside the pool, for what is no function of an item."""
         self.aside.submit(function, argument)
         if self.aside.is_closed:
             self.aside.run_next()  # nobody is left there, while one of the pool that is no longer waited for goes on
