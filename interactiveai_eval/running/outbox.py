@@ -122,13 +122,17 @@ class Outbox:
             self._turn_away(parcel)
 
     def _turn_away(self, parcel: Parcel) -> None:
-        """What comes after the end is the heir's; where there is none, it is said that nobody delivers it."""
+        """What comes after the end passes to the heir; where there is none, it is said that nobody delivers it."""
+        backlog = self._backlog
+        with self._lock:
+            backlog.put(parcel)
+            left = [(lane.kind, each, "it came after the end") for lane in backlog.lanes for each in lane.take_all()]
         if self._heir is not None:
-            self._heir().put(parcel, may_wait=False)
+            self._heir()._inherit(left, [])
             return
-        for lane in self._backlog.lanes:
-            for event in getattr(parcel, lane.kind):
-                warn_of_end(lane.kind, event_id(event))
+        for kind, (_, events, _), _ in left:
+            for event in events:
+                warn_of_end(kind, event_id(event))
 
     def count(self, kind: str, state: str, id: str, reason: str, item_id: str | None = None) -> None:
         """Count what is not handed in at all; from any thread, at any moment."""
