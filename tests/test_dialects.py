@@ -188,6 +188,12 @@ def test_a_project_that_a_server_names_to_lead_elsewhere_is_an_error(place):
     assert [request.path for request in server.requests] == ["/api/platform/v1/projects"]
 
 
+def test_a_project_without_an_organisation_will_do_where_paths_name_none():
+    server = FakeTransport(lambda request: Response(200, body=b'{"data": [{"id": "proj", "name": "x"}]}'))
+    with Interactive(transport=server, dialect="public", base_url="http://127.0.0.1:1") as client:
+        assert client.get_trace_url(trace_id="a" * 32) == f"http://127.0.0.1:1/project/proj/traces/{'a' * 32}"
+
+
 def test_keys_of_two_projects_lose_no_score_and_say_how_to_choose():
     """In the reference every routed request fails with an error of its own making, and the scores are dropped (D66)."""
     projects = [{"id": "proj", "orgId": "org"}, {"id": "other", "orgId": "org"}]

@@ -541,15 +541,26 @@ def test_figures_of_what_was_refused_count_also_where_nothing_is_named(answer, a
     assert sorted(problem.id for problem in report.problems if problem.id) == named
 
 
+@pytest.mark.parametrize("busy_for", [1, 10])
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-def test_an_event_that_a_busy_server_could_not_take_goes_out_again_with_its_batch(status):
-    rows = [{"id": "score-1", "status": status, "message": "not now"}]
-    answers = [{"successes": [{"id": f"score-{i}", "status": 201} for i in (0, 2)], "errors": rows}, {}]
-    server = FakeTransport(lambda request: Response(207, body=json.dumps(answers.pop(0)).encode()))
-    with Interactive(transport=server, dialect="public") as client:
-        score(client, 3)
+def test_an_event_that_a_busy_server_could_not_take_goes_out_again_alone(status, busy_for):
+    """It holds up none of those that were sent along with it, however long that goes on."""
+    sent = []
 
-        assert client.flush().acknowledged == 3 and len(server.requests) == 2
+    def answer(request):
+        ids = [event["id"] for event in json.loads(request.body)["batch"]]
+        sent.append(ids)
+        errors = [{"id": "score-1", "status": status, "message": "not now"}] if len(sent) <= busy_for else []
+        successes = [{"id": id, "status": 201} for id in ids if id != "score-1" or not errors]
+        return Response(207, body=json.dumps({"successes": successes, "errors": errors}).encode())
+
+    with Interactive(transport=FakeTransport(answer), dialect="public") as client:
+        score(client, 3)
+        report = client.flush()
+
+    assert sent[:2] == [["score-0", "score-1", "score-2"], ["score-1"]]
+    assert (report.acknowledged, report.pending, report.rejected) == ((3, 0, 0) if busy_for == 1 else (2, 1, 0))
+    assert [(problem.id, problem.reason) for problem in report.problems] == [("score-1", "not now")] * report.pending
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])

@@ -76,9 +76,23 @@ class Dispatch:
         except Exception as error:
             self._judge(flight, portions, error)
         else:
+            later = {each.id: each.reason for each in refused if each.may_pass}
+            if later:
+                portions = self._left_for_later(flight, portions, later)
             unnamed = [each.reason for each in refused if not each.id]
             named = {each.id: each.reason for each in refused if each.id}
             self._verdicts.settle(flight, portions, named, unnamed)
+
+    def _left_for_later(self, flight: Flight, portions: list[Portion], later: dict[str, str]) -> list[Portion]:
+        """Leave the events that the server was too busy for, by id and reason; the portions of the others."""
+        others = []
+        for portion in [each for whole in portions for each in self._apart(flight, whole)]:
+            reason = later.get(event_id(portion[1][0]))
+            if reason is None:
+                others.append(portion)
+            else:
+                self._verdicts.leave(flight, [portion], reason)
+        return others
 
     def _judge(self, flight: Flight, portions: list[Portion], error: Exception) -> None:
         """Tell an error about the content from one that is not: no answer, or a broken transport of the user's."""
@@ -95,16 +109,21 @@ class Dispatch:
 
     def _send_halves(self, flight: Flight, portions: list[Portion]) -> None:
         if len(portions) == 1:
-            with self._lock:
-                if flight.unanswered.pop(id(portions[0]), None) is None:
-                    return  # the heir's by now
-                parcel = portions[0][0]
-                portions = singly(portions[0])
-                flight.unanswered.update({id(portion): portion for portion in portions})
-                parcel.open += len(portions) - 1
+            portions = self._apart(flight, portions[0])
         middle = len(portions) // 2
-        self._send(flight, portions[:middle])
-        self._send(flight, portions[middle:])
+        for half in (portions[:middle], portions[middle:]):
+            if half:
+                self._send(flight, half)
+
+    def _apart(self, flight: Flight, portion: Portion) -> list[Portion]:
+        """The events of a portion, each by itself; none when they are the heir's by now."""
+        with self._lock:
+            if flight.unanswered.pop(id(portion), None) is None:
+                return []
+            portions = singly(portion)
+            flight.unanswered.update({id(each): each for each in portions})
+            portion[0].open += len(portions) - 1
+            return portions
 
 
 def _tell(flight: Flight) -> None:

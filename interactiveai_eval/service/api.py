@@ -60,13 +60,14 @@ _PARAMETERS = {
 
 
 class Rejection:
-    """One of many things sent together that the server refused: which, and why."""
+    """One of many things sent together that the server refused: which, why, and whether that `may_pass`."""
 
-    __slots__ = ("id", "reason")
+    __slots__ = ("id", "may_pass", "reason")
 
-    def __init__(self, id: str, reason: str) -> None:
+    def __init__(self, id: str, reason: str, *, may_pass: bool = False) -> None:
         self.id = id
         self.reason = reason
+        self.may_pass = may_pass
 
 
 class Api:
@@ -142,7 +143,8 @@ class Api:
                 organization = found[0].get("organization")
                 other_place = organization.get("id") if isinstance(organization, dict) else None
                 place = str(found[0].get("orgId") or other_place or ""), str(found[0]["id"])
-                if not all(map(is_segment, place)):
+                in_paths = place if isinstance(home._dialect, PlatformDialect) or place[0] else place[1:]
+                if not all(map(is_segment, in_paths)):
                     reached = f"names the project {place!r}, which no path can hold; pass project="
                     raise ApiError(f"{self._where}: {reached}", status_code=200, body=found)
                 home._project = place
@@ -295,11 +297,7 @@ class Api:
             refused, nameless = read_batch_answer(answer, [event["id"] for event in events])
         except ValueError as problem:
             raise ApiError(f"POST ingestion on {self._where}: {problem}", status_code=207, body=answer) from None
-        for row in (*refused.values(), *nameless):
-            if _is_busy(row.get("status")):
-                told = f"POST ingestion on {self._where}: some events were answered {row['status']}: {told_in(row)}"
-                raise ApiError(told, status_code=row["status"], body=answer)
-        named = [Rejection(id, told_in(row)) for id, row in refused.items()]
+        named = [Rejection(id, told_in(row), may_pass=_is_busy(row.get("status"))) for id, row in refused.items()]
         return named + [Rejection("", told_in(row)) for row in nameless]
 
     def _send_score(self, body: Mapping[str, Any]) -> Rejection | None:
