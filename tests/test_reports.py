@@ -15,6 +15,7 @@ import pytest
 from interactiveai_eval import ArgumentError, BatchEvaluationResult, DataError, Interactive
 from interactiveai_eval.model import DeliveryReport, Evaluation, EvaluatorFailure, EvaluatorStats
 from interactiveai_eval.reporting.action import report_to_action
+from interactiveai_eval.reporting.csv_table import render_csv
 from interactiveai_eval.reporting.report import report_of, report_to_document
 from interactiveai_eval.reporting.report_text import Style, render_text, terminal_style
 from interactiveai_eval.result import ExperimentResult
@@ -456,8 +457,6 @@ def test_hostile_texts_leave_the_document_as_it_is():
 
 
 def rows_of(result, **settings):
-    from interactiveai_eval.reporting.csv_table import render_csv
-
     return list(csv.reader(io.StringIO("".join(render_csv(result, **settings)))))
 
 
@@ -520,10 +519,21 @@ def test_no_text_makes_a_cell_of_its_own_where_semicolons_and_tabs_part_cells_to
         assert len(line) == 13
 
 
+@pytest.mark.parametrize("mark", ["=", "+", "-", "@", "\uff1d"])
+@pytest.mark.parametrize("part", [";", "\t", "; "])
+def test_no_text_makes_a_formula_where_a_program_parts_cells_at_semicolons_or_tabs_alone(part, mark):
+    """As it does within quotes, too, in a line that begins with a bare number."""
+    text = f"a{part}{mark}1+1{part}b"
+    result = result_of(row(0, {text: text}, item={"input": text, "expected_output": text}, output=text, item_id=text))
+    whole = "".join(render_csv(result))
+
+    for line in csv.reader(io.StringIO(whole, newline=""), delimiter=part[0]):
+        assert [cell for cell in line if cell.strip(' "').startswith(mark)] == []
+    assert text in "".join(render_csv(result, raw=True))
+
+
 def table_of(result, **settings):
     """The cells, with their quotes, for a reader that takes commas, semicolons and tabs for separators."""
-    from interactiveai_eval.reporting.csv_table import render_csv
-
     whole = "".join(render_csv(result, **settings))
     lines = re.findall(r'((?:"(?:[^"]|"")*"|[^"\r\n])*)\r\n', whole)
     assert "".join(line + "\r\n" for line in lines) == whole

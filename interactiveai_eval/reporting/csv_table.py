@@ -1,6 +1,8 @@
 """A result as CSV, one row for each item, for spreadsheets and data frames."""
 from __future__ import annotations
 
+import re
+
 from .._strict_json import EXACT_INTEGER, to_json, to_plain, well_formed
 from .shown import item_part
 
@@ -15,14 +17,15 @@ _BEFORE = ("index", "repetition", "item_id", "status", "input", "expected_output
 _AFTER = ("error_type", "error_message", "attempts", "duration_seconds", "trace_id")
 # What spreadsheet programs take for the start of a formula, the full-width forms too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_WITHIN = re.compile("([;\t] *)(?=[=+\\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 def render_csv(record: ExperimentRecord, *, raw: bool = False) -> Iterator[str]:
     """A head and one row for each item, failed ones last; a column for each metric.
 
     A text that a spreadsheet program would take for a formula gets an apostrophe before it, unless `raw`; numbers stay
-    numbers. Values that are no texts are JSON. Whatever is no number stands in quotes, since there are programs for
-    which semicolons and tabs part cells, too: what follows one in a text would be a cell of its own.
+    numbers. Values that are no texts are JSON. There are programs for which semicolons and tabs part cells, too, in
+    quotes or not: what follows one in a text is taken for a cell of its own, and gets an apostrophe like one.
     """
     names = list(dict.fromkeys(each.name for row in record.item_results for each in row.evaluations))
     fixed = {*_BEFORE, *_AFTER}
@@ -68,4 +71,7 @@ def _cell(value: Any, raw: bool) -> str:
     elif not isinstance(value, str):
         value = to_json(value, largest=EXACT_INTEGER)
     text = well_formed(value).replace("\x00", "\ufffd").replace('"', '""')
-    return f"\"'{text}\"" if not raw and text.lstrip(" ").startswith(_FORMULA) else f'"{text}"'
+    if raw:
+        return f'"{text}"'
+    text = _WITHIN.sub(r"\1'", text)
+    return f"\"'{text}\"" if text.lstrip(" ").startswith(_FORMULA) else f'"{text}"'
