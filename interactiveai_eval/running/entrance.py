@@ -6,11 +6,13 @@ which may hold its lock or be the one that sends, it must neither wait for that 
 """
 from __future__ import annotations
 
-from _thread import get_ident
+from _thread import allocate_lock
 from collections import deque
+from threading import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
     from typing import Any
 
@@ -18,28 +20,21 @@ if TYPE_CHECKING:
 
 
 class Entrance:
-    """Who is inside, and what they left at the door. No locks: each step is one that no other thread sees half of."""
+    """Who is inside, and what they left at the door. No thread waits for another here."""
 
-    __slots__ = ("_inside", "_left")
+    __slots__ = ("_left", "_marks")
 
     def __init__(self) -> None:
-        self._inside: set[int] = set()
+        self._marks = local()
         self._left: deque[tuple[Action, Any]] = deque()
 
-    def enter(self) -> bool:
-        """Whether the calling thread, which was not inside, now is: it is to `leave` then."""
-        me = get_ident()
-        if me in self._inside:
-            return False
-        self._inside.add(me)
-        return True
-
-    def put_down(self, action: Action, argument: Any) -> None:
-        """Have `action(argument)` done by a thread on its way out, soon: for one that is inside already."""
-        self._left.append((action, argument))
+    def mark(self) -> LockType:
+        """Locked as long as the calling thread is inside, by a `with` statement: no interrupt can leave it so."""
+        found: LockType = self._marks.__dict__.setdefault("mark", allocate_lock())
+        return found
 
     def work_off(self) -> None:
-        """Do what was left at the door; the calling thread is inside, and holds no lock."""
+        """Do what was left at the door; the calling thread is inside, and holds no other lock."""
         while self._left:
             try:
                 action, argument = self._left.popleft()
@@ -47,23 +42,20 @@ class Entrance:
                 return
             action(argument)
 
-    def leave(self) -> None:
-        """Let the calling thread out, with nothing left behind."""
-        while True:
-            try:
+    def clear(self) -> None:
+        """`work_off`, for a thread that is on its way out."""
+        while self._left:  # what comes from here on is let in
+            with self.mark():
                 self.work_off()
-            finally:
-                self._inside.discard(get_ident())
-            # What comes from here on is let in; what came before that is done by this thread as well.
-            if not self._left or not self.enter():
-                return
 
-    def do(self, action: Action, argument: Any) -> None:
-        """`action(argument)`, now or on the way out."""
-        if self.enter():
-            try:
-                action(argument)
-            finally:
-                self.leave()
-        else:
-            self.put_down(action, argument)
+    def do(self, action: Action, argument: Any, on_the_way_out: Action) -> Any:
+        """What `action(argument)` returns. None when this thread is inside: then `on_the_way_out(argument)` is done."""
+        mark = self.mark()
+        if mark.locked():
+            self._left.append((on_the_way_out, argument))
+            return None
+        try:
+            with mark:
+                return action(argument)
+        finally:
+            self.clear()

@@ -74,19 +74,24 @@ class Flushing:
 
     def send_all(self, deadline: float | None) -> None:
         """Have the lanes emptied, by senders or here; returns when they are, or at `deadline`."""
-        backlog = self._backlog
+        backlog, senders = self._backlog, self._senders
         with backlog.lock:
             backlog.flushing += 1
-            try:
-                while True:
+        try:
+            while True:
+                with backlog.lock:
                     backlog.make_urgent()
+                    senders.rouse()  # who comes first brings others
+                senders.start_wanted()
+                with backlog.lock:
                     if backlog.is_empty():
                         return
-                    self._senders.rouse()  # who comes first brings others
-                    if not self._senders.threads or self._end.is_late(deadline):
+                    if not (senders.threads or senders.coming) or self._end.is_late(deadline):
                         break
-                    backlog.change.wait(max(0.0, min(LOOK_SECONDS, self._end.seconds_left(deadline))))
-            finally:
+                    if not backlog.change.wait(max(0.0, min(LOOK_SECONDS, self._end.seconds_left(deadline)))):
+                        senders.forget_unborn()
+        finally:
+            with backlog.lock:
                 backlog.flushing -= 1
         self.send_here(deadline)
 

@@ -8,6 +8,7 @@ no answer, and `flushing` ends it all.
 """
 from __future__ import annotations
 
+from functools import partial
 from threading import current_thread
 
 from .._log import warn
@@ -98,25 +99,24 @@ class Outbox:
         """Hand in a parcel; blocks while too much waits, unless `may_wait` is False (on an event loop)."""
         if not (parcel.spans or parcel.scores or parcel.links) and parcel.arrived is not None:
             parcel.arrived()
-        if not self._entrance.enter():
-            self._entrance.put_down(self._take_in, parcel)
-            return
-        try:
-            self._take_in(parcel, may_wait=may_wait)
-        finally:
-            self._entrance.leave()
+        self._entrance.do(self._take_in_or_wait if may_wait else self._take_in, parcel, self._take_in)
 
-    def _take_in(self, parcel: Parcel, *, may_wait: bool = False) -> None:
+    def _take_in_or_wait(self, parcel: Parcel) -> None:
+        self._take_in(parcel)
+        pressure = self._backlog.pressure
+        if not pressure.has_room():
+            with self._lock:
+                pressure.wait_for_room()
+
+    def _take_in(self, parcel: Parcel) -> None:
         backlog, senders = self._backlog, self._senders
         with self._lock:
             is_open = not backlog.closed
             is_due = is_open and backlog.put(parcel)
             if (is_due and not backlog.is_roused) or not senders.threads:
                 senders.rouse()
-            if may_wait and not backlog.pressure.has_room():
-                backlog.pressure.wait_for_room()
-            sends_here = is_due and not senders.can_start and not backlog.closed
-        if sends_here:
+        senders.start_wanted()
+        if is_due and not senders.can_start and not backlog.closed:
             self._flushing.send_here(None, all_of_it=False)
         if not is_open:
             self._turn_away(parcel)
@@ -136,7 +136,8 @@ class Outbox:
 
     def count(self, kind: str, state: str, id: str, reason: str, item_id: str | None = None) -> None:
         """Count what is not handed in at all; from any thread, at any moment."""
-        self._entrance.do(lambda _: self.counts.problem(kind, state, id, reason, item_id), None)
+        tell = partial(self.counts.problem, kind, state, id, reason)
+        self._entrance.do(tell, item_id, tell)
 
     def park_link(
         self, body: dict[str, Any], reason: str, item_id: str | None, linked: Callable[[str], None] | None = None
@@ -166,8 +167,8 @@ class Outbox:
         with self._lock:
             self._backlog.make_urgent()
             self._senders.rouse()
-            here = not self._senders.can_start
-        if here:
+        self._senders.start_wanted()
+        if not self._senders.can_start:
             self._flushing.send_here(None)
 
     def bar(self, kind: str, error: ApiError) -> None:
@@ -205,19 +206,17 @@ class Outbox:
         Where no thread can be started (at the end of the interpreter, too) the calling thread sends. In a signal
         handler that has interrupted the outbox itself, it all goes out soon after that has returned.
         """
-        if not self._entrance.enter():  # a signal handler asks: this thread is needed for that
-            self._entrance.put_down(lambda _: self.send_soon(), None)
-            return self.report()
-        try:
-            self._entrance.work_off()
-            with self._lock:
-                for lane in self._backlog.lanes:
-                    lane.silence.lift()  # the keys may have been given their rights meanwhile
-            self._flushing.flush(deadline)
-            self._parking.keep(self._pending())
-            return self.report()
-        finally:
-            self._entrance.leave()
+        # For a signal handler, whose thread is needed for that, no more can be done than to ask for it.
+        return self._entrance.do(self._flush, deadline, lambda _: self.send_soon()) or self.report()
+
+    def _flush(self, deadline: float | None) -> DeliveryReport:
+        self._entrance.work_off()
+        with self._lock:
+            for lane in self._backlog.lanes:
+                lane.silence.lift()  # the keys may have been given their rights meanwhile
+        self._flushing.flush(deadline)
+        self._parking.keep(self._pending())
+        return self.report()
 
     def report(self) -> DeliveryReport:
         """The counts so far."""
@@ -227,13 +226,7 @@ class Outbox:
 
     def close(self, deadline: float | None = None) -> DeliveryReport:
         """`flush`, then let the threads go; the final report. What is not there by then is left, or in the spool."""
-        if not self._entrance.enter():  # see `flush`
-            self._entrance.put_down(self._close, deadline)
-            return self.report()
-        try:
-            return self._close(deadline)
-        finally:
-            self._entrance.leave()
+        return self._entrance.do(self._close, deadline, self._close) or self.report()
 
     def _close(self, deadline: float | None) -> DeliveryReport:
         self._entrance.work_off()
@@ -248,7 +241,7 @@ class Outbox:
                 self._parking.park(lane, lane.take_all(), "not sent yet")
             backlog.work.notify_all()
             backlog.pressure.hold_nobody_back()
-            senders = list(self._senders.threads)
+            senders = [*self._senders.threads, *self._senders.coming]
         self._parking.keep(self._pending())
         for sender in senders:
             left = LOOK_SECONDS if deadline is None else deadline - self._clock.monotonic()
