@@ -1,7 +1,10 @@
 """The pool of threads, where no run can be held still at the place that matters: between two looks of its watcher."""
 from __future__ import annotations
 
+import sys
 from threading import Event, Semaphore, current_thread
+
+import pytest
 
 from interactiveai_eval._clock import Clock
 from interactiveai_eval.running.engine import Engine
@@ -102,3 +105,28 @@ def test_jobs_that_are_held_back_bring_no_more_threads_and_others_do():
         pool.close()
 
     assert first_of_many == (True, True)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_job_that_somebody_else_takes_meanwhile_is_done_once(step):
+    """At each step of `run_next` another one comes in between, as a thread that is on its way out may."""
+    done, steps = [], []
+
+    def between(frame, event, argument):
+        if frame.f_code.co_name == "run_next" and event == "line":
+            steps.append(event)
+            if len(steps) == step:
+                pool.run_next()
+        return between
+
+    pool = Threads(1, watches=False)
+    pool.close()
+    pool.submit(done.append, 1)
+    before = sys.gettrace()
+    sys.settrace(between)
+    try:
+        pool.run_next()
+    finally:
+        sys.settrace(before)
+
+    assert done == [1]

@@ -85,9 +85,10 @@ class Threads:
 
     def run_next(self) -> bool:
         """Run the next job that waits, here and now; whether there was one. For Pythons without threads."""
-        if not self._queue:
+        try:
+            function, argument = self._queue.popleft()
+        except IndexError:  # a thread that is on its way out may have been there first
             return False
-        function, argument = self._queue.popleft()
         function(argument)
         return True
 
