@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from .._copies import IMMUTABLE_IDS, private_copy
+from .._copies import private_copy
 from ..errors import ArgumentError, type_name
 
 TYPE_CHECKING = False
@@ -154,7 +154,9 @@ def own_arguments(function: UserFunction, values: Mapping[str, Any]) -> tuple[Se
     by_keyword = {}
     for name in function.by_keyword:
         value = values[name]
-        by_keyword[name] = value if id(type(value)) in IMMUTABLE_IDS else private_copy(value)
+        if type(value) is not str and value is not None:
+            value = private_copy(value)
+        by_keyword[name] = value
     return [private_copy(values[name]) for name in function.by_position] if function.by_position else (), by_keyword
 
 
