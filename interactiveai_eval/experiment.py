@@ -243,7 +243,7 @@ class _Run:
 
         async def flow() -> None:
             calls = [self._run_call(function, collector) for function in self._plan.run_evaluators]
-            await Calls(*calls)
+            await Calls(calls)
             for function, call in zip(self._plan.run_evaluators, calls):
                 found, failure = judged(function, call)
                 if call.error is not None and is_a(call.error, KeyboardInterrupt):

@@ -133,7 +133,7 @@ class Calls:
 
     __slots__ = ("calls",)
 
-    def __init__(self, *calls: Call) -> None:
+    def __init__(self, calls: Sequence[Call]) -> None:
         self.calls = calls
 
     def __await__(self) -> Generator[Calls, None, None]:

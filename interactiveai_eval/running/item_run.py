@@ -85,11 +85,35 @@ class ItemRuns:
         self.dataset_id: str | None = None  # of the items that were linked
 
     async def run(self, work: Work) -> None:
-        """The flow of one item, once: whatever happens, one result or one failure comes out."""
-        run = _OneRun(work, self._recorder.begin(work.index, work.repetition, work.item.id))
+        """The flow of one item, once: whatever happens, one result or one failure comes out.
+
+        It is one coroutine as far as most items go: others for its parts would be more objects for every item that is
+        under way, and the collector of garbage looks at them again and again.
+        """
+        item = work.item
+        run = _OneRun(work, self._recorder.begin(work.index, work.repetition, item.id))
         self._under_way.add(run)
         try:
-            await self._go_through(run)
+            if self._checkpoint is not None and await self._is_restored(run, self._checkpoint):
+                return
+            began = self._clock.monotonic()
+            if item.dataset_id is not None and item.missing is None:
+                await self._link(run)
+            self._recorder.open_item(run.trace, item, run.dataset_run_id)
+            if item.missing is not None:
+                raise Failed("input", Failure("MissingInput", item.missing))
+            call = self._task_call(run)
+            await call
+            while not self._has_returned(run, call):
+                await self._before_another_attempt(run)
+                call = self._task_call(run)
+                await call
+            self._recorder.end_item(run.trace, call.value, run.task_end_ns)
+            asked = self._ask_evaluators(run, call.value)
+            while asked is not None:
+                await asked
+                asked = self._judge(run, asked)
+            self._end(run, call.value, began)
         except Failed as problem:
             self._fail(run, problem)
         except BaseException as error:
@@ -118,44 +142,23 @@ class ItemRuns:
             return False
         return True
 
-    async def _go_through(self, run: _OneRun) -> None:
-        """The way of an item that reaches its end. Raises Failed, and what the user's values raise when looked at."""
-        work, item = run.work, run.work.item
-        if self._checkpoint is not None and (key := self._key(item)) is not None:
-            # Ids that another process finds again, wherever the item is in the data by then.
-            run.key = key
-            run.number, finished = self._checkpoint.take(run.key, work.repetition, work.index)
-            run.trace = self._recorder.begin(run.number, work.repetition, run.key)
-            if finished is not None:
-                if self._rhythm is not None:
-                    self._rhythm.give_back()
-                await self._restore(run, finished)
-                return
-        began = self._clock.monotonic()
-        if item.dataset_id is not None and item.missing is None:
-            await self._link(run)
-        self._recorder.open_item(run.trace, item, run.dataset_run_id)
-        if item.missing is not None:
-            raise Failed("input", Failure("MissingInput", item.missing))
-        output = await self._task(run)
-        self._recorder.end_item(run.trace, output, run.task_end_ns)
-        await self._evaluate(run, output)
-        result = ExperimentItemResult(
-            item=item.given,
-            output=output,
-            evaluations=run.evaluations,
-            trace_id=run.trace.trace_id,
-            dataset_run_id=run.dataset_run_id,
-            index=work.index,
-            repetition=work.repetition,
-            item_id=item.id,
-            duration_seconds=run.seconds,
-            attempts=run.attempts,
-            evaluator_failures=run.failures,
-        )
-        self._deliver(run, result)
-        if self._ends(run):
-            self._collector.add_result(result, run.evaluator_runs, self._clock.monotonic() - began)
+    # -- the checkpoint --------------------------------------------------------------------------------------------
+
+    async def _is_restored(self, run: _OneRun, checkpoint: Checkpoint) -> bool:
+        """Whether an earlier process has finished the item, which then is taken over from the checkpoint."""
+        key = self._key(run.work.item)
+        if key is None:
+            return False
+        # Ids that another process finds again, wherever the item is in the data by then.
+        run.key = key
+        run.number, finished = checkpoint.take(key, run.work.repetition, run.work.index)
+        run.trace = self._recorder.begin(run.number, run.work.repetition, key)
+        if finished is None:
+            return False
+        if self._rhythm is not None:
+            self._rhythm.give_back()
+        await self._restore(run, finished)
+        return True
 
     def _key(self, item: Item) -> str | None:
         """What the checkpoint knows an item by; None when an item that differs may look the same to it."""
@@ -229,37 +232,41 @@ class ItemRuns:
 
     # -- the task --------------------------------------------------------------------------------------------------
 
-    async def _task(self, run: _OneRun) -> Any:
-        """The output of the task, after as many attempts as the plan allows. Raises Failed."""
+    def _has_returned(self, run: _OneRun, call: Call) -> bool:
+        """Whether a call of the task has come to an output; False when another attempt is to follow. Raises Failed."""
         plan, span = self._plan, run.trace.span
-        while True:
-            run.attempts += 1
-            call = self._task_call(run)
-            await call
-            if run.attempts == 1 and call.start_ns:
-                span.start_ns = call.start_ns
-            run.seconds = call.seconds if call.ending == RETURNED else plan.task_timeout_seconds or 0.0
-            if call.ending == RETURNED and call.error is None and not overran(call):
+        if run.attempts == 1 and call.start_ns:
+            span.start_ns = call.start_ns
+        if call.ending == RETURNED:
+            run.seconds = call.seconds
+            if call.error is None and not overran(call):
                 run.task_end_ns = call.start_ns + int(call.seconds * 1e9)
-                return call.value
-            failed = self._failed_call(call, run.last)
-            if call.ending == CANCELLED and plan.executor is None and never_began(call):  # executors do not tell
-                run.attempts -= 1
-            if call.ending == TIMED_OUT and never_began(call):
-                run.attempts, run.seconds = run.attempts - 1, 0.0
-                raise failed
-            if failed.stage == "cancelled" or run.attempts > plan.task_retries or not self._may_retry(call):
-                raise failed
-            span.note_error(failed.failure.error_type, failed.failure.message, traceback=failed.failure.traceback)
-            run.last = failed.failure
-            await Pause(wait_seconds(run.attempts))
-            if self._rhythm is not None and not self._engine.stopping:
-                await Pause(self._rhythm.take_turn())
-            if self._engine.stopping:
-                raise Failed("cancelled", cancelled_failure("the task", run.last))
+                return True
+        else:
+            run.seconds = plan.task_timeout_seconds or 0.0
+        failed = self._failed_call(call, run.last)
+        if call.ending == CANCELLED and plan.executor is None and never_began(call):  # executors do not tell
+            run.attempts -= 1
+        if call.ending == TIMED_OUT and never_began(call):
+            run.attempts, run.seconds = run.attempts - 1, 0.0
+            raise failed
+        if failed.stage == "cancelled" or run.attempts > plan.task_retries or not self._may_retry(call):
+            raise failed
+        span.note_error(failed.failure.error_type, failed.failure.message, traceback=failed.failure.traceback)
+        run.last = failed.failure
+        return False
+
+    async def _before_another_attempt(self, run: _OneRun) -> None:
+        """Wait until it is time for one. Raises Failed when there is to be none."""
+        await Pause(wait_seconds(run.attempts))
+        if self._rhythm is not None and not self._engine.stopping:
+            await Pause(self._rhythm.take_turn())
+        if self._engine.stopping:
+            raise Failed("cancelled", cancelled_failure("the task", run.last))
 
     def _task_call(self, run: _OneRun) -> Call:
         plan, item = self._plan, run.work.item
+        run.attempts += 1
         if self._elsewhere is not None:
             values = {
                 "input": item.input,
@@ -299,9 +306,11 @@ class ItemRuns:
 
     # -- evaluators ------------------------------------------------------------------------------------------------
 
-    async def _evaluate(self, run: _OneRun, output: Any) -> None:
-        """All evaluators side by side, then the composite; their failures are theirs, never the item's."""
-        plan, item = self._plan, run.work.item
+    def _ask_evaluators(self, run: _OneRun, output: Any) -> _Asked | None:
+        """All evaluators, to be awaited side by side; their failures are theirs, never the item's."""
+        item, functions = run.work.item, self._plan.evaluators
+        if not functions:
+            return None
         values = {
             "input": item.input,
             "output": output,
@@ -311,23 +320,9 @@ class ItemRuns:
             "trace_id": run.trace.trace_id,
             "duration_seconds": run.seconds,
         }
-        run.evaluations, run.failures, run.evaluator_runs = [], [], []
-        functions, first = plan.evaluators, 0
-        while functions:
-            calls, spans = self._scoring(run, functions, first, values)
-            if run.elsewhere is None:
-                await Calls(*calls)
-            else:
-                run.elsewhere.answer(calls, spans)
-            self._judge(run, functions, first, calls, spans)
-            if plan.composite is None or first or not run.evaluations:
-                return
-            values["evaluations"] = list(run.evaluations)
-            functions, first = [plan.composite], len(plan.evaluators)
+        return self._ask(run, functions, 0, values)
 
-    def _scoring(
-        self, run: _OneRun, functions: list[UserFunction], first: int, values: Mapping[str, Any]
-    ) -> tuple[list[Call], list[Span]]:
+    def _ask(self, run: _OneRun, functions: list[UserFunction], first: int, values: dict[str, Any]) -> _Asked:
         """The calls of some evaluators, the first of which is at position `first`, and their spans."""
         timeout = self._plan.evaluator_timeout_seconds
         trace = run.trace
@@ -335,30 +330,38 @@ class ItemRuns:
             spans = [self._recorder.open_evaluator(trace, f, position) for position, f in enumerate(functions, first)]
         else:
             spans = [trace.span] * len(functions)  # what evaluators open has a parent all the same
-        calls = []
+        calls: list[Call] = []
         for function, span in zip(functions, spans):
             # Who has called it elsewhere has made its arguments there.
             arguments = own_arguments(function, values) if run.elsewhere is None else ((), {})
             calls.append(self._call(run, function, arguments, span, timeout))
-        return calls, spans
+        if run.elsewhere is None:
+            return _Asked(calls, functions, first, values, spans, calls)
+        run.elsewhere.answer(calls, spans)
+        return _Asked((), functions, first, values, spans, calls)
 
-    def _judge(
-        self, run: _OneRun, functions: list[UserFunction], first: int, calls: list[Call], spans: list[Span]
-    ) -> None:
-        """Take what the calls of `_scoring` returned. Raises Failed when the run was stopped meanwhile."""
-        for position, (function, call, span) in enumerate(zip(functions, calls, spans), first):
+    def _judge(self, run: _OneRun, asked: _Asked) -> _Asked | None:
+        """Take what evaluators returned; whom to ask next: the composite. Raises Failed when the run was stopped."""
+        position = asked.first
+        for function, call, span in zip(asked.functions, asked.answers, asked.spans):
             if call.ending == CANCELLED:
                 raise Failed("cancelled", cancelled_failure("its evaluators"))
             evaluations, failure = judged(function, call)
             if call.error is not None and is_a(call.error, KeyboardInterrupt):
                 self._stop(call.error)
             if failure is not None:
-                run.failures.append(failure)
+                run.failures = [*run.failures, failure]
             run.evaluations += evaluations
             ran = EvaluatorRun(position, call.seconds, evaluations, failure)
-            run.evaluator_runs = [*run.evaluator_runs, ran]
+            run.evaluator_runs.append(ran)
             if run.trace.sent:
                 self._recorder.end_evaluator(run.trace, span, call, function, evaluations, ran, failure)
+            position += 1
+        composite = self._plan.composite
+        if composite is None or asked.first or not run.evaluations:
+            return None
+        values = {**asked.values, "evaluations": list(run.evaluations)}
+        return self._ask(run, [composite], position, values)
 
     def _call(
         self,
@@ -369,7 +372,7 @@ class ItemRuns:
         timeout: float | None,
     ) -> Call:
         """A call in a context of its own, in which `span` is current."""
-        if span is run.trace.span and run.context is not None:
+        if run.context is not None and span is run.trace.span:
             context = run.context.copy()
         else:
             context = self._context.copy()
@@ -379,6 +382,25 @@ class ItemRuns:
         return Call(function.function, arguments[0], arguments[1], context, function.is_coroutine, timeout)
 
     # -- the end of an item ----------------------------------------------------------------------------------------
+
+    def _end(self, run: _OneRun, output: Any, began: float) -> None:
+        work, trace = run.work, run.trace
+        result = ExperimentItemResult(
+            item=work.item.given,
+            output=output,
+            evaluations=run.evaluations,
+            trace_id=trace.trace_id,
+            dataset_run_id=run.dataset_run_id,
+            index=work.index,
+            repetition=work.repetition,
+            item_id=work.item.id,
+            duration_seconds=run.seconds,
+            attempts=run.attempts,
+            evaluator_failures=list(run.failures) or None,
+        )
+        self._deliver(run, result)
+        if self._ends(run):
+            self._collector.add_result(result, run.evaluator_runs, self._clock.monotonic() - began)
 
     def _fail(self, run: _OneRun, problem: Failed) -> None:
         try:
@@ -465,11 +487,31 @@ class ItemRuns:
             self._collector.add_result(result, [EvaluatorRun.from_entry(ran) for ran in entry["evaluator_runs"]], 0.0)
 
 
-class _OneRun:
-    """One item on its way through `ItemRuns.run`. What its evaluators say is there once they are asked."""
+class _Asked(Calls):
+    """Evaluators that are asked side by side, from position `first` on; their answers are there once it is awaited."""
 
-    evaluations: list[Evaluation]
-    failures: list[EvaluatorFailure]
+    __slots__ = ("answers", "first", "functions", "spans", "values")
+
+    def __init__(
+        self,
+        open_calls: Sequence[Call],
+        functions: list[UserFunction],
+        first: int,
+        values: dict[str, Any],
+        spans: list[Span],
+        answers: list[Call],
+    ) -> None:
+        """`open_calls` are those of the `answers` that are not there yet."""
+        self.calls = open_calls
+        self.functions = functions
+        self.first = first
+        self.values = values
+        self.spans = spans
+        self.answers = answers
+
+
+class _OneRun:
+    """One item on its way through `ItemRuns.run`."""
 
     __slots__ = (
         "attempts",
@@ -499,4 +541,6 @@ class _OneRun:
         self.last: Failure | None = None  # of an attempt that another one follows
         self.seconds = 0.0
         self.task_end_ns = 0
-        self.evaluator_runs: Sequence[EvaluatorRun] = ()
+        self.evaluations: list[Evaluation] = []
+        self.evaluator_runs: list[EvaluatorRun] = []
+        self.failures: Sequence[EvaluatorFailure] = ()

@@ -59,7 +59,7 @@ class Judges:
         """
         pairs, found = list(calls), []
         if made is None:
-            await Calls(*[call for _, call in pairs])
+            await Calls([call for _, call in pairs])
         else:
             made.answer([call for _, call in pairs])
         for position, (function, call) in enumerate(pairs, first):
