@@ -139,6 +139,43 @@ def test_threads_that_outlive_their_task_report_to_the_right_trace(client):
     assert [item.output for item in result.item_results] == [item.trace_id for item in result.item_results]
 
 
+@pytest.mark.parametrize("settings", [{"tracing_enabled": False}, {"sample_rate": 0.0}])
+def test_what_comes_late_of_an_item_that_is_not_sent_is_not_sent_either(settings):
+    """The run still goes on when the span of its first item ends."""
+    late = threading.Event()
+
+    def task(*, item):
+        if item["input"] == 1:
+            assert late.wait(10)
+            return
+        span = client.start_span(name="late")
+
+        def later(_):
+            span.score(name="late", value=1.0)
+            span.end()
+            late.set()
+
+        ended.append(later)
+
+    def on_result(outcome):
+        for later in ended:
+            later(outcome)
+        ended.clear()
+
+    ended = []
+    with Interactive.local(**settings) as client:
+        result = client.run_experiment(name="late", data=numbers(2), task=task, on_result=on_result)
+        client.flush()
+        sent = recorded_spans(client)
+
+    assert sent == []
+    # Two items with a span each, one of them with a span and a score more.
+    assert [(kind, row["skipped"], sum(row.values())) for kind, row in sorted(result.delivery.by_kind.items())] == [
+        ("scores", 1, 1),
+        ("spans", 3, 3),
+    ]
+
+
 def test_outputs_of_ten_megabytes_and_values_that_are_no_json_are_recorded(client):
     values = {0: "x" * 10_000_000, 1: {1, 2}, 2: object, 3: float("nan"), 4: "\ud800", 5: 2**80, 6: b"\xff"}
 

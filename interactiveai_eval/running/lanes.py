@@ -8,7 +8,7 @@ from .silence import Silence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
     from ..service.api import Rejection
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     SendEach = Callable[[Iterable[Any]], Iterator[tuple[Any, Rejection | Exception | None]]]
     # What goes out together: events of one kind of one parcel, and about how many bytes they take. An event is
     # (id, encoded) for a span, its body for a score or link.
-    Portion = tuple[Parcel, list[Any], int]
+    Portion = tuple[Parcel, Sequence[Any], int]
     Pending = tuple[str, Portion, str]  # kind, what waits, why
 
 # Made-up figures: a batch is large enough that its overhead does not count and small enough to send in a blink.
@@ -96,7 +96,7 @@ class Lane:
         self.answers = 0
         self.silence = Silence()
 
-    def put(self, parcel: Parcel, events: list[Any]) -> int:
+    def put(self, parcel: Parcel, events: Sequence[Any]) -> int:
         """Queue scores or links of a parcel; how many portions they are."""
         if self.most_events > 1:
             return self.add(parcel, events, sum(map(size_of, events)))
@@ -107,7 +107,7 @@ class Lane:
         self.count += len(events)
         return len(events)
 
-    def add(self, parcel: Parcel, events: list[Any], size: int) -> int:
+    def add(self, parcel: Parcel, events: Sequence[Any], size: int) -> int:
         """Queue events of a parcel; how many portions they are."""
         count = len(events)
         self.count += count

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 
@@ -15,15 +15,15 @@ class Parcel:
     def __init__(
         self,
         *,
-        spans: list[tuple[str, bytes]] | None = None,
-        scores: list[dict[str, Any]] | None = None,
-        links: list[dict[str, Any]] | None = None,
+        spans: Sequence[tuple[str, bytes]] = (),
+        scores: Sequence[dict[str, Any]] = (),
+        links: Sequence[dict[str, Any]] = (),
         item_id: str | None = None,
         arrived: Callable[[], None] | None = None,
     ) -> None:
-        self.spans = [] if spans is None else spans
-        self.scores = [] if scores is None else scores
-        self.links = [] if links is None else links
+        self.spans = spans
+        self.scores = scores
+        self.links = links
         self.item_id = item_id
         self.arrived = arrived
         self.open = 0  # portions without a verdict

@@ -8,6 +8,7 @@ that are scattered would touch nearly every page there is.
 from __future__ import annotations
 
 from _thread import allocate_lock
+from contextlib import suppress
 
 from .._ids import derived_id, parts_text, sha256_hex, text_id, usual_parts_text
 from .._log import warn
@@ -70,13 +71,14 @@ class ItemTrace:
         self.span_id = seed[:4] + seed[36:48]
         self._seed = seed
         self.silence = silence
-        self.sent = not silence
-        self.spans: list[Span] = []
-        self.scores: list[dict[str, Any]] = []
-        self.skipped: list[tuple[str, str]] = []
         self.carried: Sequence[tuple[str, bytes]] = ()  # spans that came encoded from elsewhere, by id
         self._recorder = recorder
         self._closed = False
+        self.sent = not silence
+        if self.sent:
+            self.spans: list[Span] = []
+            self.scores: list[dict[str, Any]] = []
+            self.skipped: list[tuple[str, str]] = []
 
     def evaluator_span_id(self, position: int) -> str:
         """The id of the span of the evaluator at `position`."""
@@ -87,27 +89,46 @@ class ItemTrace:
         return self._seed[:4] + text_id(parts_text(self.trace_id) + known_as)[4:32]
 
     def add_span(self, span: Span) -> None:
-        if self._closed:
-            self._recorder.deliver_late([span], [])
-        else:
+        if self.sent:
             self.spans.append(span)
+            if self._closed:
+                self._deliver_late()
+        else:
+            self._recorder.leave_out(self, spans=1)
 
     def add_score(self, body: dict[str, Any]) -> None:
-        if self._closed:
-            self._recorder.deliver_late([], [body])
-        else:
+        if self.sent:
             self.scores.append(body)
+            if self._closed:
+                self._deliver_late()
+        else:
+            self._recorder.leave_out(self, scores=1)
 
     def skip_score(self, id: str, reason: str) -> None:
-        self.skipped.append((id, reason))
+        if self.sent:
+            self.skipped.append((id, reason))
+        else:
+            self._recorder.leave_out(self, scores=1)
 
     def close(self) -> tuple[list[Span], list[dict[str, Any]]]:
-        """The spans and scores so far; later ones are delivered on their own."""
+        """The spans and scores so far, if they are sent; later ones are delivered on their own."""
         self._closed = True
-        spans, scores = self.spans, self.scores
-        self.spans, self.scores = [], []
         del self.span  # spans know their sink: without the cycle, all of an item is freed as it ends
-        return spans, scores
+        return (_taken(self.spans), _taken(self.scores)) if self.sent else ([], [])
+
+    def _deliver_late(self) -> None:
+        # With what a thread may have added while another one closed: whoever takes it, delivers it.
+        self._recorder.deliver_late(_taken(self.spans), _taken(self.scores))
+
+
+def _taken(events: list[Any]) -> list[Any]:
+    """All of a list, which is empty then; from several threads at once, each event is in one answer."""
+    taken = []
+    with suppress(IndexError):
+        while True:
+            taken.append(events.pop())
+    taken.reverse()
+    return taken
 
 
 class Recorder:
@@ -252,18 +273,22 @@ class Recorder:
         `runs` are those of its evaluators; the scores of an item that is not sent are not counted as theirs.
         """
         spans, scores = trace.close()
-        counts = self._outbox.counts
-        for score_id, reason in trace.skipped:
-            counts.problem("scores", "skipped", score_id, reason, item_id)
         if not trace.sent:
-            unsent_scores = len(scores)
+            unsent_scores = 0
             for ran in runs:
                 unsent_scores += ran.scores
                 ran.scores = 0
-            counts.skip(trace.silence, 1 + len(runs) + len(spans) + len(trace.carried), unsent_scores)
+            self.leave_out(trace, 1 + len(runs) + len(trace.carried), unsent_scores)
             return None
+        for score_id, reason in trace.skipped:
+            self._outbox.counts.problem("scores", "skipped", score_id, reason, item_id)
         encoded = [(span.id, encode_span(span)) for span in spans]
-        return Parcel(spans=[*encoded, *trace.carried], scores=scores, item_id=item_id)
+        # A tuple of tuples of plain values: while it waits, the collector of garbage does not follow it.
+        return Parcel(spans=(*encoded, *trace.carried), scores=scores, item_id=item_id)
+
+    def leave_out(self, trace: ItemTrace, spans: int = 0, scores: int = 0) -> None:
+        """Count what is not sent, as its trace is not."""
+        self._outbox.counts.skip(trace.silence, spans, scores)
 
     def deliver_late(self, spans: list[Span], scores: list[dict[str, Any]]) -> None:
         """Deliver what was ended or made after its item was done; never blocks."""
