@@ -12,6 +12,7 @@ from collections import deque
 from contextlib import suppress
 from functools import partial
 from heapq import heapify, heappop, heappush
+from itertools import repeat
 
 from ..errors import is_a, type_name
 from .loops import Lane
@@ -107,7 +108,7 @@ class Call:
         self._alarm: Alarm | None = None
 
     def __await__(self) -> Generator[Call, None, None]:
-        return iter((self,))  # type: ignore[return-value]  # what a generator would do, at a quarter of its cost
+        return repeat(self, 1)  # type: ignore[return-value]  # what a generator would do, at a quarter of its cost
 
 
 class Alarm:
@@ -137,7 +138,7 @@ class Calls:
         self.calls = calls
 
     def __await__(self) -> Generator[Calls, None, None]:
-        return iter((self,) if self.calls else ())  # type: ignore[return-value]
+        return repeat(self, 1 if self.calls else 0)  # type: ignore[return-value]
 
 
 class Pause:
@@ -154,14 +155,14 @@ class Pause:
 
 
 class _RunningFlow:
-    """A flow on its way, and its open calls."""
+    """A flow on its way: what it waits for, and how many calls of that are open."""
 
-    __slots__ = ("calls", "coroutine", "ended", "open")
+    __slots__ = ("awaited", "coroutine", "ended", "open")
 
     def __init__(self, coroutine: Flow, ended: Callable[[BaseException | None], None]) -> None:
         self.coroutine = coroutine
         self.ended = ended
-        self.calls: Sequence[Call] = ()
+        self.awaited: Call | Calls | None = None
         self.open = 0
 
 
@@ -190,6 +191,8 @@ class Engine:
         # be taken twice, as the collector of garbage may come in between and end a coroutine that nobody waits for.
         self._endings = RLock()
         self.stopping = False  # whether `stop` was called, or is about to be
+        # Bound once: each place in a queue would hold one more object.
+        self._go_on, self._begin_call = self._advance, self._begin
 
     def start(
         self, coroutine: Flow, ended: Callable[[BaseException | None], None], *, aside: bool = False
@@ -200,7 +203,7 @@ class Engine:
         """
         flow = _RunningFlow(coroutine, ended)
         self._flows.add(flow)  # as every step of a set's, in one step
-        (self.submit_aside if aside else self.submit)(self._advance, flow)
+        (self.submit_aside if aside else self.submit)(self._go_on, flow)
 
     def submit_aside(self, function: Callable[[Any], bool | None], argument: Any) -> None:
         """Have `function(argument)` called on a thread beside the pool, for what is no function of an item."""
@@ -263,8 +266,8 @@ class Engine:
         self.stopping = True  # what starts from here on sees it: see `_advance`
         for flow in list(self._flows):
             with self._endings:
-                calls = list(flow.calls)
-            for call in calls:
+                awaited = flow.awaited
+            for call in _calls_of(awaited):
                 self._end_early(call, CANCELLED)
 
     # -- driving a flow: on pool threads ---------------------------------------------------------------------------
@@ -272,7 +275,7 @@ class Engine:
     def _advance(self, flow: _RunningFlow) -> bool | None:
         """Run a flow until it waits for somebody else; True when this thread was abandoned on the way."""
         while True:
-            flow.calls = ()
+            flow.awaited = None
             try:
                 awaited = flow.coroutine.send(None)
             except StopIteration:
@@ -284,9 +287,9 @@ class Engine:
             if isinstance(awaited, Pause):
                 self._pause(flow, awaited.seconds)
                 return None
-            calls = awaited.calls if isinstance(awaited, Calls) else (awaited,)
+            calls = _calls_of(awaited)
             with self._endings:  # `stop` looks at the calls under it: either it ends them, or they are not begun
-                flow.calls = calls
+                flow.awaited = awaited
                 flow.open = len(calls)
                 stopping = self.stopping
                 for call in calls:
@@ -305,7 +308,7 @@ class Engine:
         mine = None
         for call in calls:
             if call.is_coroutine:
-                self.lane.post_unheard(self._begin, call)
+                self.lane.post_unheard(self._begin_call, call)
             elif self._remote is not None and not call.stays_here:
                 self._remote.begin(call, self._end_within, self._end_and_advance)
             elif mine is None:
@@ -367,7 +370,7 @@ class Engine:
             call.seconds = seconds
             call.is_coroutine = True
             too_late = call.ending is not None
-        self.lane.post(self._begin, (call, awaitable))
+        self.lane.post(self._begin_call, (call, awaitable))
         return too_late
 
     def _run_plain_and_advance(self, call: Call) -> bool | None:
@@ -401,7 +404,7 @@ class Engine:
         else:
             flow = self._ended(call, value, error, seconds)
             if type(flow) is _RunningFlow:
-                self.submit(self._advance, flow)
+                self.submit(self._go_on, flow)
 
     def _end_early(self, call: Call, ending: str) -> None:
         """End an open call without waiting for its function."""
@@ -422,13 +425,13 @@ class Engine:
         elif on_thread:
             self.threads.abandon()
         if last:
-            self.submit(self._advance, flow)
+            self.submit(self._go_on, flow)
 
     def _pause(self, flow: _RunningFlow, seconds: float) -> None:
         # A pause is a call that nobody runs: time ends it, or `stop` does.
         call = Call(_nothing, (), {}, context=None, is_coroutine=False)  # type: ignore[arg-type]
         call._flow = flow
-        flow.calls, flow.open = (call,), 1
+        flow.awaited, flow.open = call, 1
         if self.stopping:
             self._end_early(call, CANCELLED)
         else:
@@ -522,6 +525,13 @@ async def _nothing_awaited() -> None:
 _sample: Any = _nothing_awaited()
 _Coroutine = type(_sample)
 _sample.close()
+
+
+def _calls_of(awaited: Call | Calls | None) -> Sequence[Call]:
+    """The calls that a flow waits for."""
+    if awaited is None:
+        return ()
+    return awaited.calls if isinstance(awaited, Calls) else (awaited,)
 
 
 def _cancel_task(call: Call) -> None:

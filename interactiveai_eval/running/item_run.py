@@ -92,6 +92,7 @@ class ItemRuns:
         """
         item = work.item
         run = _OneRun(work, self._recorder.begin(work.index, work.repetition, item.id))
+        del work
         self._under_way.add(run)
         try:
             if self._checkpoint is not None and await self._is_restored(run, self._checkpoint):
@@ -146,13 +147,13 @@ class ItemRuns:
 
     async def _is_restored(self, run: _OneRun, checkpoint: Checkpoint) -> bool:
         """Whether an earlier process has finished the item, which then is taken over from the checkpoint."""
-        key = self._key(run.work.item)
+        key = self._key(run.item)
         if key is None:
             return False
         # Ids that another process finds again, wherever the item is in the data by then.
         run.key = key
-        run.number, finished = checkpoint.take(key, run.work.repetition, run.work.index)
-        run.trace = self._recorder.begin(run.number, run.work.repetition, key)
+        run.number, finished = checkpoint.take(key, run.repetition, run.index)
+        run.trace = self._recorder.begin(run.number, run.repetition, key)
         if finished is None:
             return False
         if self._rhythm is not None:
@@ -183,7 +184,7 @@ class ItemRuns:
 
     async def _link(self, run: _OneRun) -> None:
         """Link the item to its trace, before its task; a link that fails is retried, then counted and gone without."""
-        counts, trace_id, item_id = self._outbox.counts, run.trace.trace_id, run.work.item.id
+        counts, trace_id, item_id = self._outbox.counts, run.trace.trace_id, run.item.id
         if not run.trace.sent:
             counts.problem("links", "skipped", trace_id, run.trace.silence, item_id)
             return
@@ -217,11 +218,11 @@ class ItemRuns:
                 await Pause(wait)
             else:
                 counts.add("links", "acknowledged")
-                self._linked(run.dataset_run_id, run.work.item)
+                self._linked(run.dataset_run_id, run.item)
                 return
 
     def _park_link(self, run: _OneRun, body: dict[str, Any], reason: str) -> None:
-        item = run.work.item
+        item = run.item
         self.has_parked_links = True
         self._outbox.park_link(body, reason, item.id, lambda run_id: self._linked(run_id, item))
 
@@ -265,7 +266,7 @@ class ItemRuns:
             raise Failed("cancelled", cancelled_failure("the task", run.last))
 
     def _task_call(self, run: _OneRun) -> Call:
-        plan, item = self._plan, run.work.item
+        plan, item = self._plan, run.item
         run.attempts += 1
         if self._elsewhere is not None:
             values = {
@@ -308,7 +309,7 @@ class ItemRuns:
 
     def _ask_evaluators(self, run: _OneRun, output: Any) -> _Asked | None:
         """All evaluators, to be awaited side by side; their failures are theirs, never the item's."""
-        item, functions = run.work.item, self._plan.evaluators
+        item, functions = run.item, self._plan.evaluators
         if not functions:
             return None
         values = {
@@ -343,6 +344,8 @@ class ItemRuns:
     def _judge(self, run: _OneRun, asked: _Asked) -> _Asked | None:
         """Take what evaluators returned; whom to ask next: the composite. Raises Failed when the run was stopped."""
         position = asked.first
+        said = run.evaluations = [*run.evaluations]
+        runs = run.evaluator_runs = [*run.evaluator_runs]
         for function, call, span in zip(asked.functions, asked.answers, asked.spans):
             if call.ending == CANCELLED:
                 raise Failed("cancelled", cancelled_failure("its evaluators"))
@@ -351,16 +354,16 @@ class ItemRuns:
                 self._stop(call.error)
             if failure is not None:
                 run.failures = [*run.failures, failure]
-            run.evaluations += evaluations
+            said += evaluations
             ran = EvaluatorRun(position, call.seconds, evaluations, failure)
-            run.evaluator_runs.append(ran)
+            runs.append(ran)
             if run.trace.sent:
                 self._recorder.end_evaluator(run.trace, span, call, function, evaluations, ran, failure)
             position += 1
         composite = self._plan.composite
-        if composite is None or asked.first or not run.evaluations:
+        if composite is None or asked.first or not said:
             return None
-        values = {**asked.values, "evaluations": list(run.evaluations)}
+        values = {**asked.values, "evaluations": list(said)}
         return self._ask(run, [composite], position, values)
 
     def _call(
@@ -384,16 +387,16 @@ class ItemRuns:
     # -- the end of an item ----------------------------------------------------------------------------------------
 
     def _end(self, run: _OneRun, output: Any, began: float) -> None:
-        work, trace = run.work, run.trace
+        item = run.item
         result = ExperimentItemResult(
-            item=work.item.given,
+            item=item.given,
             output=output,
-            evaluations=run.evaluations,
-            trace_id=trace.trace_id,
+            evaluations=list(run.evaluations),
+            trace_id=run.trace.trace_id,
             dataset_run_id=run.dataset_run_id,
-            index=work.index,
-            repetition=work.repetition,
-            item_id=work.item.id,
+            index=run.index,
+            repetition=run.repetition,
+            item_id=item.id,
             duration_seconds=run.seconds,
             attempts=run.attempts,
             evaluator_failures=list(run.failures) or None,
@@ -409,22 +412,22 @@ class ItemRuns:
         except BaseException as error:
             # It cannot be recorded (a mask that raises what no mask should): counted, and still in the result.
             reason = f"recording it raised {type_name(error)}: {error_text(error)}"
-            self._outbox.counts.problem("spans", "skipped", run.trace.span_id, reason, run.work.item.id)
+            self._outbox.counts.problem("spans", "skipped", run.trace.span_id, reason, run.item.id)
         if self._ends(run):
             self._collector.add_failure(self._item_failure(run, problem))
 
     @staticmethod
     def _item_failure(run: _OneRun, problem: Failed) -> ItemFailure:
-        failure, work = problem.failure, run.work
+        failure = problem.failure
         return ItemFailure(
-            index=work.index,
-            item=work.item.given,
+            index=run.index,
+            item=run.item.given,
             stage=problem.stage,
             error_type=failure.error_type,
             message=failure.message,
             traceback=failure.traceback,
-            repetition=work.repetition,
-            item_id=work.item.id,
+            repetition=run.repetition,
+            item_id=run.item.id,
             attempts=run.attempts,
             trace_id=run.trace.trace_id,
             duration_seconds=run.seconds,
@@ -432,7 +435,7 @@ class ItemRuns:
 
     def _deliver(self, run: _OneRun, result: ExperimentItemResult | None) -> None:
         """Hand everything of the item to the outbox; a result is written to the checkpoint first."""
-        parcel = self._recorder.finish(run.trace, run.work.item.id, run.evaluator_runs)
+        parcel = self._recorder.finish(run.trace, run.item.id, run.evaluator_runs)
         if run.key and result is not None:
             parcel = parcel or Parcel()
             parcel.arrived = self._write_down(run, result, parcel)
@@ -450,7 +453,7 @@ class ItemRuns:
 
         checkpoint = self._checkpoint
         assert checkpoint is not None
-        place = (run.key, run.work.repetition, run.number)
+        place = (run.key, run.repetition, run.number)
         entry = result_to_entry(result)
         entry["evaluator_runs"] = [ran.to_entry() for ran in run.evaluator_runs]
         entry["spans"] = [[id, b2a_base64(encoded, newline=False).decode("ascii")] for id, encoded in parcel.spans]
@@ -466,11 +469,11 @@ class ItemRuns:
         """Take over an item that an earlier process has finished; link and deliver what may not have arrived."""
         from binascii import a2b_base64
 
-        entry, work = finished.entry, run.work
-        result = entry_to_result(entry, work.item.given, work.index)
+        entry, item = finished.entry, run.item
+        result = entry_to_result(entry, item.given, run.index)
         if result.dataset_run_id is not None:
-            self._linked(result.dataset_run_id, work.item)
-        elif work.item.dataset_id is not None:
+            self._linked(result.dataset_run_id, item)
+        elif item.dataset_id is not None:
             await self._link(run)
             result = result.replaced(dataset_run_id=run.dataset_run_id)
         if not finished.delivered and self._checkpoint is not None:
@@ -521,17 +524,21 @@ class _OneRun:
         "evaluations",
         "evaluator_runs",
         "failures",
+        "index",
+        "item",
         "key",
         "last",
         "number",
+        "repetition",
         "seconds",
         "task_end_ns",
         "trace",
-        "work",
     )
 
     def __init__(self, work: Work, trace: ItemTrace) -> None:
-        self.work = work
+        self.index = work.index
+        self.repetition = work.repetition
+        self.item = work.item
         self.trace = trace
         self.key, self.number = "", work.index  # what the checkpoint knows the item by, if it does
         self.context: Context | None = None  # of the user's code: the base context with the item span as current
@@ -541,6 +548,7 @@ class _OneRun:
         self.last: Failure | None = None  # of an attempt that another one follows
         self.seconds = 0.0
         self.task_end_ns = 0
-        self.evaluations: list[Evaluation] = []
-        self.evaluator_runs: list[EvaluatorRun] = []
+        # What its evaluators say; few are asked at a time, of all items that are under way.
+        self.evaluations: Sequence[Evaluation] = ()
+        self.evaluator_runs: Sequence[EvaluatorRun] = ()
         self.failures: Sequence[EvaluatorFailure] = ()

@@ -87,6 +87,7 @@ class Schedule:
         self.halted = False
         self.source_error: BaseException | None = None
         self.defect: BaseException | None = None  # an error of our own in a flow
+        self._when_ended = self._flow_ended  # bound once, not for each flow
 
     def start(self) -> None:
         """Begin to take work."""
@@ -181,7 +182,7 @@ class Schedule:
             if self._left is not None:
                 self._left -= 1
             may_take = self._may_take()
-        self._engine.start(self._make_flow(work), self._flow_ended)
+        self._engine.start(self._make_flow(work), self._when_ended)
         return may_take
 
     @property
