@@ -55,7 +55,11 @@ def usual_parts_text(*parts: str) -> str:
 
 def text_id(text: str) -> str:
     """The id that is derived from a `parts_text`."""
-    return sha256_hex(text.encode("utf-8", "surrogatepass"))
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:  # what JSON lets through
+        data = text.encode("utf-8", "surrogatepass")
+    return sha256_hex(data)
 
 
 def is_in_shard(item_id: str, shard: tuple[int, int] | None) -> bool:

@@ -26,6 +26,7 @@ EXACT_INTEGER = 2**2048  # files that we read again keep integers up to this: 61
 # Programs that allow more recursion let the C parser of Python 3.11 and older run over the end of the stack.
 _SAFE_RECURSION = 10_000
 _LONGEST_DECIMAL_BITS = 10_000
+_FEW, _SHORT = 100, 1_000_000  # far below all bounds
 _MAX_DIGITS = 4000  # str() of a longer integer raises in newer Pythons
 
 
@@ -83,6 +84,15 @@ def fields_to_json(fields: Mapping[str, Any], keys: Mapping[str, str]) -> str:
 
 def is_plain(value: Any, largest: int) -> bool:
     """Whether the C encoder writes `value` as we promise: plain types, text keys, small integers, not too deep."""
+    if type(value) is dict and len(value) < _FEW:  # as most are: some fields with a text or a number each
+        for key, member in value.items():
+            kind = type(member)
+            if type(key) is not str or not (
+                (kind is str and len(member) < _SHORT) or kind is float or (kind is int and -largest <= member <= largest)
+            ):
+                break
+        else:
+            return True
     level = [value]
     nodes = characters = 0
     for _ in range(MAX_DEPTH):

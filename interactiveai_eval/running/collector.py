@@ -37,6 +37,7 @@ class Collector:
         self._count_failure = failed
         self._lock = allocate_lock()
         self._hook_lock = allocate_lock()
+        self._has_hooks = plan.on_result is not None or progress.hook is not None
         self._rows = [StatsRow(name) for name in plan.scoring_names]
         self._results: list[ExperimentItemResult] = []
         self._failures: list[ItemFailure] = []
@@ -60,7 +61,8 @@ class Collector:
                 self._results.append(result)
             else:
                 self.tally.add_result(result.evaluations)
-        self._tell(result, failed=False)
+        if self._has_hooks:
+            self._tell(result, failed=False)
 
     def add_failure(self, failure: ItemFailure, *, told: bool = True) -> None:
         """Take an item that did not go through; `told=False` when the hooks, which may hang, are not asked any more."""
@@ -73,7 +75,7 @@ class Collector:
             else:
                 self.tally.add_failure()
             counts = self.failed, self.given
-        if told:
+        if told and self._has_hooks:
             self._tell(failure, failed=True)
         self._count_failure(*counts)
 

@@ -284,10 +284,13 @@ class Engine:
             except BaseException as error:
                 self._finish(flow, error)
                 return None
-            if isinstance(awaited, Pause):
+            if isinstance(awaited, Call):
+                calls: Sequence[Call] = (awaited,)
+            elif isinstance(awaited, Calls):
+                calls = awaited.calls
+            else:
                 self._pause(flow, awaited.seconds)
                 return None
-            calls = _calls_of(awaited)
             with self._endings:  # `stop` looks at the calls under it: either it ends them, or they are not begun
                 flow.awaited = awaited
                 flow.open = len(calls)
@@ -305,10 +308,11 @@ class Engine:
 
     def _hand_out(self, calls: Sequence[Call]) -> Call | None:
         """Start all calls but one plain one, which the calling thread takes itself."""
-        mine = None
+        mine, has_posted = None, False
         for call in calls:
             if call.is_coroutine:
                 self.lane.post_unheard(self._begin_call, call)
+                has_posted = True
             elif self._remote is not None and not call.stays_here:
                 self._remote.begin(call, self._end_within, self._end_and_advance)
             elif mine is None:
@@ -317,7 +321,7 @@ class Engine:
                 self.submit(self._run_plain_and_advance, call)
         # While more jobs wait, they may have coroutines to begin as well; each switch of threads costs as much as an
         # item. Asked after the post: who stops watching looks at what was posted afterwards.
-        if not self.threads.is_watched:
+        if has_posted and not self.threads.is_watched:
             self.lane.remind()
         return mine
 

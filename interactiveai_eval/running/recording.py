@@ -10,7 +10,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 from contextlib import suppress
 
-from .._ids import derived_id, parts_text, sha256_hex, text_id, usual_parts_text
+from .._ids import derived_id, parts_text, text_id, usual_parts_text
 from .._log import warn
 from .._strict_json import fields_to_json, to_attribute_text, to_json, well_formed
 from ..errors import short_repr
@@ -110,15 +110,18 @@ class ItemTrace:
         else:
             self._recorder.leave_out(self, scores=1)
 
-    def close(self) -> tuple[list[Span], list[dict[str, Any]]]:
-        """The spans and scores so far, if they are sent; later ones are delivered on their own."""
+    def close(self) -> None:
+        """From now on, what comes is delivered on its own, unless `take` still finds it."""
         self._closed = True
         del self.span  # spans know their sink: without the cycle, all of an item is freed as it ends
-        return (_taken(self.spans), _taken(self.scores)) if self.sent else ([], [])
+
+    def take(self) -> tuple[list[Span], list[dict[str, Any]]]:
+        """The spans and scores so far, which the caller is to deliver."""
+        return _taken(self.spans), _taken(self.scores)
 
     def _deliver_late(self) -> None:
         # With what a thread may have added while another one closed: whoever takes it, delivers it.
-        self._recorder.deliver_late(_taken(self.spans), _taken(self.scores))
+        self._recorder.deliver_late(*self.take())
 
 
 def _taken(events: list[Any]) -> list[Any]:
@@ -153,7 +156,7 @@ class Recorder:
         self._run_name = run_name
         self._seed = f"{len(experiment_id)}:{experiment_id}:"
         # Runs begin at places of their own: else all their first items would crowd into the same few digits.
-        self._first_place = int(sha256_hex(self._seed.encode("utf-8", "surrogatepass"))[:4], 16)
+        self._first_place = int(text_id(self._seed)[:4], 16)
         self._propagated = dict(propagated)
         self._silence = silence
         self._over = False
@@ -168,7 +171,7 @@ class Recorder:
 
     def begin(self, number: int, repetition: int, key: str) -> ItemTrace:
         """The trace for one run of an item: always a new one, whatever span is current; its ids depend on all three."""
-        digest = sha256_hex(f"{self._seed}{number}:{repetition}:{key}".encode("utf-8", "surrogatepass"))
+        digest = text_id(f"{self._seed}{number}:{repetition}:{key}")
         place = (self._first_place + number // _ITEMS_A_PLACE) & 0xFFFF
         seed = f"{place:04x}{digest[4:]}"
         return ItemTrace(seed, self._silence(seed[:32]), self)
@@ -272,14 +275,15 @@ class Recorder:
 
         `runs` are those of its evaluators; the scores of an item that is not sent are not counted as theirs.
         """
-        spans, scores = trace.close()
+        trace.close()
         if not trace.sent:
             unsent_scores = 0
             for ran in runs:
                 unsent_scores += ran.scores
                 ran.scores = 0
-            self.leave_out(trace, 1 + len(runs) + len(trace.carried), unsent_scores)
+            self._outbox.counts.skip(trace.silence, 1 + len(runs) + len(trace.carried), unsent_scores)
             return None
+        spans, scores = trace.take()
         for score_id, reason in trace.skipped:
             self._outbox.counts.problem("scores", "skipped", score_id, reason, item_id)
         encoded = [(span.id, encode_span(span)) for span in spans]
