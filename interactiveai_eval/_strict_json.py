@@ -87,9 +87,12 @@ def is_plain(value: Any, largest: int) -> bool:
     if type(value) is dict and len(value) < _FEW:  # as most are: some fields with a text or a number each
         for key, member in value.items():
             kind = type(member)
-            if type(key) is not str or not (
-                (kind is str and len(member) < _SHORT) or kind is float or (kind is int and -largest <= member <= largest)
-            ):
+            if type(key) is not str:
+                break
+            if kind is str:
+                if len(member) > _SHORT:
+                    break
+            elif kind is not float and member is not None and (kind is not int or not -largest <= member <= largest):
                 break
         else:
             return True

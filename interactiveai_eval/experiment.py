@@ -13,7 +13,6 @@ from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, 
 from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
 from .result import ExperimentResult
 from .running.calls import chosen
-from .running.checkpoint import Checkpoint, known_as
 from .running.collector import Collector, own_copy
 from .running.driver import Driver, run_here, run_on_loop, with_result
 from .running.engine import Call, Calls
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .running.calls import UserFunction
+    from .running.checkpoint import Checkpoint
     from .running.groups import GroupLane
     from .running.loops import Lane
     from .running.services import Services
@@ -157,6 +157,8 @@ class _Run:
             self._remote.check(plan.item_functions)
         if plan.checkpoint is None:
             return None
+        from .running.checkpoint import Checkpoint, known_as
+
         fixed = {
             "name": plan.name,
             "run_name": plan.run_name,

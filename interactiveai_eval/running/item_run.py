@@ -8,11 +8,10 @@ from _thread import allocate_lock
 
 from .._log import warn
 from ..errors import ApiError, CheckpointError, TransportError, error_text, is_a, short_repr, type_name
-from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailure
+from ..model import ItemFailure, item_result
 from ..tracing.context import current
 from ..tracing.spans import Span
 from .calls import UserFunction, own_arguments
-from .checkpoint import Finished, entry_to_result, result_to_entry
 from .engine import CANCELLED, RETURNED, TIMED_OUT, Call, Calls, Pause
 from .failures import Failed, Failure, cancelled_failure, failure_of, never_began, overran, timeout_failure
 from .judging import judged
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Any
 
-    from .checkpoint import Checkpoint
+    from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult
+    from .checkpoint import Checkpoint, Finished
     from .collector import Collector
     from .engine import Engine
     from .groups import GroupLane, ItemCall
@@ -387,19 +387,18 @@ class ItemRuns:
     # -- the end of an item ----------------------------------------------------------------------------------------
 
     def _end(self, run: _OneRun, output: Any, began: float) -> None:
-        item = run.item
-        result = ExperimentItemResult(
-            item=item.given,
-            output=output,
-            evaluations=list(run.evaluations),
-            trace_id=run.trace.trace_id,
-            dataset_run_id=run.dataset_run_id,
-            index=run.index,
-            repetition=run.repetition,
-            item_id=item.id,
-            duration_seconds=run.seconds,
-            attempts=run.attempts,
-            evaluator_failures=list(run.failures) or None,
+        result = item_result(
+            run.index,
+            run.item.id,
+            run.item.given,
+            run.repetition,
+            output,
+            run.evaluations,
+            run.failures,
+            run.attempts,
+            run.trace.trace_id,
+            run.dataset_run_id,
+            run.seconds,
         )
         self._deliver(run, result)
         if self._ends(run):
@@ -451,6 +450,8 @@ class ItemRuns:
         """
         from binascii import b2a_base64
 
+        from .checkpoint import result_to_entry
+
         checkpoint = self._checkpoint
         assert checkpoint is not None
         place = (run.key, run.repetition, run.number)
@@ -468,6 +469,8 @@ class ItemRuns:
     async def _restore(self, run: _OneRun, finished: Finished) -> None:
         """Take over an item that an earlier process has finished; link and deliver what may not have arrived."""
         from binascii import a2b_base64
+
+        from .checkpoint import entry_to_result
 
         entry, item = finished.entry, run.item
         result = entry_to_result(entry, item.given, run.index)

@@ -47,8 +47,8 @@ class ItemTrace:
 
     __slots__ = (
         "_closed",
+        "_digest",
         "_recorder",
-        "_seed",
         "carried",
         "scores",
         "sent",
@@ -62,15 +62,13 @@ class ItemTrace:
 
     span: Span
 
-    def __init__(self, seed: str, silence: str, recorder: Recorder) -> None:
-        """`seed` is 64 hexadecimal digits; all ids begin with its first four.
-
-        `silence` is why nothing of the item leaves the process, "" if it does.
-        """
-        self.trace_id = seed[:32]
-        self.span_id = seed[:4] + seed[36:48]
-        self._seed = seed
-        self.silence = silence
+    def __init__(self, place: str, digest: str, recorder: Recorder) -> None:
+        """All ids begin with `place`, four hexadecimal digits; the others are among the 64 of `digest`."""
+        self.trace_id = trace_id = place + digest[4:32]
+        self.span_id = place + digest[36:48]
+        self._digest = digest
+        # Why nothing of the item leaves the process, "" if it does.
+        self.silence = silence = recorder.silence(trace_id)
         self.carried: Sequence[tuple[str, bytes]] = ()  # spans that came encoded from elsewhere, by id
         self._recorder = recorder
         self._closed = False
@@ -82,11 +80,11 @@ class ItemTrace:
 
     def evaluator_span_id(self, position: int) -> str:
         """The id of the span of the evaluator at `position`."""
-        return f"{self._seed[:4]}{(int(self._seed[52:], 16) + position) & 0xFFFFFFFFFFFF:012x}"
+        return f"{self.span_id[:4]}{(int(self._digest[52:], 16) + position) & 0xFFFFFFFFFFFF:012x}"
 
     def score_id(self, known_as: str) -> str:
         """The id of the score that this text of parts tells from the others of the item."""
-        return self._seed[:4] + text_id(parts_text(self.trace_id) + known_as)[4:32]
+        return self.span_id[:4] + text_id(parts_text(self.trace_id) + known_as)[4:32]
 
     def add_span(self, span: Span) -> None:
         if self.sent:
@@ -158,7 +156,7 @@ class Recorder:
         # Runs begin at places of their own: else all their first items would crowd into the same few digits.
         self._first_place = int(text_id(self._seed)[:4], 16)
         self._propagated = dict(propagated)
-        self._silence = silence
+        self.silence = silence
         self._over = False
         self._lock = allocate_lock()
         self._shared_by_id: dict[str, SharedAttributes] = {}
@@ -172,9 +170,7 @@ class Recorder:
     def begin(self, number: int, repetition: int, key: str) -> ItemTrace:
         """The trace for one run of an item: always a new one, whatever span is current; its ids depend on all three."""
         digest = text_id(f"{self._seed}{number}:{repetition}:{key}")
-        place = (self._first_place + number // _ITEMS_A_PLACE) & 0xFFFF
-        seed = f"{place:04x}{digest[4:]}"
-        return ItemTrace(seed, self._silence(seed[:32]), self)
+        return ItemTrace(f"{(self._first_place + number // _ITEMS_A_PLACE) & 0xFFFF:04x}", digest, self)
 
     def close(self) -> None:
         """From now on, late spans and scores go to the client instead of this run."""
