@@ -192,7 +192,7 @@ class Engine:
         self._endings = RLock()
         self.stopping = False  # whether `stop` was called, or is about to be
         # Bound once: each place in a queue would hold one more object.
-        self._go_on, self._begin_call = self._advance, self._begin
+        self._go_on, lane.begin = self._advance, self._begin
 
     def start(
         self, coroutine: Flow, ended: Callable[[BaseException | None], None], *, aside: bool = False
@@ -311,7 +311,7 @@ class Engine:
         mine, has_posted = None, False
         for call in calls:
             if call.is_coroutine:
-                self.lane.post_unheard(self._begin_call, call)
+                self.lane.post_call(call)
                 has_posted = True
             elif self._remote is not None and not call.stays_here:
                 self._remote.begin(call, self._end_within, self._end_and_advance)
@@ -374,7 +374,7 @@ class Engine:
             call.seconds = seconds
             call.is_coroutine = True
             too_late = call.ending is not None
-        self.lane.post(self._begin_call, (call, awaitable))
+        self.lane.post(self._begin_awaiting, (call, awaitable))
         return too_late
 
     def _run_plain_and_advance(self, call: Call) -> bool | None:
@@ -449,9 +449,11 @@ class Engine:
 
     # -- awaitables: on the loop's thread --------------------------------------------------------------------------
 
-    def _begin(self, posted: Any) -> None:
-        """Begin a `Call`, or go on with the awaitable of a (call, awaitable)."""
-        call, awaitable = posted if type(posted) is tuple else (posted, None)
+    def _begin_awaiting(self, posted: tuple[Call, Any]) -> None:
+        self._begin(*posted)
+
+    def _begin(self, call: Call, awaitable: Any = None) -> None:
+        """Begin a call, or go on with what it has come to that is awaitable."""
         if self.stopping:
             self._end_early(call, CANCELLED)
         if call.ending is not None:

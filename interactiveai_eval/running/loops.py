@@ -39,7 +39,8 @@ class Lane:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._inbox: deque[tuple[Callable[[Any], None], Any]] = deque()
+        self.begin: Callable[[Any], None]  # what is done with a call; whoever posts some sets it
+        self._inbox: deque[Any] = deque()  # calls to begin, and (function, argument) of what else is to be done
         self._tasks: set[asyncio.Task[Any]] = set()
         self._posted = False  # the owner has been called and has not looked yet: calling again would be waste
         self._woken = False
@@ -54,9 +55,9 @@ class Lane:
         self._inbox.append((function, argument))
         self.remind()
 
-    def post_unheard(self, function: Callable[[Any], None], argument: Any) -> None:
-        """Like `post`, but the loop's thread is called only with the next `remind`: one call for many posts."""
-        self._inbox.append((function, argument))
+    def post_call(self, call: Any) -> None:
+        """Have `begin(call)` called like a function of `post`; the loop's thread is called with the next `remind`."""
+        self._inbox.append(call)
 
     def remind(self) -> None:
         """Call the loop's thread if anything waits for it."""
@@ -106,8 +107,12 @@ class Lane:
         self._posted = False  # falls before the inbox is read, so that nothing posted from now on is overlooked
         inbox = self._inbox
         while inbox:
-            function, argument = inbox.popleft()
-            function(argument)
+            posted = inbox.popleft()
+            if type(posted) is tuple:
+                function, argument = posted
+                function(argument)
+            else:
+                self.begin(posted)
         if self._woken:
             self._end_wait()
 
