@@ -5,11 +5,13 @@ They cannot be changed after they are made, so the same value can be handed to m
 """
 from __future__ import annotations
 
+from operator import attrgetter
+
 from .errors import ArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from .tally import RunTally
@@ -250,6 +252,7 @@ class ExperimentItemResult(Value):
         "trace_id",
         "dataset_run_id",
         "duration_seconds",
+        "_packed",
     )
 
     index: int
@@ -291,8 +294,28 @@ class ExperimentItemResult(Value):
         _set_dataset_run_id(self, dataset_run_id)
         _set_duration(self, duration_seconds)
 
+    def __getattr__(self, name: str) -> Any:
+        """A field of a result that is packed: see `packed_result`."""
+        if name not in self._fields:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        _unpack(self)
+        return object.__getattribute__(self, name)
 
-def item_result(
+
+_setters = [vars(ExperimentItemResult)[field].__set__ for field in ExperimentItemResult._fields]
+_set_index, _set_item_id, _set_item, _set_repetition, _set_output, _set_evaluations, *_setters = _setters
+_set_failures, _set_attempts, _set_trace_id, _set_dataset_run_id, _set_duration = _setters
+_get_item, _get_output, _get_evaluations, _get_failures, _get_packed = [
+    vars(ExperimentItemResult)[slot].__get__
+    for slot in ("item", "output", "evaluations", "evaluator_failures", "_packed")
+]
+_set_packed = vars(ExperimentItemResult)["_packed"].__set__
+_new = object.__new__
+# What is packed of a result; the fields of its evaluations follow, one after the other.
+_PACKED = ("index", "repetition", "item_id", "attempts", "trace_id", "dataset_run_id", "duration_seconds")
+
+
+def packed_result(
     index: int,
     item_id: str | None,
     item: Any,
@@ -305,74 +328,84 @@ def item_result(
     dataset_run_id: str | None,
     duration_seconds: float,
 ) -> ExperimentItemResult:
-    """`ExperimentItemResult` by position, at two thirds of the cost: a run makes one for every item."""
+    """An `ExperimentItemResult` of its fields in their order, in as few objects as there can be until it is read.
+
+    What the collector of garbage must follow it follows again and again, the more often the more results are kept; for
+    a run of 50,000 items it took a fifth of the time. A tuple of plain values is none of its business.
+    """
     made = _new(ExperimentItemResult)
-    _set_index(made, index)
-    _set_item_id(made, item_id)
+    told = [index, repetition, item_id, attempts, trace_id, dataset_run_id, duration_seconds]
+    for each in evaluations:
+        if type(each) is not Evaluation:  # what a user has derived from it stays what it is
+            _set_evaluations(made, list(evaluations))
+            del told[len(_PACKED) :]
+            break
+        told += each.name, each.value, each.comment, each.metadata, each.data_type, each.config_id
+    if evaluator_failures:
+        _set_failures(made, list(evaluator_failures))
     _set_item(made, item)
-    _set_repetition(made, repetition)
     _set_output(made, output)
-    _set_evaluations(made, evaluations)
-    _set_failures(made, evaluator_failures)
-    _set_attempts(made, attempts)
-    _set_trace_id(made, trace_id)
-    _set_dataset_run_id(made, dataset_run_id)
-    _set_duration(made, duration_seconds)
+    _set_packed(made, tuple(told))
     return made
 
 
-_new = object.__new__
-_setters = [vars(ExperimentItemResult)[field].__set__ for field in ExperimentItemResult._fields]
-_set_index, _set_item_id, _set_item, _set_repetition, _set_output, _set_evaluations, *_setters = _setters
-_set_failures, _set_attempts, _set_trace_id, _set_dataset_run_id, _set_duration = _setters
+def packed(result: ExperimentItemResult) -> ExperimentItemResult:
+    """The same result, packed."""
+    return packed_result(*result.values())
 
 
-class _ListWhenRead:
-    """A field that may be kept as a tuple; whoever reads it gets a list, the same one from then on."""
-
-    def __init__(self, slot: Any) -> None:
-        self._get, self._put = slot.__get__, slot.__set__
-
-    def __get__(self, value: Any, kind: Any) -> Any:
-        if value is None:
-            return self
-        found = self._get(value)
-        if type(found) is tuple:
-            found = _evaluations(found) if found and type(found[0]) is str else list(found)
-            self._put(value, found)
-        return found
-
-    def __set__(self, value: Any, field: Any) -> None:
-        self._put(value, field)
+# By the id of a result that is being read for the first time: the result, so that its id is not given away meanwhile,
+# and its fields. No lock: what the collector of garbage runs may read the same result, on the same thread.
+_first_read: dict[int, tuple[ExperimentItemResult, dict[str, Any]]] = {}
 
 
-def _evaluations(told: tuple[Any, ...]) -> list[Evaluation]:
-    """The evaluations whose fields stand in `told` one after the other."""
-    names, left = Evaluation._fields, iter(told)
-    return [_rebuild(Evaluation, dict(zip(names, each))) for each in zip(*[left] * len(names))]  # type: ignore[misc]
+def _unpack(result: ExperimentItemResult) -> None:
+    """Give a packed result all of its fields; who reads it at the same time gets the same ones."""
+    packed = _get_packed(result)
+    fields = dict(zip(_PACKED, packed))
+    if packed and _is_empty(_get_evaluations, result):
+        names, told = Evaluation._fields, iter(packed[len(_PACKED) :])
+        fields["evaluations"] = [
+            _rebuild(Evaluation, dict(zip(names, each))) for each in zip(*[told] * len(names))
+        ]
+    if packed and _is_empty(_get_failures, result):
+        fields["evaluator_failures"] = []
+    fields = _first_read.setdefault(id(result), (result, fields))[1]
+    if _get_packed(result):
+        result._fill(fields)
+        _set_packed(result, ())
+    # Whoever is late notes fields of its own from here on, and finds the first ones in their places.
+    _first_read.pop(id(result), None)
 
 
-def compact(result: ExperimentItemResult) -> None:
-    """Keep what `result` says in as few objects as there can be, until it is read.
-
-    What the garbage collector must follow it follows again and again, the more often the more results are kept: in a
-    run of 50,000 items that took a fifth of the time. Tuples of plain values are none of its business.
-    """
-    told: list[Any] = []
-    for each in _get_evaluations(result):
-        if type(each) is not Evaluation:
-            break
-        # The fields one by one: what `attrgetter` does, at half of its cost.
-        told += each.name, each.value, each.comment, each.metadata, each.data_type, each.config_id
-    else:
-        _set_evaluations(result, tuple(told))
-    _set_failures(result, _get_failures(result) or ())
+def _is_empty(get: Callable[[Any], Any], result: ExperimentItemResult) -> bool:
+    try:
+        get(result)
+    except AttributeError:
+        return True
+    return False
 
 
-_kind: Any = ExperimentItemResult
-_slots = [vars(ExperimentItemResult)[field] for field in ("evaluations", "evaluator_failures")]
-_get_evaluations, _get_failures = [slot.__get__ for slot in _slots]
-_kind.evaluations, _kind.evaluator_failures = map(_ListWhenRead, _slots)
+def twin(result: ExperimentItemResult) -> ExperimentItemResult:
+    """The same result; if it is packed, another one to read, so that it stays so. Its lists are its own."""
+    if _is_empty(_get_packed, result) or not _get_packed(result):
+        return result
+    made = _new(ExperimentItemResult)
+    if not _is_empty(_get_evaluations, result):
+        _set_evaluations(made, list(_get_evaluations(result)))
+    if not _is_empty(_get_failures, result):
+        _set_failures(made, list(_get_failures(result)))
+    _set_item(made, _get_item(result))
+    _set_output(made, _get_output(result))
+    _set_packed(made, _get_packed(result))
+    return made
+
+
+def in_order(results: list[ExperimentItemResult]) -> list[ExperimentItemResult]:
+    """Results in the order of the data; if all of them are packed, they stay so."""
+    if not any([_is_empty(_get_packed, each) for each in results]) and all(map(_get_packed, results)):
+        return sorted(results, key=_get_packed)  # which begins with the place, and no two have the same
+    return sorted(sorted(results, key=attrgetter("repetition")), key=attrgetter("index"))
 
 
 class ItemFailure(Value):

@@ -30,7 +30,7 @@ from interactiveai_eval import (
     errors,
 )
 from interactiveai_eval._strict_json import to_json
-from interactiveai_eval.model import ExperimentRecord, Value, compact
+from interactiveai_eval.model import ExperimentRecord, Value, in_order, packed, twin
 
 EVALUATION = Evaluation(name="accuracy", value=0.5, comment="half", metadata={"k": [1]}, data_type="NUMERIC", config_id="c")
 FAILURE = EvaluatorFailure(evaluator="judge", error_type="ValueError", message="boo", traceback="Traceback ...")
@@ -522,19 +522,50 @@ FULL = Evaluation(name="f", value=None, comment="c", metadata={"k": [1]})
 @pytest.mark.parametrize("failures", [[], [FAILURE]])
 def test_a_kept_result_reads_as_it_did_and_its_lists_are_real_and_its_own(evaluations, failures):
     fields = {"item": {"input": 1}, "output": "o", "trace_id": None, "dataset_run_id": None}
-    plain, kept, again = (
-        ExperimentItemResult(evaluations=[*evaluations], evaluator_failures=[*failures], **fields) for _ in range(3)
+    plain = ExperimentItemResult(
+        evaluations=[*evaluations], evaluator_failures=[*failures], index=7, item_id="i", duration_seconds=0.5, **fields
     )
-    compact(kept)
-    compact(again)
+    kept, again, other = packed(plain), packed(plain), packed(plain)
 
     assert kept == plain and repr(kept) == repr(plain) and pickle.loads(pickle.dumps(again)) == plain
+    assert [getattr(packed(plain), field) for field in plain] == plain.values() and copy.deepcopy(other) == plain
+    assert not hasattr(packed(plain), "nix")
     assert [type(each) for each in kept.evaluations] == [type(each) for each in evaluations]
     assert all(mine.metadata is given.metadata for mine, given in zip(kept.evaluations, evaluations))
     assert kept.evaluations is kept["evaluations"] and kept.evaluator_failures is kept["evaluator_failures"]
     kept.evaluations.append(FULL)
     kept.evaluator_failures.append(FAILURE)
     assert (kept.evaluations, kept.evaluator_failures) == ([*evaluations, FULL], [*failures, FAILURE])
+
+
+def test_results_come_in_the_order_of_the_data_and_are_packed_as_long_as_nobody_reads_them():
+    def results(places):
+        return [
+            ExperimentItemResult(
+                item=None, output=None, evaluations=[], trace_id=None, dataset_run_id=None, index=index, repetition=number
+            )
+            for index, number in places
+        ]
+
+    places = [(1, 1), (0, 1), (1, 0), (0, 0)]
+    kept = [packed(result) for result in results(places)]
+    assert [(each.index, each.repetition) for each in in_order(kept)] == sorted(places)
+    # Some are read by now, others were never packed.
+    mixed = [*kept, *results([(0, 2)]), packed(*results([(1, 2)]))]
+    assert [(each.index, each.repetition) for each in in_order(mixed)] == sorted([*places, (0, 2), (1, 2)])
+
+
+@pytest.mark.parametrize("evaluations", [[EVALUATION], [Graded(name="g", value=1)]])
+def test_a_twin_is_read_in_place_of_a_packed_result(evaluations):
+    plain = ExperimentItemResult(
+        item=1, output=2, evaluations=evaluations, trace_id="t", dataset_run_id=None, evaluator_failures=[FAILURE]
+    )
+    kept = packed(plain)
+    read = twin(kept)
+    assert read == plain and read is not kept and twin(plain) is plain
+    read.evaluations.clear()
+    read.evaluator_failures.clear()
+    assert kept == plain and twin(kept) is kept
 
 
 def test_a_result_that_nobody_has_read_is_one_object_for_the_garbage_collector_to_follow():

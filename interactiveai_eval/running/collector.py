@@ -5,7 +5,7 @@ from _thread import allocate_lock
 from operator import attrgetter
 
 from .._copies import private_copy
-from ..model import Evaluation, EvaluatorStats, ExperimentItemResult, ItemFailure, compact
+from ..model import Evaluation, EvaluatorStats, ExperimentItemResult, ItemFailure, in_order, twin
 from ..tally import RunTally
 from .measures import EvaluatorRun, StatsRow, UsualSeconds
 
@@ -47,12 +47,19 @@ class Collector:
         self.failed = 0
         self.cancelled = 0  # of those: nobody waited for them
 
-    def add_result(self, result: ExperimentItemResult, runs: Sequence[EvaluatorRun], seconds: float) -> None:
-        """Take an item that went through; `seconds` is its whole time, evaluators and waiting included."""
+    def add_result(
+        self,
+        result: ExperimentItemResult,
+        evaluations: Sequence[Evaluation],
+        runs: Sequence[EvaluatorRun],
+        seconds: float,
+    ) -> None:
+        """Take an item that went through; `seconds` is its whole time, evaluators and waiting included.
+
+        `evaluations` are those of `result`, which is to stay packed.
+        """
         if self._plan.time_budget_seconds is not None:  # who has no budget does not ask
             self._usual.add(seconds)
-        if self.tally is None:
-            compact(result)
         with self._lock:
             self.given += 1
             for run in runs:
@@ -60,9 +67,9 @@ class Collector:
             if self.tally is None:
                 self._results.append(result)
             else:
-                self.tally.add_result(result.evaluations)
+                self.tally.add_result(evaluations)
         if self._has_hooks:
-            self._tell(result, failed=False)
+            self._tell(result, evaluations, failed=False)
 
     def add_failure(self, failure: ItemFailure, *, told: bool = True) -> None:
         """Take an item that did not go through; `told=False` when the hooks, which may hang, are not asked any more."""
@@ -76,7 +83,7 @@ class Collector:
                 self.tally.add_failure()
             counts = self.failed, self.given
         if told and self._has_hooks:
-            self._tell(failure, failed=True)
+            self._tell(failure, (), failed=True)
         self._count_failure(*counts)
 
     def usual_seconds(self) -> float:
@@ -85,17 +92,17 @@ class Collector:
 
     def results(self) -> list[ExperimentItemResult]:
         """What went through, in the order of the data."""
-        return _in_order(self._results)
+        return in_order(self._results)
 
     def failures(self) -> list[ItemFailure]:
         """What did not go through, in the order of the data."""
-        return _in_order(self._failures)
+        return sorted(self._failures, key=attrgetter("index", "repetition"))
 
     def stats(self) -> list[EvaluatorStats]:
         """One row an evaluator by position, then the composite's."""
         return [row.stats() for row in self._rows]
 
-    def _tell(self, outcome: Any, *, failed: bool) -> None:
+    def _tell(self, outcome: Any, evaluations: Sequence[Evaluation], *, failed: bool) -> None:
         on_result = self._plan.on_result
         if on_result is not None:
             try:
@@ -106,7 +113,7 @@ class Collector:
                 self._stop(error)
         if self._progress.hook is not None:
             try:
-                self._progress.item_done(failed=failed, evaluations=() if failed else outcome.evaluations)
+                self._progress.item_done(failed=failed, evaluations=evaluations)
             except KeyboardInterrupt as error:
                 self._stop(error)
 
@@ -115,6 +122,7 @@ def own_copy(outcome: Any) -> Any:
     """A result or failure for user code, which can change nothing in it that anybody else sees."""
     if type(outcome) is ItemFailure:
         return outcome.replaced(item=private_copy(outcome.item))
+    outcome = twin(outcome)
     return outcome.replaced(
         item=private_copy(outcome.item),
         output=private_copy(outcome.output),
@@ -126,8 +134,3 @@ def own_copy(outcome: Any) -> Any:
 def own_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
     """The same for evaluations: their metadata can be changed."""
     return [evaluation.replaced(metadata=private_copy(evaluation.metadata)) for evaluation in evaluations]
-
-
-def _in_order(outcomes: list[Any]) -> list[Any]:
-    # By one number after the other: pairs would be as many objects as there are outcomes, for the collector of garbage.
-    return sorted(sorted(outcomes, key=attrgetter("repetition")), key=attrgetter("index"))

@@ -8,7 +8,7 @@ from _thread import allocate_lock
 
 from .._log import warn
 from ..errors import ApiError, CheckpointError, TransportError, error_text, is_a, short_repr, type_name
-from ..model import ItemFailure, item_result
+from ..model import ItemFailure, packed, packed_result
 from ..tracing.context import current
 from ..tracing.spans import Span
 from .calls import UserFunction, own_arguments
@@ -387,7 +387,7 @@ class ItemRuns:
     # -- the end of an item ----------------------------------------------------------------------------------------
 
     def _end(self, run: _OneRun, output: Any, began: float) -> None:
-        result = item_result(
+        result = packed_result(
             run.index,
             run.item.id,
             run.item.given,
@@ -402,7 +402,7 @@ class ItemRuns:
         )
         self._deliver(run, result)
         if self._ends(run):
-            self._collector.add_result(result, run.evaluator_runs, self._clock.monotonic() - began)
+            self._collector.add_result(result, run.evaluations, run.evaluator_runs, self._clock.monotonic() - began)
 
     def _fail(self, run: _OneRun, problem: Failed) -> None:
         try:
@@ -490,7 +490,8 @@ class ItemRuns:
             )
             self._outbox.put(parcel)
         if self._ends(run):
-            self._collector.add_result(result, [EvaluatorRun.from_entry(ran) for ran in entry["evaluator_runs"]], 0.0)
+            runs = [EvaluatorRun.from_entry(ran) for ran in entry["evaluator_runs"]]
+            self._collector.add_result(packed(result), result.evaluations, runs, 0.0)
 
 
 class _Asked(Calls):
