@@ -332,14 +332,26 @@ class _ListWhenRead:
 
     def __init__(self, slot: Any) -> None:
         self._get, self._put = slot.__get__, slot.__set__
+        # By the id of a value that is being read for the first time: the value, whose id is not given away meanwhile,
+        # and its list. No lock: what the collector of garbage runs may read the same value, on the same thread.
+        self._first: dict[int, tuple[Any, list[Any]]] = {}
 
     def __get__(self, value: Any, kind: Any) -> Any:
         if value is None:
             return self
         found = self._get(value)
+        return self._list(value, found) if type(found) is tuple else found
+
+    def _list(self, value: Any, found: Any) -> Any:
+        """One list for all that read at the same time: that of whoever notes it first, which all of them put in."""
+        made = _evaluations(found) if found and type(found[0]) is str else list(found)
+        first = self._first.setdefault(id(value), (value, made))[1]
+        found = self._get(value)
         if type(found) is tuple:
-            found = _evaluations(found) if found and type(found[0]) is str else list(found)
-            self._put(value, found)
+            self._put(value, first)
+            found = first
+        # Whoever is late notes a list of its own from here on, and finds the first one in its place.
+        self._first.pop(id(value), None)
         return found
 
     def __set__(self, value: Any, field: Any) -> None:
