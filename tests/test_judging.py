@@ -171,7 +171,7 @@ def test_a_misspelt_metric_costs_no_run(folder, capsys, baseline):
 
     code, out, err = said(capsys, *run, "--output", "kept.json", "--output", "kept.md")
 
-    assert (code, out.startswith("PASSED  task: 1 check passed")) == (1, True)
+    assert (code, out.startswith("FAILED  task: 1 check passed, 1 objection\n")) == (1, True)
     assert err == (
         "saved kept.json\nsaved kept.md\nerror: --lower-is-better='exatc': is no metric; there are exact\n"
     )
@@ -180,6 +180,46 @@ def test_a_misspelt_metric_costs_no_run(folder, capsys, baseline):
     code, out, err = said(capsys, "report", "kept.json", *baseline, "--lower-is-better", "exatc", "--output", "r.md")
     assert (code, out, err) == (2, "", "error: --lower-is-better='exatc': is no metric; there are exact\n")
     assert not (folder / "r.md").exists()
+
+
+@pytest.mark.parametrize("check", [(), ("--check", "exact >= 0.6")])
+def test_a_run_with_a_misspelt_metric_fails_in_every_report_of_it(folder, capsys, check):
+    """The exit code alone said so, beside reports that said PASSED."""
+    run = (*RUN, *check, "--lower-is-better", "a`|<b>", "--action-json", "a.json")
+    told = "--lower-is-better='a`|<b>': is no metric; there are exact"
+    headline = f"{'1 check passed' if check else '3 items went through'}, 1 objection"
+    kinds = ("r.txt", "r.md", "r.html", "r.xml")
+
+    code, out, _ = said(capsys, *run, *(part for name in kinds for part in ("--output", name)))
+
+    text, markdown, page, _ = ((folder / name).read_text(encoding="utf-8") for name in kinds)
+    assert (code, out) == (1, text)
+    assert text.startswith(f"FAILED  task: {headline}\n") and f"\n  \u2717 {told}\n" in text
+    assert markdown.startswith(f"### \u274c `task`: {headline}\n")
+    assert "\n- \u274c ``--lower-is-better='a`\\|<b>': is no metric; there are exact``\n" in markdown
+    assert f'<p class="verdict poor">{headline}.</p>' in page and "a`|&lt;b&gt;&#39;: is no metric" in page
+    suite = ElementTree.parse(folder / "r.xml").getroot()[0]
+    assert (suite.get("failures"), suite.get("tests")) == ("1", "5" if check else "4")
+    failed = [(case.get("name"), case[0].get("message")) for case in suite.iter("testcase") if case.find("failure") is not None]
+    assert failed == [("nothing is objected to", told)]
+    error = {"name": "RegressionError", "message": told, "is_regression": True}
+    assert json.loads((folder / "a.json").read_text())["results"][0]["error"] == error
+    code, out, _ = said(capsys, *run, "--json")
+    report = json.loads(out)["report"]
+    assert (code, report["verdict"]["status"], report["checks"]["passed"]) == (1, "failed", False)
+    assert report["checks"]["reasons"] == [told]
+
+
+def test_an_objection_and_failures_that_no_check_speaks_of_are_told_apart(folder, capsys):
+    run = ("run", "tasks.py:task", "--data", "mixed.jsonl", "--evaluator", "tasks.py:exact", "--lower-is-better", "no")
+    said(capsys, *run, "--check", "exact >= 0", "--output", "r.xml", "--output", "r.txt")
+
+    headline = "FAILED  task: 1 check passed, 1 of 2 items failed, and no check says how many may, 1 objection\n"
+    assert (folder / "r.txt").read_text(encoding="utf-8").startswith(headline)
+    cases = ElementTree.parse(folder / "r.xml").getroot()[0].iter("testcase")
+    assert [case.get("name") for case in cases][:3] == ["nothing is objected to", "failures are spoken of", "exact >= 0"]
+    code, out, _ = said(capsys, *run)
+    assert (code, out.startswith("FAILED  task: 1 item went through, 1 of 2 items failed, 1 objection\n")) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +250,7 @@ def test_a_run_that_kept_no_items_is_shown_and_saved_though_it_cannot_be_compare
 
     code, out, err = said(capsys, "run", "counting.py", "--baseline", "before.jsonl", "--output", "r.json")
 
-    assert code == 1 and out.startswith("DONE  n: 1 item went through") and (folder / "r.json").exists()
+    assert code == 1 and out.startswith("FAILED  n: 1 item went through, 1 objection\n") and (folder / "r.json").exists()
     assert err.startswith("saved r.json\nerror: --baseline='before.jsonl': is of no use: the run has counts only")
 
 

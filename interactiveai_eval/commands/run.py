@@ -92,7 +92,9 @@ def _run(options: argparse.Namespace) -> int:
                 if not isinstance(result, ExperimentRecord):
                     raise
                 say(f"error: {error}")
-    unusable = judge.unusable(result)  # the work is done: what it has given is shown and saved first
+    # The work is done: what it has given is shown and saved, with what is wrong; the lines on stderr come last.
+    unusable = [one_line(str(error)) for error in judge.unusable(result)]
+    judge.object_to(unusable)
     report = judge.report(result)
     try:
         judge.save(result, script=options.target)
@@ -104,8 +106,8 @@ def _run(options: argparse.Namespace) -> int:
             judge.print_text(report)
     code = judge.exit_code(report)
     for each in unusable:
-        say(f"error: {one_line(str(each))}")
-    return CHECK_FAILED if code == PASSED and (regression is not None or unusable) else code
+        say(f"error: {each}")
+    return CHECK_FAILED if code == PASSED and regression is not None else code
 
 
 @contextmanager
