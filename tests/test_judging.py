@@ -389,6 +389,7 @@ def test_an_experiment_runs_itself(folder, capsys, target, code):
         assert "exact   3  0.667" in out and "run ci 1" in out
     if target == "gate":
         assert err == "error: exact >= 0.9: it is 0.667\n"
+        assert out.startswith("FAILED  ci: 3 items went through, 1 objection\n") and "\u2717 exact >= 0.9: it is 0.667\n" in out
     if target == "nothing":
         assert "experiment(context) gave back dict; it must return the result of context.run_experiment" in err
 

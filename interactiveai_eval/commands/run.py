@@ -7,7 +7,7 @@ from contextlib import contextmanager, redirect_stdout
 
 from ..errors import ArgumentError, RegressionError
 from .console import check_output, say
-from .endings import CHECK_FAILED, PASSED, as_far_as_it_comes
+from .endings import as_far_as_it_comes
 from .judging import Judge, declare_judging, declare_output
 from .options import declare_shard, metadata_from, shard_from, stdin_file
 from .places import client_for
@@ -86,12 +86,13 @@ def _run(options: argparse.Namespace) -> int:
         with client_for(options.store) as client:
             run = partial(run_with_context, task, client) if alone else partial(client.run_experiment, task=task)
             try:
-                regression, result = None, as_far_as_it_comes(run, settings)
-            except RegressionError as error:
-                regression, result = error, error.result
+                result = as_far_as_it_comes(run, settings)
+            except RegressionError as regression:
+                result = regression.result
                 if not isinstance(result, ExperimentRecord):
                     raise
-                say(f"error: {error}")
+                say(f"error: {regression}")
+                judge.object_to([one_line(str(regression))])
     # The work is done: what it has given is shown and saved, with what is wrong; the lines on stderr come last.
     unusable = [one_line(str(error)) for error in judge.unusable(result)]
     judge.object_to(unusable)
@@ -107,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
     code = judge.exit_code(report)
     for each in unusable:
         say(f"error: {each}")
-    return CHECK_FAILED if code == PASSED and regression is not None else code
+    return code
 
 
 @contextmanager
