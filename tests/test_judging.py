@@ -409,6 +409,40 @@ def test_an_option_that_the_call_of_an_experiment_passes_over_is_refused(folder,
     assert said(capsys, "run", "own.py")[0] == 0
 
 
+@pytest.mark.parametrize(
+    "option, value", [("--name", "foo"), ("--run-name", "foo"), ("--data", "data.jsonl"), ("--metadata", '{"a": 1}')]
+)
+@pytest.mark.parametrize("end", ["return result", "result.raise_for_checks('n > 1')"])
+def test_an_option_that_an_experiment_never_asks_for_fails_its_run(folder, capsys, option, value, end):
+    """It was dropped without a word where the experiment called its client, not the context."""
+    (folder / "own.py").write_text(
+        "def experiment(context):\n"
+        "    settings = {'name': 'own', 'data': [{'input': 1}], 'task': lambda item: 2}\n"
+        f"    result = context.client.run_experiment(**settings)\n    {end}\n"
+    )
+    code, out, err = said(capsys, "run", "own.py", option, value, "--output", "r.md")
+    told = f"{option}={value!r}: had no effect: experiment(context) did not ask for it"
+    assert code == 1 and out.startswith("FAILED  own: 1 item went through, ") and f"  \u2717 {told}\n" in out
+    assert err.endswith(f"saved r.md\nerror: {told}\n") and told in (folder / "r.md").read_text(encoding="utf-8")
+
+
+def test_an_experiment_that_asks_for_its_options_may_call_what_it_likes(folder, capsys):
+    (folder / "own.py").write_text(
+        "def experiment(context):\n"
+        "    settings = {key: getattr(context, key) for key in ('name', 'run_name', 'data', 'metadata')}\n"
+        "    return context.client.run_experiment(task=lambda item: 2, **settings)\n"
+    )
+    run = ("run", "own.py", "--name", "A", "--run-name", "R", "--data", "data.jsonl", "--metadata", '{"a": 1}')
+    code, out, err = said(capsys, *run)
+    assert (code, out.splitlines()[:2], err) == (0, ["DONE  A: 3 items went through", "  run R"], "")
+
+
+def test_metadata_of_the_command_line_is_added_to_that_of_an_experiments_call(folder, capsys):
+    run = ("run", "tasks.py:experiment", "--data", "data.jsonl", "--metadata", '{"sha": "1"}', "--output", "r.json")
+    assert said(capsys, *run)[0] == 0
+    assert ExperimentResult.load("r.json").metadata == {"sha": "1", "own": 1}
+
+
 def test_an_experiment_may_make_its_own_of_what_it_is_told(folder, capsys):
     (folder / "own.py").write_text(
         "def experiment(context):\n"

@@ -34,6 +34,7 @@ def _count_or_share(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
 
 
+_MAX_CONCURRENCY = 50
 # Options of `run` that are arguments of `run_experiment` as they are: name, metavar, type, default, help.
 _RUN_SETTINGS: Sequence[tuple[str, str, Callable[[str], float], int | None, str]] = (
     ("repetitions", "N", int, 1, "run each item so often (default: 1)"),
@@ -54,7 +55,8 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--composite", metavar="TARGET", help="combines the evaluations of one item")
     parser.add_argument("--name", help="of the experiment; by default the task's")
     parser.add_argument("--run-name", metavar="NAME", help="of this run; by default the name and the time")
-    parser.add_argument("--max-concurrency", metavar="N", type=int, default=50, help="items at a time (default: 50)")
+    what = f"items at a time (default: {_MAX_CONCURRENCY})"
+    parser.add_argument("--max-concurrency", metavar="N", type=int, default=_MAX_CONCURRENCY, help=what)
     for name, metavar, kind, default, what in _RUN_SETTINGS:
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, metavar=metavar, type=kind, default=default, help=what)
@@ -72,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
 
     from ..model import ExperimentRecord
     from ..reporting.shown import one_line
-    from ..runner_context import run_with_context
+    from ..runner_context import ToldContext, run_with_context
 
     for path in options.output:
         check_output(path)
@@ -84,9 +86,10 @@ def _run(options: argparse.Namespace) -> int:
         alone = wants_context(task)
         settings = (_context_settings if alone else _settings)(options, data)
         with client_for(options.store) as client:
-            run = partial(run_with_context, task, client) if alone else partial(client.run_experiment, task=task)
+            context = ToldContext(client=client, **settings) if alone else None
+            run = partial(run_with_context, task, context) if context else partial(client.run_experiment, task=task)
             try:
-                result = as_far_as_it_comes(run, settings)
+                result = as_far_as_it_comes(run, {} if context else settings)
             except RegressionError as regression:
                 result = regression.result
                 if not isinstance(result, ExperimentRecord):
@@ -94,7 +97,8 @@ def _run(options: argparse.Namespace) -> int:
                 say(f"error: {regression}")
                 judge.object_to([one_line(str(regression))])
     # The work is done: what it has given is shown and saved, with what is wrong; the lines on stderr come last.
-    unusable = [one_line(str(error)) for error in judge.unusable(result)]
+    found = [*judge.unusable(result), *(context.passed_over() if context else [])]
+    unusable = [one_line(str(error)) for error in found]
     judge.object_to(unusable)
     report = judge.report(result)
     try:
@@ -146,14 +150,14 @@ def _settings(options: argparse.Namespace, data: Callable[[], Any]) -> dict[str,
 
 def _context_settings(options: argparse.Namespace, data: Callable[[], Any]) -> dict[str, Any]:
     """What the context of an `experiment(context)` is made of; evaluators and the like it names itself."""
-    defaults: dict[str, Any] = {"evaluator": [], "run_evaluator": []}
+    defaults: dict[str, Any] = {"evaluator": [], "run_evaluator": [], "max_concurrency": _MAX_CONCURRENCY}
     defaults.update(dict.fromkeys(("composite", "checkpoint", "experiment_id", "shard")))
     defaults.update({name: default for name, _, _, default, _ in _RUN_SETTINGS})
     for name, default in defaults.items():
         if getattr(options, name) != default:
             option = "--" + name.replace("_", "-")
             raise ArgumentError(option, getattr(options, name), "experiment(context) says this itself, in its call")
-    said = {name: getattr(options, name) for name in ("name", "run_name", "data")}
+    said = {name: getattr(options, name) for name in ("name", "run_name", "data", "metadata")}
     return {**said, "data": data(), "metadata": metadata_from(options.metadata), "options": said}
 
 
