@@ -26,6 +26,7 @@ from .running.recording import EXPERIMENT_ENVIRONMENT, Recorder, experiment_scor
 from .running.remote import RemoteLane, shares_memory
 from .running.schedule import Schedule
 from .running.scoring import create_evaluator_from_autoevals
+from .running.services import ALWAYS_SAMPLED
 from .running.waits import Rhythm
 from .service.scores import Unsendable
 from .tracing.context import current, propagated
@@ -33,7 +34,6 @@ from .tracing.context import current, propagated
 # How long run-level scores wait for a data set run that no item could be linked to before; a made-up figure.
 LAST_LINKS_SECONDS = 10.0
 _NAMES_TOLD = 10  # evaluators in a line of the log
-_ALWAYS_SAMPLED = "0" * 32  # a trace id that every sample has but an empty one, in which runs are not either
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -319,7 +319,7 @@ class _Run:
     def _queue_run_scores(self, dataset_run_id: str | None, evaluations: list[Evaluation]) -> None:
         """Run-level scores belong to the data set run, or to the experiment when there is none."""
         counts, tracer = self._outbox.counts, self._services.tracer
-        silence = self._services.silence(_ALWAYS_SAMPLED)
+        silence = self._services.silence(ALWAYS_SAMPLED)
         bodies = []
         for number, evaluation in enumerate(evaluations):
             score_id = run_score_id(self._experiment_id, number, evaluation.name)

@@ -22,6 +22,7 @@ from .running.progress import Progress
 from .running.recording import experiment_score, run_score_id
 from .running.remote import RemoteLane
 from .running.schedule import END, Schedule, Source
+from .running.services import ALWAYS_SAMPLED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -292,7 +293,7 @@ class _Rescoring:
             score_id = derived_id("rescore", target, judge, evaluation.name, str(number))[:32]
             if not self._plan.items:
                 score_id = run_score_id(recorded.experiment_id or target, place, evaluation.name)
-            reason = services.silence(trace_id)
+            reason = services.silence(ALWAYS_SAMPLED if of is None else trace_id)
             if not reason and of is not None and trace_id is None:
                 reason = "the result has no trace"
             try:

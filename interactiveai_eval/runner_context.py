@@ -81,8 +81,8 @@ for _method in (RunnerContext.run_experiment, RunnerContext.run_experiment_async
     _method.__wrapped__ = _with_defaults(Interactive.run_experiment, "name", "data")  # type: ignore
 
 
-class _Told(RunnerContext):
-    """The context of a command line: an experiment that passes over one of its options is refused.
+class ToldContext(RunnerContext):
+    """The context of a command line, whose `options` it was made of: an experiment that passes over one is refused.
 
     One that looks at what the context has may well make its own of it, such as a name with something added.
     """
@@ -93,26 +93,33 @@ class _Told(RunnerContext):
         super().__init__(**given)
 
     def __getattribute__(self, name: str) -> Any:
-        if name in ("name", "run_name", "data"):
+        if name in ("name", "run_name", "data", "metadata"):
             self._seen.add(name)
         return super().__getattribute__(name)
 
+    def passed_over(self) -> list[ArgumentError]:
+        """What there is to say, at the end, of options that neither the experiment nor its call has looked at."""
+        return [self._problem(name, "had no effect: experiment(context) did not ask for it") for name in self._unseen()]
+
     def _filled(self, settings: dict[str, Any]) -> dict[str, Any]:
-        for name, told in self._options.items():
-            if told is not None and settings.get(name) is not None and name not in self._seen:
-                option = "--" + name.replace("_", "-")
-                raise ArgumentError(option, told, "experiment(context) says this itself, in its call")
+        for name in self._unseen():
+            if settings.get(name) is not None and name != "metadata":  # to which the call's own is added
+                raise self._problem(name, "experiment(context) says this itself, in its call")
         return super()._filled(settings)
 
+    def _unseen(self) -> list[str]:
+        return [name for name, told in self._options.items() if told is not None and name not in self._seen]
 
-def run_with_context(
-    experiment: Callable[..., Any], client: Interactive, *, options: Mapping[str, Any], **given: Any
-) -> Any:
-    """The result of `experiment(context)`, plain or async; `options` are those that the context was made of.
+    def _problem(self, name: str, fix: str) -> ArgumentError:
+        return ArgumentError("--" + name.replace("_", "-"), self._options[name], fix)
+
+
+def run_with_context(experiment: Callable[..., Any], context: RunnerContext) -> Any:
+    """The result of `experiment(context)`, plain or async.
 
     Raises DataError where it gives back no result, ArgumentError where its call says what an option says.
     """
-    result = experiment(context=_Told(options, client=client, **given))
+    result = experiment(context=context)
     if hasattr(result, "__await__"):
         import asyncio
 

@@ -171,7 +171,7 @@ def test_a_misspelt_metric_costs_no_run(folder, capsys, baseline):
 
     code, out, err = said(capsys, *run, "--output", "kept.json", "--output", "kept.md")
 
-    assert (code, out.startswith("PASSED  task: 1 check passed")) == (1, True)
+    assert (code, out.startswith("FAILED  task: 1 check passed, 1 objection\n")) == (1, True)
     assert err == (
         "saved kept.json\nsaved kept.md\nerror: --lower-is-better='exatc': is no metric; there are exact\n"
     )
@@ -180,6 +180,46 @@ def test_a_misspelt_metric_costs_no_run(folder, capsys, baseline):
     code, out, err = said(capsys, "report", "kept.json", *baseline, "--lower-is-better", "exatc", "--output", "r.md")
     assert (code, out, err) == (2, "", "error: --lower-is-better='exatc': is no metric; there are exact\n")
     assert not (folder / "r.md").exists()
+
+
+@pytest.mark.parametrize("check", [(), ("--check", "exact >= 0.6")])
+def test_a_run_with_a_misspelt_metric_fails_in_every_report_of_it(folder, capsys, check):
+    """The exit code alone said so, beside reports that said PASSED."""
+    run = (*RUN, *check, "--lower-is-better", "a`|<b>", "--action-json", "a.json")
+    told = "--lower-is-better='a`|<b>': is no metric; there are exact"
+    headline = f"{'1 check passed' if check else '3 items went through'}, 1 objection"
+    kinds = ("r.txt", "r.md", "r.html", "r.xml")
+
+    code, out, _ = said(capsys, *run, *(part for name in kinds for part in ("--output", name)))
+
+    text, markdown, page, _ = ((folder / name).read_text(encoding="utf-8") for name in kinds)
+    assert (code, out) == (1, text)
+    assert text.startswith(f"FAILED  task: {headline}\n") and f"\n  \u2717 {told}\n" in text
+    assert markdown.startswith(f"### \u274c `task`: {headline}\n")
+    assert "\n- \u274c ``--lower-is-better='a`\\|<b>': is no metric; there are exact``\n" in markdown
+    assert f'<p class="verdict poor">{headline}.</p>' in page and "a`|&lt;b&gt;&#39;: is no metric" in page
+    suite = ElementTree.parse(folder / "r.xml").getroot()[0]
+    assert (suite.get("failures"), suite.get("tests")) == ("1", "5" if check else "4")
+    failed = [(case.get("name"), case[0].get("message")) for case in suite.iter("testcase") if case.find("failure") is not None]
+    assert failed == [("nothing is objected to", told)]
+    error = {"name": "RegressionError", "message": told, "is_regression": True}
+    assert json.loads((folder / "a.json").read_text())["results"][0]["error"] == error
+    code, out, _ = said(capsys, *run, "--json")
+    report = json.loads(out)["report"]
+    assert (code, report["verdict"]["status"], report["checks"]["passed"]) == (1, "failed", False)
+    assert report["checks"]["reasons"] == [told]
+
+
+def test_an_objection_and_failures_that_no_check_speaks_of_are_told_apart(folder, capsys):
+    run = ("run", "tasks.py:task", "--data", "mixed.jsonl", "--evaluator", "tasks.py:exact", "--lower-is-better", "no")
+    said(capsys, *run, "--check", "exact >= 0", "--output", "r.xml", "--output", "r.txt")
+
+    headline = "FAILED  task: 1 check passed, 1 of 2 items failed, and no check says how many may, 1 objection\n"
+    assert (folder / "r.txt").read_text(encoding="utf-8").startswith(headline)
+    cases = ElementTree.parse(folder / "r.xml").getroot()[0].iter("testcase")
+    assert [case.get("name") for case in cases][:3] == ["nothing is objected to", "failures are spoken of", "exact >= 0"]
+    code, out, _ = said(capsys, *run)
+    assert (code, out.startswith("FAILED  task: 1 item went through, 1 of 2 items failed, 1 objection\n")) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +250,7 @@ def test_a_run_that_kept_no_items_is_shown_and_saved_though_it_cannot_be_compare
 
     code, out, err = said(capsys, "run", "counting.py", "--baseline", "before.jsonl", "--output", "r.json")
 
-    assert code == 1 and out.startswith("DONE  n: 1 item went through") and (folder / "r.json").exists()
+    assert code == 1 and out.startswith("FAILED  n: 1 item went through, 1 objection\n") and (folder / "r.json").exists()
     assert err.startswith("saved r.json\nerror: --baseline='before.jsonl': is of no use: the run has counts only")
 
 
@@ -349,6 +389,7 @@ def test_an_experiment_runs_itself(folder, capsys, target, code):
         assert "exact   3  0.667" in out and "run ci 1" in out
     if target == "gate":
         assert err == "error: exact >= 0.9: it is 0.667\n"
+        assert out.startswith("FAILED  ci: 3 items went through, 1 objection\n") and "\u2717 exact >= 0.9: it is 0.667\n" in out
     if target == "nothing":
         assert "experiment(context) gave back dict; it must return the result of context.run_experiment" in err
 
@@ -366,6 +407,40 @@ def test_an_option_that_the_call_of_an_experiment_passes_over_is_refused(folder,
     told = f"{option[0]}={option[1]!r}: experiment(context) says this itself, in its call"
     assert (code, out, err) == (2, "", f"error: {told}\n")
     assert said(capsys, "run", "own.py")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "option, value", [("--name", "foo"), ("--run-name", "foo"), ("--data", "data.jsonl"), ("--metadata", '{"a": 1}')]
+)
+@pytest.mark.parametrize("end", ["return result", "result.raise_for_checks('n > 1')"])
+def test_an_option_that_an_experiment_never_asks_for_fails_its_run(folder, capsys, option, value, end):
+    """It was dropped without a word where the experiment called its client, not the context."""
+    (folder / "own.py").write_text(
+        "def experiment(context):\n"
+        "    settings = {'name': 'own', 'data': [{'input': 1}], 'task': lambda item: 2}\n"
+        f"    result = context.client.run_experiment(**settings)\n    {end}\n"
+    )
+    code, out, err = said(capsys, "run", "own.py", option, value, "--output", "r.md")
+    told = f"{option}={value!r}: had no effect: experiment(context) did not ask for it"
+    assert code == 1 and out.startswith("FAILED  own: 1 item went through, ") and f"  \u2717 {told}\n" in out
+    assert err.endswith(f"saved r.md\nerror: {told}\n") and told in (folder / "r.md").read_text(encoding="utf-8")
+
+
+def test_an_experiment_that_asks_for_its_options_may_call_what_it_likes(folder, capsys):
+    (folder / "own.py").write_text(
+        "def experiment(context):\n"
+        "    settings = {key: getattr(context, key) for key in ('name', 'run_name', 'data', 'metadata')}\n"
+        "    return context.client.run_experiment(task=lambda item: 2, **settings)\n"
+    )
+    run = ("run", "own.py", "--name", "A", "--run-name", "R", "--data", "data.jsonl", "--metadata", '{"a": 1}')
+    code, out, err = said(capsys, *run)
+    assert (code, out.splitlines()[:2], err) == (0, ["DONE  A: 3 items went through", "  run R"], "")
+
+
+def test_metadata_of_the_command_line_is_added_to_that_of_an_experiments_call(folder, capsys):
+    run = ("run", "tasks.py:experiment", "--data", "data.jsonl", "--metadata", '{"sha": "1"}', "--output", "r.json")
+    assert said(capsys, *run)[0] == 0
+    assert ExperimentResult.load("r.json").metadata == {"sha": "1", "own": 1}
 
 
 def test_an_experiment_may_make_its_own_of_what_it_is_told(folder, capsys):

@@ -9,6 +9,8 @@ import gc
 import inspect
 import json
 import pickle
+import sys
+import threading
 
 import pytest
 
@@ -566,6 +568,42 @@ def test_a_twin_is_read_in_place_of_a_packed_result(evaluations):
     read.evaluations.clear()
     read.evaluator_failures.clear()
     assert kept == plain and twin(kept) is kept
+@pytest.mark.parametrize("field, size", [("evaluations", 0), ("evaluations", 1), ("evaluator_failures", 0)])
+def test_two_threads_that_read_a_result_for_the_first_time_get_one_list(field, size):
+    """At each step of the one's reading the other one comes in between; what it appended was lost."""
+
+    def read_at(step):
+        """Whether the first reading has so many steps; then another thread reads before it makes that one."""
+        plain = ExperimentItemResult(
+            item=1, output=1, trace_id=None, dataset_run_id=None,
+            evaluations=[EVALUATION] * size, evaluator_failures=[FAILURE] * size,
+        )  # fmt: skip
+        result = packed(plain)
+        steps, lists = [], []
+
+        def between(frame, event, argument):
+            frame.f_trace_opcodes = True
+            steps.append(event)
+            if len(steps) == step:
+                other = threading.Thread(target=lambda: lists.append(getattr(result, field)))
+                other.start()
+                other.join()
+            return between
+
+        before = sys.gettrace()
+        sys.settrace(between)
+        try:
+            lists.append(getattr(result, field))
+        finally:
+            sys.settrace(before)
+        lists.append(getattr(result, field))
+        assert len({id(each) for each in lists}) == 1, f"another one at step {step}"
+        return len(lists) == 3
+
+    steps = 1
+    while read_at(steps):
+        steps += 1
+    assert steps > 10
 
 
 def test_a_result_that_nobody_has_read_is_one_object_for_the_garbage_collector_to_follow():

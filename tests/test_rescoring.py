@@ -128,6 +128,17 @@ def test_with_tracing_off_scores_are_counted_as_skipped(recorded):
     assert (again.delivery.acknowledged, again.delivery.skipped) == (0, 3)
 
 
+@pytest.mark.parametrize("evaluators, skipped", [([exact], 4), (None, 1)])
+def test_in_an_empty_sample_scores_of_the_run_are_skipped_too(recorded, evaluators, skipped):
+    """Those of its items were, and a run does the same with its own."""
+    with Interactive.local(sample_rate=0.0) as client:
+        again = rescore(recorded, evaluators, run_evaluators=[lambda *, item_results: 1], client=client)
+        assert client.api.scores()["meta"]["totalItems"] == 0
+
+    assert again.delivery.skipped == skipped
+    assert {problem.reason for problem in again.delivery.problems} == {"the trace is not sampled"}
+
+
 def test_an_executor_and_a_timeout_are_used(recorded):
     released, names = threading.Event(), []
 

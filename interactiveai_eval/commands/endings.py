@@ -15,7 +15,7 @@ EXIT_CODES = """\
 exit codes:
   0  everything went through, and all checks passed
   1  a check failed, or an item or an evaluator did and no check says how many may; a run has no metric that
-     --lower-is-better names
+     --lower-is-better names, or an experiment(context) did not ask for an option
   2  the command line, a target, the data, the store or the checkpoint cannot be used (nothing was run), or no item is
      in the baseline, too
   3  could not complete: without checks an item or an evaluator failed, the run was stopped, something was not

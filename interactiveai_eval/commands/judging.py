@@ -14,7 +14,7 @@ from .endings import CHECK_FAILED, NOT_COMPLETED, PASSED, USAGE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from ..reporting.report import Report
@@ -74,12 +74,13 @@ class Judge:
         check_tolerance(tolerance)
         if options.action_json is not None:
             check_place(options.action_json, "--action-json")
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "baseline": baseline,
             "checks": self._checks,
             "tolerance": tolerance,
             "lower_is_better": options.lower_is_better,
             "reduce": options.reduce,
+            "objections": [],
         }
 
     def unusable(self, *results: Any) -> list[ArgumentError]:
@@ -100,6 +101,10 @@ class Judge:
             found += [ArgumentError("--lower-is-better", name, fix) for name in lower if name not in known]
             self._settings["lower_is_better"] = [name for name in lower if name in known]
         return found
+
+    def object_to(self, reasons: Iterable[str]) -> None:
+        """Have the run fail in every report of it, for reasons that no check knows of."""
+        self._settings["objections"] = [*self._settings["objections"], *reasons]
 
     def report(self, result: Any) -> Report:
         """The report of a result."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager, redirect_stdout
 
 from ..errors import ArgumentError, RegressionError
 from .console import check_output, say
-from .endings import CHECK_FAILED, PASSED, as_far_as_it_comes
+from .endings import as_far_as_it_comes
 from .judging import Judge, declare_judging, declare_output
 from .options import declare_shard, metadata_from, shard_from, stdin_file
 from .places import client_for
@@ -34,6 +34,7 @@ def _count_or_share(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
 
 
+_MAX_CONCURRENCY = 50
 # Options of `run` that are arguments of `run_experiment` as they are: name, metavar, type, default, help.
 _RUN_SETTINGS: Sequence[tuple[str, str, Callable[[str], float], int | None, str]] = (
     ("repetitions", "N", int, 1, "run each item so often (default: 1)"),
@@ -54,7 +55,8 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--composite", metavar="TARGET", help="combines the evaluations of one item")
     parser.add_argument("--name", help="of the experiment; by default the task's")
     parser.add_argument("--run-name", metavar="NAME", help="of this run; by default the name and the time")
-    parser.add_argument("--max-concurrency", metavar="N", type=int, default=50, help="items at a time (default: 50)")
+    what = f"items at a time (default: {_MAX_CONCURRENCY})"
+    parser.add_argument("--max-concurrency", metavar="N", type=int, default=_MAX_CONCURRENCY, help=what)
     for name, metavar, kind, default, what in _RUN_SETTINGS:
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, metavar=metavar, type=kind, default=default, help=what)
@@ -72,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
 
     from ..model import ExperimentRecord
     from ..reporting.shown import one_line
-    from ..runner_context import run_with_context
+    from ..runner_context import ToldContext, run_with_context
 
     for path in options.output:
         check_output(path)
@@ -84,15 +86,20 @@ def _run(options: argparse.Namespace) -> int:
         alone = wants_context(task)
         settings = (_context_settings if alone else _settings)(options, data)
         with client_for(options.store) as client:
-            run = partial(run_with_context, task, client) if alone else partial(client.run_experiment, task=task)
+            context = ToldContext(client=client, **settings) if alone else None
+            run = partial(run_with_context, task, context) if context else partial(client.run_experiment, task=task)
             try:
-                regression, result = None, as_far_as_it_comes(run, settings)
-            except RegressionError as error:
-                regression, result = error, error.result
+                result = as_far_as_it_comes(run, {} if context else settings)
+            except RegressionError as regression:
+                result = regression.result
                 if not isinstance(result, ExperimentRecord):
                     raise
-                say(f"error: {error}")
-    unusable = judge.unusable(result)  # the work is done: what it has given is shown and saved first
+                say(f"error: {regression}")
+                judge.object_to([one_line(str(regression))])
+    # The work is done: what it has given is shown and saved, with what is wrong; the lines on stderr come last.
+    found = [*judge.unusable(result), *(context.passed_over() if context else [])]
+    unusable = [one_line(str(error)) for error in found]
+    judge.object_to(unusable)
     report = judge.report(result)
     try:
         judge.save(result, script=options.target)
@@ -104,8 +111,8 @@ def _run(options: argparse.Namespace) -> int:
             judge.print_text(report)
     code = judge.exit_code(report)
     for each in unusable:
-        say(f"error: {one_line(str(each))}")
-    return CHECK_FAILED if code == PASSED and (regression is not None or unusable) else code
+        say(f"error: {each}")
+    return code
 
 
 @contextmanager
@@ -143,14 +150,14 @@ def _settings(options: argparse.Namespace, data: Callable[[], Any]) -> dict[str,
 
 def _context_settings(options: argparse.Namespace, data: Callable[[], Any]) -> dict[str, Any]:
     """What the context of an `experiment(context)` is made of; evaluators and the like it names itself."""
-    defaults: dict[str, Any] = {"evaluator": [], "run_evaluator": []}
+    defaults: dict[str, Any] = {"evaluator": [], "run_evaluator": [], "max_concurrency": _MAX_CONCURRENCY}
     defaults.update(dict.fromkeys(("composite", "checkpoint", "experiment_id", "shard")))
     defaults.update({name: default for name, _, _, default, _ in _RUN_SETTINGS})
     for name, default in defaults.items():
         if getattr(options, name) != default:
             option = "--" + name.replace("_", "-")
             raise ArgumentError(option, getattr(options, name), "experiment(context) says this itself, in its call")
-    said = {name: getattr(options, name) for name in ("name", "run_name", "data")}
+    said = {name: getattr(options, name) for name in ("name", "run_name", "data", "metadata")}
     return {**said, "data": data(), "metadata": metadata_from(options.metadata), "options": said}
 
 

@@ -267,16 +267,18 @@ def check(
     tolerance: float = 0.0,
     reduce: str = "mean",
     result: Any = None,
+    objections: Sequence[str] = (),
 ) -> CheckReport:
     """What became of the checks (texts, or read already); `summary` and `comparison` may be given where they are known.
 
-    `result` is what the RegressionError shall carry instead of the record.
+    `result` is what the RegressionError shall carry instead of the record. `objections` are reasons of the caller's
+    why the run is not good enough, whatever the checks say.
 
     Raises ArgumentError for an expression that cannot be read, and where there is none: a gate without checks would
     let everything through.
     """
     parsed = parse_checks(checks)
-    if not parsed:
+    if not parsed and not objections:
         raise ArgumentError("checks", (), "there is none; give at least one, such as 'accuracy >= 0.9'")
     summary = summarize(record, reduce=reduce) if summary is None else summary
     asked = any(each.needs_baseline or each.label is not None for each in parsed)
@@ -286,7 +288,8 @@ def check(
     lacking = "there is no baseline to compare with" if baseline is None else f"a run {UNKNOWN_ITEMS}"
     outcomes = [_outcome(each, _Found(record, summary, comparison, lacking)) for each in parsed]
     reasons = [] if record.completed else ["the run is incomplete: what it has until then proves nothing"]
-    reasons += _unspoken(record, parsed)
+    reasons += objections
+    reasons += _unspoken(record, parsed) if parsed else []
     reasons += [outcome.reason for outcome in outcomes if not outcome.passed]
     return CheckReport(outcomes=outcomes, reasons=reasons, result=record if result is None else result)
 

@@ -28,10 +28,10 @@ def render_junit(reports: Sequence[Report]) -> Iterator[str]:
 
 def _suite(report: Report) -> Iterator[str]:
     record, outcomes = report.record, report.checks.outcomes if report.checks is not None else []
-    unspoken = report.checks.of_the_run[not record.completed :] if report.checks is not None else []
-    failures = sum(not outcome.passed for outcome in outcomes) + (not record.completed) + len(unspoken)
+    of_the_run = report.checks.of_the_run[not record.completed :] if report.checks is not None else []
+    failures = sum(not outcome.passed for outcome in outcomes) + (not record.completed) + len(of_the_run)
     errors = len(record.item_failures) + sum(bool(row.evaluator_failures) for row in record.item_results)
-    tests = len(outcomes) + len(unspoken) + (not record.completed)
+    tests = len(outcomes) + len(of_the_run) + (not record.completed)
     tests += len(record.item_results) + len(record.item_failures)
     suite = _e(name_text(record.name))
     yield (
@@ -41,8 +41,9 @@ def _suite(report: Report) -> Iterator[str]:
     yield from _properties({"run_name": record.run_name, "verdict": report.verdict.text, **_figures(report)})
     if not record.completed:
         yield from _case(suite, "the run is complete", 0.0, [("failure", "incomplete", report.verdict.text, "")])
-    for reason in unspoken:
-        yield from _case(f"{suite}.checks", "failures are spoken of", 0.0, [("failure", "check", reason, "")])
+    for reason in of_the_run:
+        name = "nothing is objected to" if reason in report.objections else "failures are spoken of"
+        yield from _case(f"{suite}.checks", name, 0.0, [("failure", "check", reason, "")])
     for outcome in outcomes:
         trouble = [] if outcome.passed else [("failure", "check", outcome.reason, "")]
         yield from _case(f"{suite}.checks", outcome.check.expression, 0.0, trouble)

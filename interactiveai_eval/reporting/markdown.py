@@ -56,7 +56,7 @@ def _lines(report: Report) -> Iterator[str]:
         if report.checks.of_the_run:
             yield ""
         for reason in report.checks.of_the_run:
-            yield f"- {_NO} {reason}"
+            yield f"- {_NO} {_code(reason) if reason in report.objections else reason}"
     yield from _metrics(report)
     if report.comparison is not None:
         yield from ["", *_comparison(report.comparison)]

@@ -15,7 +15,7 @@ from .summary import item_places, item_values, summarize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
     from typing import Any
 
     from ..model import ExperimentItemResult, ExperimentRecord
@@ -32,8 +32,9 @@ _EXAMPLES = 5
 
 class Verdict(Value):
     """The first thing to say. `text` is a sentence without its stop, `status` the first that is true of "incomplete"
-    (the run was stopped), "failed" (a check, or failures that no check speaks of), "errors" (something failed that no
-    check could judge, or was not delivered and no check says how much may), "passed" (all checks) and "done" (none).
+    (the run was stopped), "failed" (a check, failures that no check speaks of, or an objection), "errors" (something
+    failed that no check could judge, or was not delivered and no check says how much may), "passed" (all checks) and
+    "done" (none).
     """
 
     __slots__ = ("status", "text")
@@ -110,9 +111,10 @@ class Report(Value):
 
     `record` is the run itself; `values` has one value for each metric and item, by the item's place in the data;
     `histograms` maps metrics to their distribution (see `statistics.histogram`). `comparison` and `checks` are None
-    where no baseline and no checks were given; `baseline` is the other run. `failures` are grouped, largest group
-    first; `worst` are the items with the lowest scores. `undelivered` says what has not arrived, and why;
-    `resume` how to go on with a run that was stopped. Both are None where there is nothing to say.
+    where no baseline and no checks were given; `baseline` is the other run. `objections`, which are among the reasons
+    of `checks`, say in words of the caller's why the run fails whatever the checks found. `failures` are grouped,
+    largest group first; `worst` are the items with the lowest scores. `undelivered` says what has not arrived, and
+    why; `resume` how to go on with a run that was stopped. Both are None where there is nothing to say.
     """
 
     __slots__ = (
@@ -124,6 +126,7 @@ class Report(Value):
         "baseline",
         "comparison",
         "checks",
+        "objections",
         "failures",
         "worst",
         "timing",
@@ -138,6 +141,7 @@ class Report(Value):
     baseline: ExperimentRecord | None
     comparison: Comparison | None
     checks: CheckReport | None
+    objections: Sequence[str]
     failures: list[FailureGroup]
     worst: list[ScoredItem]
     timing: Timing
@@ -156,6 +160,7 @@ def report_of(
     tolerance: float = 0.0,
     lower_is_better: Collection[str] = (),
     reduce: str = "mean",
+    objections: Sequence[str] = (),
 ) -> Report:
     """The report of a run. Raises ArgumentError for checks and settings that cannot be used.
 
@@ -167,19 +172,22 @@ def report_of(
     can_be_compared = baseline is not None and knows_its_items(record) and knows_its_items(baseline)
     if baseline is not None and (can_be_compared or not any(each.needs_baseline for each in parsed)):
         comparison = compare(record, baseline, tolerance=tolerance, lower_is_better=lower_is_better, reduce=reduce)
-    if parsed:
-        checked = check(record, parsed, baseline=baseline, summary=summary, comparison=comparison)
+    if parsed or objections:
+        checked = check(
+            record, parsed, baseline=baseline, summary=summary, comparison=comparison, objections=objections
+        )
     values = item_values(record, reduce)
     numbers = {name: numbers_of(column) for name, column in values.items()}
     return Report(
         record=record,
-        verdict=_verdict(record, checked),
+        verdict=_verdict(record, checked, objections),
         summary=summary,
         values=values,
         histograms={name: histogram(found, BINS) for name, found in numbers.items() if found},
         baseline=baseline,
         comparison=comparison,
         checks=checked,
+        objections=objections,
         failures=_failure_groups(record),
         worst=_worst(record, values, lower_is_better, comparison, baseline),
         timing=_timing(record),
@@ -193,7 +201,7 @@ def numbers_of(column: ItemValues) -> list[float]:
     return [float(value) for value in column.values.values() if not isinstance(value, str)]
 
 
-def _verdict(record: ExperimentRecord, checks: CheckReport | None) -> Verdict:
+def _verdict(record: ExperimentRecord, checks: CheckReport | None, objections: Sequence[str]) -> Verdict:
     tally = tally_of(record)
     troubles = []
     if tally.failed:
@@ -201,21 +209,24 @@ def _verdict(record: ExperimentRecord, checks: CheckReport | None) -> Verdict:
     calls = evaluator_failures(record)
     if calls:
         troubles.append(f"{counted(calls, 'evaluator call')} failed")
-    if record.completed and checks is not None and checks.of_the_run:
+    if record.completed and checks is not None and len(checks.of_the_run) > len(objections):
         troubles.append("and no check says how many may")
+    if objections:
+        troubles.append(counted(len(objections), "objection"))
     undelivered = record.delivery.pending + record.delivery.rejected
     if undelivered:
         troubles.append(f"{undelivered:,} not delivered")
     if not record.completed:
         status, first = "incomplete", f"stopped after {counted(tally.given, 'item')}"
-    elif checks is not None:
+    elif checks is not None and checks.outcomes:
         failed = sum(not outcome.passed for outcome in checks.outcomes)
         total = counted(len(checks.outcomes), "check")
         first = f"{failed:,} of {total} failed" if failed else f"{total} passed"
         lost = undelivered and not any(outcome.check.speaks_of("undelivered") for outcome in checks.outcomes)
         status = "failed" if checks.reasons else "errors" if lost else "passed"
     else:
-        status, first = "errors" if troubles else "done", f"{counted(tally.succeeded, 'item')} went through"
+        status = "failed" if objections else "errors" if troubles else "done"
+        first = f"{counted(tally.succeeded, 'item')} went through"
     return Verdict(status=status, text=", ".join([first, *troubles]))
 
 

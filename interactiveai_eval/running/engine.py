@@ -463,13 +463,28 @@ class Engine:
         if call.timeout_seconds is not None:
             self._set_timeout(call)
         running = self._await(call, awaitable)
-        if self.lane.start_at_once is not None:
-            call._task = self.lane.start_at_once(running, call.context)
-        else:
-            # Our own first step is made here: whoever cancels the task before its first step interrupts `_await` then,
-            # where it can tell, instead of keeping it from running at all.
-            running.send(None)
-            call._task = self.lane.start(running, call.context)
+        try:
+            if self.lane.start_at_once is not None:
+                call._task = self.lane.start_at_once(running, call.context)
+            else:
+                # Our own first step is made here: whoever cancels the task before its first step interrupts `_await`
+                # then, where it can tell, instead of keeping it from running at all.
+                running.send(None)
+                call._task = self.lane.start(running, call.context)
+        except BaseException as error:
+            self._take_back(call, running, awaitable, error)
+            if not is_a(error, Exception):
+                raise
+
+    def _take_back(self, call: Call, running: Any, awaitable: Any, error: BaseException) -> None:
+        """End a call that got no task: a signal came first, or the caller's loop refused to make one."""
+        if self.stopping:
+            self._end_early(call, CANCELLED)
+        self._end_and_advance(call, None, error, 0.0)
+        if running.cr_await is None or not self.lane.has_task_of(running):
+            running.close()
+            if type(awaitable) is _Coroutine:
+                awaitable.close()
 
     async def _await(self, call: Call, awaitable: Any) -> None:
         """Run one awaitable to its end; never raises, so that no error of the user's reaches the loop."""

@@ -91,6 +91,12 @@ class Lane:
         self._tasks.add(task)
         return task
 
+    def has_task_of(self, coroutine: Any) -> bool:
+        """Whether the loop has a task for it, also where `start` was kept from giving that back."""
+        import asyncio
+
+        return any(task.get_coro() is coroutine for task in asyncio.all_tasks(self.loop))
+
     def ended(self, task: asyncio.Task[Any]) -> None:
         """Forget a task of `start`; called by its coroutine at its very end, which is cheaper than a callback."""
         self._tasks.discard(task)
@@ -377,14 +383,16 @@ def _beginner(
         if is_eager:
             task = made(coroutine, loop=loop, context=context, eager_start=True)
         else:
-            loop.call_soon = ask  # type: ignore[assignment, method-assign]
             try:
+                loop.call_soon = ask  # type: ignore[assignment, method-assign]
                 if takes_context:
                     task = made(coroutine, loop=loop, context=context)
                 else:
                     task = context.run(made, coroutine, loop=loop)
-            finally:
                 del loop.call_soon
+            except BaseException:  # a signal, at any step: without its own method the loop would never end
+                vars(loop).pop("call_soon", None)
+                raise
             for callback, arguments, around in asked:
                 if getattr(callback, "__self__", None) is task:
                     step, within = callback, around

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from ..tracing.spans import Tracer
     from .outbox import Outbox
 
+ALWAYS_SAMPLED = "0" * 32  # a trace id that every sample has but an empty one, in which runs are not either
+
 
 class Services:
     """Everything of a client that its runs use."""
