@@ -498,6 +498,37 @@ def test_threads_of_coroutines_return_values_errors_and_are_gone_afterwards(clie
     assert set(threading.enumerate()) == before
 
 
+def test_a_coroutine_may_give_the_loop_threads_of_its_own(client):
+    async def task(*, item):
+        loop = asyncio.get_running_loop()
+        if item["input"] == 1:
+            loop.set_default_executor(ThreadPoolExecutor(1, thread_name_prefix="own"))
+        return (await loop.run_in_executor(None, threading.current_thread)).name
+
+    result = client.run_experiment(name="own", data=[{"input": 1}, {"input": 2}], task=task, max_concurrency=1)
+
+    assert [item.output for item in result.item_results] == ["own_0", "own_0"]
+
+
+LOADED = """
+    import asyncio, sys
+    from interactiveai_eval import Interactive
+
+    async def task(*, item):
+        if item["input"]:
+            await asyncio.get_running_loop().run_in_executor(None, int)
+
+    with Interactive.local() as client:
+        for wanted in (0, 1):
+            client.run_experiment(name="x", data=[{"input": wanted}], task=task)
+            print("concurrent.futures.thread" in sys.modules)
+"""
+
+
+def test_threads_for_a_loop_are_loaded_when_a_coroutine_asks_for_some():
+    assert run(LOADED).split() == ["False", "True"]
+
+
 TURNS = """
     import asyncio
     from interactiveai_eval import Interactive

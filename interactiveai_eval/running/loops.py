@@ -190,7 +190,7 @@ class OwnLoop(Lane):
         super().__init__(clock)
         self._condition = Condition()
         self._in_loop = False
-        self._helpers: Executor | None = None  # of the loop, for `asyncio.to_thread`
+        self._helpers: list[Executor] = []  # of the loop, for `asyncio.to_thread`, once that is asked for
 
     async def wait(self, deadline: float | None) -> None:
         while not self._woken:
@@ -198,7 +198,7 @@ class OwnLoop(Lane):
             if self.loop is None and (self._inbox or self.expects_coroutines):
                 self.loop = _new_loop()
                 self.start_at_once = None if self.serves_source else _beginner(self.loop, self._tasks)
-                self._helpers = _set_helpers(self.loop)
+                _lend_helpers(self.loop, self._helpers)
             if deadline is not None and self.clock.monotonic() >= deadline:
                 break
             if self.loop is not None:
@@ -221,8 +221,8 @@ class OwnLoop(Lane):
                     loop.run_until_complete(closing)
                 except SystemExit as error:
                     _leave_to_its_task(error)
-            if self._helpers is not None:
-                self._helpers.shutdown()
+            for helpers in self._helpers:
+                helpers.shutdown()
         finally:
             self.loop = None
             loop.close()
@@ -300,6 +300,25 @@ def run_to_end(coroutine: Any) -> Any:
     except StopIteration as end:
         return end.value
     raise RuntimeError("a plain form awaited something that suspends")
+
+
+def _lend_helpers(loop: asyncio.AbstractEventLoop, lent: list[Executor]) -> None:
+    """Have `_set_helpers` called as soon as a loop asks for threads of its own, and what comes of it put into `lent`.
+
+    Few runs do, and what it loads takes as long as the start of a run.
+    """
+    run_in_executor = loop.run_in_executor
+
+    def run_in_helpers(executor: Any, function: Any, *arguments: Any) -> Any:
+        if executor is None and not lent and vars(loop)["_default_executor"] is None:
+            lent.append(_set_helpers(loop))
+        return run_in_executor(executor, function, *arguments)
+
+    try:
+        vars(loop)["_default_executor"]
+        loop.run_in_executor = run_in_helpers  # type: ignore[assignment, method-assign]
+    except (AttributeError, KeyError, TypeError):  # a loop that is none of asyncio's own
+        lent.append(_set_helpers(loop))
 
 
 def _set_helpers(loop: asyncio.AbstractEventLoop) -> Executor:
