@@ -109,7 +109,8 @@ class ItemRuns:
                 await self._before_another_attempt(run)
                 call = self._task_call(run)
                 await call
-            self._recorder.end_item(run.trace, call.value, run.task_end_ns)
+            if run.trace.sent:
+                self._recorder.end_item(run.trace, call.value, run.task_end_ns)
             asked = self._ask_evaluators(run, call.value)
             while asked is not None:
                 await asked
@@ -240,7 +241,7 @@ class ItemRuns:
             span.start_ns = call.start_ns
         if call.ending == RETURNED:
             run.seconds = call.seconds
-            if call.error is None and not overran(call):
+            if call.error is None and (call.timeout_seconds is None or not overran(call)):
                 run.task_end_ns = call.start_ns + int(call.seconds * 1e9)
                 return True
         else:

@@ -102,12 +102,11 @@ class ItemSource(Source):
     def take(self) -> Any:
         if self._items is None:  # only now: what `iter` does may take its time, too
             self._items = self._context.run(iter, self._data)
-        while not self._steps.left:
+        work = self._steps.again() if self._steps.left else None
+        while work is None:
             given = self._context.run(next, self._items, END)
-            if given is END:
-                return END
-            self._steps.take(given)
-        return self._steps.next()
+            work = END if given is END else self._steps.first(given)
+        return work
 
 
 class AsyncItemSource(AsyncSource):
@@ -122,13 +121,14 @@ class AsyncItemSource(AsyncSource):
     async def take(self) -> Any:
         if self._items is None:
             self._items = self._data.__aiter__()
-        while not self._steps.left:
+        work = self._steps.again() if self._steps.left else None
+        while work is None:
             try:
                 given = await self._items.__anext__()
             except StopAsyncIteration:
                 return END
-            self._steps.take(given)
-        return self._steps.next()
+            work = self._steps.first(given)
+        return work
 
 
 class _Steps:
@@ -141,15 +141,18 @@ class _Steps:
         self._item: Item | None = None
         self.left = 0  # repetitions of that which are still to come; without any, the next item is wanted
 
-    def take(self, given: Any) -> None:
+    def first(self, given: Any) -> Work | None:
+        """The first run of the next item; None if that belongs to another shard."""
         self._index += 1
-        self._item = Item(given)
+        item = self._item = Item(given)
         # What cannot be read may have another id in another process, but not another place.
-        place = str(self._index) if self._item.missing else self._item.id
-        if self._shard is None or is_in_shard(place, self._shard):
-            self.left = self._repetitions
+        if self._shard is not None and not is_in_shard(str(self._index) if item.missing else item.id, self._shard):
+            return None
+        self.left = self._repetitions - 1
+        return Work(self._index, 0, item)
 
-    def next(self) -> Work:
+    def again(self) -> Work:
+        """The next repetition of the same item."""
         assert self._item is not None
         self.left -= 1
         return Work(self._index, self._repetitions - self.left - 1, self._item)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..errors import is_a
-from ..model import EvaluatorFailure
+from ..model import Evaluation, EvaluatorFailure
 from ..tracing.context import current
 from .calls import chosen, own_arguments
 from .engine import CANCELLED, Call, Calls
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Any
 
-    from ..model import Evaluation
     from .calls import UserFunction
     from .groups import ItemCall
 
@@ -75,6 +74,8 @@ class Judges:
 
 def judged(function: UserFunction, call: Call) -> tuple[list[Evaluation], EvaluatorFailure | None]:
     """What a finished call of an evaluator amounts to: evaluations, or the failure of that evaluator."""
+    if call.error is None and call.timeout_seconds is None and type(call.value) is Evaluation:  # as of most
+        return [call.value], None
     if overran(call):
         failure = timeout_failure(function.name, call)
     elif call.ending == CANCELLED:

@@ -207,11 +207,10 @@ class Recorder:
         span.shared = span.inherited = (self._run_attributes(dataset_run_id), SharedAttributes(shared))
 
     def end_item(self, trace: ItemTrace, output: Any, end_ns: int) -> None:
-        """End the root span, at the end of the task."""
-        if trace.sent:
-            if output is not None:
-                trace.span.attributes[OUTPUT] = self._tracer.text(output)
-            trace.span.end(end_time=end_ns)
+        """End the root span of an item that is sent, at the end of the task."""
+        if output is not None:
+            trace.span.attributes[OUTPUT] = self._tracer.text(output)
+        trace.span.end(end_time=end_ns)
 
     def fail_item(self, trace: ItemTrace, failure: Failure) -> None:
         """End the root span as failed."""

@@ -174,7 +174,7 @@ class Schedule:
             self._more_came = False
             if work is END:
                 self.exhausted = True
-            if self._taken_out:
+            if self.exhausted or self.halted or self._engine.stopping:
                 return False
             self._on_their_way += 1
             if self._rhythm is not None:
@@ -198,7 +198,8 @@ class Schedule:
             self._on_their_way -= 1
             over = self._on_their_way == 0
             ask = not self._asked and not self._taken_out
-            self._asked = self._asked or ask
+            if ask:
+                self._asked = True
         if over:
             self._engine.lane.wake()
         if ask:
