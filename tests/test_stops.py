@@ -821,6 +821,38 @@ def test_a_loop_that_gives_back_no_task_for_a_call_fails_its_item(client, caplog
     assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
+def test_a_loop_that_makes_no_task_for_the_data_ends_it(client, caplog):
+    """The run waited for it for ever."""
+
+    async def data():
+        for n in range(4):
+            yield {"input": n}
+
+    async def main():
+        made = []
+
+        def factory(loop, coroutine, **more):
+            made.append(coroutine)
+            if len(made) == 3:
+                raise RuntimeError("no more tasks")
+            return asyncio.Task(coroutine, loop=loop, **more)
+
+        run = asyncio.ensure_future(client.run_experiment_async(name="n", data=data(), task=lambda *, item: item))
+        asyncio.get_running_loop().set_task_factory(factory)
+        await asyncio.wait([run], timeout=10)
+        run.cancel()
+        return await run
+
+    gc.collect()  # what asyncio says of the tasks of other tests
+    caplog.clear()
+    with pytest.raises(RunStopped, match="data raised RuntimeError: no more tasks") as caught:
+        asyncio.run(main())
+
+    assert [item.index for item in caught.value.result.item_results] == [0, 1]
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 @pytest.mark.parametrize(
     "number, ending", [(signal.SIGINT, "KeyboardInterrupt None"), (signal.SIGTERM, "SystemExit 143")]
 )

@@ -226,8 +226,19 @@ class Schedule:
             with self._lock:
                 self._taking = False
             return
-        self._taker = self._engine.lane.start(self._take_async(), self._source.context)
-        self._taker.add_done_callback(self._taker_ended)
+        taking = self._take_async()
+        try:
+            self._taker = self._engine.lane.start(taking, self._source.context)
+        except BaseException as error:
+            # A signal came first, or the caller's loop refused to make a task: that ends the data.
+            if not self._engine.lane.has_task_of(taking):
+                taking.close()
+                self._source_failed(error)
+                self._taken(END)
+            if not is_a(error, Exception):
+                raise
+        else:
+            self._taker.add_done_callback(self._taker_ended)
 
     async def _take_async(self) -> None:
         assert isinstance(self._source, AsyncSource)
