@@ -5,8 +5,6 @@ They cannot be changed after they are made, so the same value can be handed to m
 """
 from __future__ import annotations
 
-from operator import attrgetter
-
 from .errors import ArgumentError
 
 TYPE_CHECKING = False
@@ -386,26 +384,37 @@ def _is_empty(get: Callable[[Any], Any], result: ExperimentItemResult) -> bool:
     return False
 
 
-def twin(result: ExperimentItemResult) -> ExperimentItemResult:
-    """The same result; if it is packed, another one to read, so that it stays so. Its lists are its own."""
-    if _is_empty(_get_packed, result) or not _get_packed(result):
-        return result
-    made = _new(ExperimentItemResult)
-    if not _is_empty(_get_evaluations, result):
-        _set_evaluations(made, list(_get_evaluations(result)))
-    if not _is_empty(_get_failures, result):
-        _set_failures(made, list(_get_failures(result)))
-    _set_item(made, _get_item(result))
-    _set_output(made, _get_output(result))
-    _set_packed(made, _get_packed(result))
-    return made
+class PackedResults:
+    """The results of a run while it goes on: of each, what a packed one holds, and no object around it."""
 
+    def __init__(self) -> None:
+        self._items: list[Any] = []
+        self._outputs: list[Any] = []
+        self._packed: list[tuple[Any, ...]] = []
+        self._others: list[ExperimentItemResult] = []  # which hold more than that
 
-def in_order(results: list[ExperimentItemResult]) -> list[ExperimentItemResult]:
-    """Results in the order of the data; if all of them are packed, they stay so."""
-    if not any([_is_empty(_get_packed, each) for each in results]) and all(map(_get_packed, results)):
-        return sorted(results, key=_get_packed)  # which begins with the place, and no two have the same
-    return sorted(sorted(results, key=attrgetter("repetition")), key=attrgetter("index"))
+    def add(self, result: ExperimentItemResult) -> None:
+        """Take one that is packed; not for several threads at once."""
+        if _is_empty(_get_evaluations, result) and _is_empty(_get_failures, result):
+            self._items.append(_get_item(result))
+            self._outputs.append(_get_output(result))
+            self._packed.append(_get_packed(result))
+        else:
+            self._others.append(result)
+
+    def in_order(self) -> list[ExperimentItemResult]:
+        """All of them, packed, in the order of the data."""
+        places = [*self._packed, *[(other.index, other.repetition) for other in self._others]]
+        return [self._result(number) for number in sorted(range(len(places)), key=places.__getitem__)]
+
+    def _result(self, number: int) -> ExperimentItemResult:
+        if number >= len(self._packed):
+            return self._others[number - len(self._packed)]
+        made = _new(ExperimentItemResult)
+        _set_item(made, self._items[number])
+        _set_output(made, self._outputs[number])
+        _set_packed(made, self._packed[number])
+        return made
 
 
 class ItemFailure(Value):

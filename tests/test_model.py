@@ -32,7 +32,7 @@ from interactiveai_eval import (
     errors,
 )
 from interactiveai_eval._strict_json import to_json
-from interactiveai_eval.model import ExperimentRecord, Value, in_order, packed, twin
+from interactiveai_eval.model import ExperimentRecord, PackedResults, Value, packed
 
 EVALUATION = Evaluation(name="accuracy", value=0.5, comment="half", metadata={"k": [1]}, data_type="NUMERIC", config_id="c")
 FAILURE = EvaluatorFailure(evaluator="judge", error_type="ValueError", message="boo", traceback="Traceback ...")
@@ -540,34 +540,24 @@ def test_a_kept_result_reads_as_it_did_and_its_lists_are_real_and_its_own(evalua
     assert (kept.evaluations, kept.evaluator_failures) == ([*evaluations, FULL], [*failures, FAILURE])
 
 
-def test_results_come_in_the_order_of_the_data_and_are_packed_as_long_as_nobody_reads_them():
-    def results(places):
-        return [
-            ExperimentItemResult(
-                item=None, output=None, evaluations=[], trace_id=None, dataset_run_id=None, index=index, repetition=number
-            )
-            for index, number in places
-        ]
-
+@pytest.mark.parametrize("evaluations", [[], [EVALUATION], [Graded(name="g", value=1)]])
+@pytest.mark.parametrize("failures", [[], [FAILURE]])
+def test_packed_results_come_as_they_were_in_the_order_of_the_data(evaluations, failures):
     places = [(1, 1), (0, 1), (1, 0), (0, 0)]
-    kept = [packed(result) for result in results(places)]
-    assert [(each.index, each.repetition) for each in in_order(kept)] == sorted(places)
-    # Some are read by now, others were never packed.
-    mixed = [*kept, *results([(0, 2)]), packed(*results([(1, 2)]))]
-    assert [(each.index, each.repetition) for each in in_order(mixed)] == sorted([*places, (0, 2), (1, 2)])
+    plain = [
+        ExperimentItemResult(
+            item=None, output=number, trace_id=None, dataset_run_id=None, index=index, repetition=number,
+            evaluations=[*evaluations] if index else [], evaluator_failures=failures if number else [],
+        )
+        for index, number in places
+    ]  # fmt: skip
+    kept = PackedResults()
+    for each in plain:
+        kept.add(packed(each))
+
+    assert kept.in_order() == sorted(plain, key=lambda each: (each.index, each.repetition))
 
 
-@pytest.mark.parametrize("evaluations", [[EVALUATION], [Graded(name="g", value=1)]])
-def test_a_twin_is_read_in_place_of_a_packed_result(evaluations):
-    plain = ExperimentItemResult(
-        item=1, output=2, evaluations=evaluations, trace_id="t", dataset_run_id=None, evaluator_failures=[FAILURE]
-    )
-    kept = packed(plain)
-    read = twin(kept)
-    assert read == plain and read is not kept and twin(plain) is plain
-    read.evaluations.clear()
-    read.evaluator_failures.clear()
-    assert kept == plain and twin(kept) is kept
 @pytest.mark.parametrize("field, size", [("evaluations", 0), ("evaluations", 1), ("evaluator_failures", 0)])
 def test_two_threads_that_read_a_result_for_the_first_time_get_one_list(field, size):
     """At each step of the one's reading the other one comes in between; what it appended was lost."""

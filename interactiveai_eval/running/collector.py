@@ -5,7 +5,7 @@ from _thread import allocate_lock
 from operator import attrgetter
 
 from .._copies import private_copy
-from ..model import Evaluation, EvaluatorStats, ExperimentItemResult, ItemFailure, in_order, twin
+from ..model import Evaluation, EvaluatorStats, ExperimentItemResult, ItemFailure, PackedResults
 from ..tally import RunTally
 from .measures import EvaluatorRun, StatsRow, UsualSeconds
 
@@ -39,7 +39,7 @@ class Collector:
         self._hook_lock = allocate_lock()
         self._has_hooks = plan.on_result is not None or progress.hook is not None
         self._rows = [StatsRow(name) for name in plan.scoring_names]
-        self._results: list[ExperimentItemResult] = []
+        self._results = PackedResults()
         self._failures: list[ItemFailure] = []
         self._usual = UsualSeconds()
         self.tally: RunTally | None = None if plan.keep_results else RunTally()
@@ -56,7 +56,7 @@ class Collector:
     ) -> None:
         """Take an item that went through; `seconds` is its whole time, evaluators and waiting included.
 
-        `evaluations` are those of `result`, which is to stay packed.
+        `evaluations` are those of `result`, which is packed.
         """
         if self._plan.time_budget_seconds is not None:  # who has no budget does not ask
             self._usual.add(seconds)
@@ -65,7 +65,7 @@ class Collector:
             for run in runs:
                 self._rows[run.position].add(run)
             if self.tally is None:
-                self._results.append(result)
+                self._results.add(result)
             else:
                 self.tally.add_result(evaluations)
         if self._has_hooks:
@@ -92,7 +92,7 @@ class Collector:
 
     def results(self) -> list[ExperimentItemResult]:
         """What went through, in the order of the data."""
-        return in_order(self._results)
+        return self._results.in_order()
 
     def failures(self) -> list[ItemFailure]:
         """What did not go through, in the order of the data."""
@@ -122,7 +122,6 @@ def own_copy(outcome: Any) -> Any:
     """A result or failure for user code, which can change nothing in it that anybody else sees."""
     if type(outcome) is ItemFailure:
         return outcome.replaced(item=private_copy(outcome.item))
-    outcome = twin(outcome)
     return outcome.replaced(
         item=private_copy(outcome.item),
         output=private_copy(outcome.output),
