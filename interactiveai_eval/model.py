@@ -309,8 +309,10 @@ _get_item, _get_output, _get_evaluations, _get_failures, _get_packed = [
 ]
 _set_packed = vars(ExperimentItemResult)["_packed"].__set__
 _new = object.__new__
-# What is packed of a result; the fields of its evaluations follow, one after the other.
+# What is packed of a result. There follow whether that is all but its item and output, and then the fields of its
+# evaluations, one after the other.
 _PACKED = ("index", "repetition", "item_id", "attempts", "trace_id", "dataset_run_id", "duration_seconds")
+_IS_ALL = len(_PACKED)
 
 
 def packed_result(
@@ -332,11 +334,11 @@ def packed_result(
     a run of 50,000 items it took a fifth of the time. A tuple of plain values is none of its business.
     """
     made = _new(ExperimentItemResult)
-    told = [index, repetition, item_id, attempts, trace_id, dataset_run_id, duration_seconds]
+    told = [index, repetition, item_id, attempts, trace_id, dataset_run_id, duration_seconds, not evaluator_failures]
     for each in evaluations:
         if type(each) is not Evaluation:  # what a user has derived from it stays what it is
             _set_evaluations(made, list(evaluations))
-            del told[len(_PACKED) :]
+            told[_IS_ALL:] = (False,)
             break
         told += each.name, each.value, each.comment, each.metadata, each.data_type, each.config_id
     if evaluator_failures:
@@ -362,7 +364,7 @@ def _unpack(result: ExperimentItemResult) -> None:
     packed = _get_packed(result)
     fields = dict(zip(_PACKED, packed))
     if packed and _is_empty(_get_evaluations, result):
-        names, told = Evaluation._fields, iter(packed[len(_PACKED) :])
+        names, told = Evaluation._fields, iter(packed[_IS_ALL + 1 :])
         fields["evaluations"] = [
             _rebuild(Evaluation, dict(zip(names, each))) for each in zip(*[told] * len(names))
         ]
@@ -395,10 +397,11 @@ class PackedResults:
 
     def add(self, result: ExperimentItemResult) -> None:
         """Take one that is packed; not for several threads at once."""
-        if _is_empty(_get_evaluations, result) and _is_empty(_get_failures, result):
+        packed = _get_packed(result)
+        if packed[_IS_ALL]:
             self._items.append(_get_item(result))
             self._outputs.append(_get_output(result))
-            self._packed.append(_get_packed(result))
+            self._packed.append(packed)
         else:
             self._others.append(result)
 
