@@ -148,7 +148,11 @@ class Evaluation(Value):
 
     def replaced(self, **changes: Any) -> Any:
         """The same evaluation with some fields changed, checked like a new one."""
-        return Evaluation(**{**dict(self.items()), **changes})
+        fields = {**dict(self.items()), **changes}
+        checked = Evaluation(**{name: field for name, field in fields.items() if name in Evaluation._fields})
+        if type(self) is Evaluation and len(fields) == len(checked):
+            return checked
+        return super().replaced(**{**changes, **{name: getattr(checked, name) for name in changes if name in checked}})
 
     def __repr__(self) -> str:
         more = "".join(
@@ -294,10 +298,12 @@ class ExperimentItemResult(Value):
 
     def __getattr__(self, name: str) -> Any:
         """A field of a result that is packed: see `packed_result`."""
-        if name not in self._fields:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        _unpack(self)
-        return object.__getattribute__(self, name)
+        if name in self._fields and not _is_empty(_get_packed, self):
+            told = _get_packed(self)
+            if told and name in _PACKED:
+                return told[_PACKED.index(name)]
+            _unpack(self)
+        return object.__getattribute__(self, name)  # or the error that led here
 
 
 _setters = [vars(ExperimentItemResult)[field].__set__ for field in ExperimentItemResult._fields]
@@ -354,6 +360,27 @@ def packed(result: ExperimentItemResult) -> ExperimentItemResult:
     return packed_result(*result.values())
 
 
+def packed_copy(result: ExperimentItemResult, copy: Callable[[Any], Any]) -> ExperimentItemResult | None:
+    """A packed result with a `copy` of all in it that can be changed; None for one that is not packed as a whole."""
+    told = () if _is_empty(_get_packed, result) else _get_packed(result)
+    if not told or not told[_IS_ALL]:
+        return None
+    first = _IS_ALL + 1 + Evaluation._fields.index("metadata")
+    if any([metadata is not None for metadata in told[first :: len(Evaluation._fields)]]):
+        fields = list(told)
+        fields[first :: len(Evaluation._fields)] = map(copy, told[first :: len(Evaluation._fields)])
+        told = tuple(fields)
+    return _made(copy(_get_item(result)), copy(_get_output(result)), told)
+
+
+def _made(item: Any, output: Any, told: tuple[Any, ...]) -> ExperimentItemResult:
+    made = _new(ExperimentItemResult)
+    _set_item(made, item)
+    _set_output(made, output)
+    _set_packed(made, told)
+    return made
+
+
 # By the id of a result that is being read for the first time: the result, so that its id is not given away meanwhile,
 # and its fields. No lock: what the collector of garbage runs may read the same result, on the same thread.
 _first_read: dict[int, tuple[ExperimentItemResult, dict[str, Any]]] = {}
@@ -361,14 +388,12 @@ _first_read: dict[int, tuple[ExperimentItemResult, dict[str, Any]]] = {}
 
 def _unpack(result: ExperimentItemResult) -> None:
     """Give a packed result all of its fields; who reads it at the same time gets the same ones."""
-    packed = _get_packed(result)
-    fields = dict(zip(_PACKED, packed))
-    if packed and _is_empty(_get_evaluations, result):
-        names, told = Evaluation._fields, iter(packed[_IS_ALL + 1 :])
-        fields["evaluations"] = [
-            _rebuild(Evaluation, dict(zip(names, each))) for each in zip(*[told] * len(names))
-        ]
-    if packed and _is_empty(_get_failures, result):
+    told = _get_packed(result)
+    fields = dict(zip(_PACKED, told))
+    if told and (told[_IS_ALL] or _is_empty(_get_evaluations, result)):
+        left = iter(told[_IS_ALL + 1 :])
+        fields["evaluations"] = [_evaluation(*each) for each in zip(*[left] * len(Evaluation._fields))]
+    if told and (told[_IS_ALL] or _is_empty(_get_failures, result)):
         fields["evaluator_failures"] = []
     fields = _first_read.setdefault(id(result), (result, fields))[1]
     if _get_packed(result):
@@ -376,6 +401,18 @@ def _unpack(result: ExperimentItemResult) -> None:
         _set_packed(result, ())
     # Whoever is late notes fields of its own from here on, and finds the first ones in their places.
     _first_read.pop(id(result), None)
+
+
+def _evaluation(name: Any, value: Any, comment: Any, metadata: Any, data_type: Any, config_id: Any) -> Evaluation:
+    """One of fields that have been checked."""
+    made = _new(Evaluation)
+    _set_name(made, name)
+    _set_value(made, value)
+    _set_comment(made, comment)
+    _set_metadata(made, metadata)
+    _set_data_type(made, data_type)
+    _set_config_id(made, config_id)
+    return made
 
 
 def _is_empty(get: Callable[[Any], Any], result: ExperimentItemResult) -> bool:
@@ -397,27 +434,24 @@ class PackedResults:
 
     def add(self, result: ExperimentItemResult) -> None:
         """Take one that is packed; not for several threads at once."""
-        packed = _get_packed(result)
-        if packed[_IS_ALL]:
+        told = _get_packed(result)
+        if told and told[_IS_ALL]:
             self._items.append(_get_item(result))
             self._outputs.append(_get_output(result))
-            self._packed.append(packed)
+            self._packed.append(told)
         else:
             self._others.append(result)
 
     def in_order(self) -> list[ExperimentItemResult]:
         """All of them, packed, in the order of the data."""
-        places = [*self._packed, *[(other.index, other.repetition) for other in self._others]]
-        return [self._result(number) for number in sorted(range(len(places)), key=places.__getitem__)]
-
-    def _result(self, number: int) -> ExperimentItemResult:
-        if number >= len(self._packed):
-            return self._others[number - len(self._packed)]
-        made = _new(ExperimentItemResult)
-        _set_item(made, self._items[number])
-        _set_output(made, self._outputs[number])
-        _set_packed(made, self._packed[number])
-        return made
+        packed, others = len(self._packed), self._others
+        places = [*self._packed, *[(other.index, other.repetition) for other in others]]
+        return [
+            _made(self._items[number], self._outputs[number], self._packed[number])
+            if number < packed
+            else others[number - packed]
+            for number in sorted(range(len(places)), key=places.__getitem__)
+        ]
 
 
 class ItemFailure(Value):

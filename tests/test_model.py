@@ -596,6 +596,31 @@ def test_two_threads_that_read_a_result_for_the_first_time_get_one_list(field, s
     assert steps > 10
 
 
+class Scored(ExperimentItemResult):
+    @property
+    def score(self):
+        return self.output.missing
+
+
+def test_a_property_of_a_users_type_says_its_own_error():
+    result = Scored(item={}, output=1, evaluations=[], trace_id=None, dataset_run_id=None)
+    with pytest.raises(AttributeError, match="'int' object has no attribute 'missing'"):
+        print(result.score)
+
+
+def test_plain_fields_of_a_packed_result_are_read_without_unpacking_it():
+    kept = [
+        packed(ExperimentItemResult(item=1, output=1, evaluations=[EVALUATION], trace_id="t", dataset_run_id=None))
+        for _ in range(100)
+    ]
+    gc.collect()
+    before = len(gc.get_objects())
+    assert {(each.trace_id, each.index, each.attempts) for each in kept} == {("t", 0, 1)}
+    gc.collect()
+    assert len(gc.get_objects()) < before + 50
+    assert kept[0].evaluations == [EVALUATION]
+
+
 def test_a_result_that_nobody_has_read_is_one_object_for_the_garbage_collector_to_follow():
     """What it follows it follows again and again, the more often the more there is: a run would not be flat."""
     data = [{"input": i} for i in range(500)]

@@ -5,7 +5,7 @@ from _thread import allocate_lock
 from operator import attrgetter
 
 from .._copies import private_copy
-from ..model import Evaluation, EvaluatorStats, ExperimentItemResult, ItemFailure, PackedResults
+from ..model import Evaluation, EvaluatorStats, ExperimentItemResult, ItemFailure, PackedResults, packed_copy
 from ..tally import RunTally
 from .measures import EvaluatorRun, StatsRow, UsualSeconds
 
@@ -92,7 +92,8 @@ class Collector:
 
     def results(self) -> list[ExperimentItemResult]:
         """What went through, in the order of the data."""
-        return self._results.in_order()
+        with self._lock:
+            return self._results.in_order()
 
     def failures(self) -> list[ItemFailure]:
         """What did not go through, in the order of the data."""
@@ -122,6 +123,9 @@ def own_copy(outcome: Any) -> Any:
     """A result or failure for user code, which can change nothing in it that anybody else sees."""
     if type(outcome) is ItemFailure:
         return outcome.replaced(item=private_copy(outcome.item))
+    copy = packed_copy(outcome, private_copy)
+    if copy is not None:
+        return copy
     return outcome.replaced(
         item=private_copy(outcome.item),
         output=private_copy(outcome.output),

@@ -109,13 +109,15 @@ class ItemRuns:
                 await self._before_another_attempt(run)
                 call = self._task_call(run)
                 await call
+            output = call.value
+            del call  # and with it the task's own copy of the item
             if run.trace.sent:
-                self._recorder.end_item(run.trace, call.value, run.task_end_ns)
-            asked = self._ask_evaluators(run, call.value)
+                self._recorder.end_item(run.trace, output, run.task_end_ns)
+            asked = self._ask_evaluators(run, output)
             while asked is not None:
                 await asked
                 asked = self._judge(run, asked)
-            self._end(run, call.value, began)
+            self._end(run, output, began)
         except Failed as problem:
             self._fail(run, problem)
         except BaseException as error:
@@ -402,6 +404,8 @@ class ItemRuns:
             run.seconds,
         )
         self._deliver(run, result)
+        if run.key:  # the checkpoint has read it
+            result = packed(result)
         if self._ends(run):
             self._collector.add_result(result, run.evaluations, run.evaluator_runs, self._clock.monotonic() - began)
 
