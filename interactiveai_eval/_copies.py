@@ -3,10 +3,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
-# By id, as a class of the user's may have a metaclass that cannot be hashed.
-IMMUTABLE_IDS = frozenset(map(id, (str, int, float, bool, type(None), bytes, complex)))
+_IMMUTABLE = frozenset((str, int, float, bool, type(None), bytes, complex))
+IMMUTABLE_IDS = frozenset(map(id, _IMMUTABLE))  # a class of the user's may have a metaclass that cannot be hashed
+_FEW = 16  # members that are quicker looked at one by one than all by the type
 
 
 def private_copy(value: Any) -> Any:
@@ -21,16 +23,37 @@ def private_copy(value: Any) -> Any:
     try:
         if kind is dict or kind is list:
             copy = value.copy()  # in one step: another thread may be changing the original
-            for member in copy.values() if kind is dict else copy:
-                kind = type(member)
-                # The types of most members are asked about first: it is done for every value of every function.
-                if kind is not str and kind is not float and kind is not int and id(kind) not in IMMUTABLE_IDS:
-                    _copy_members(copy, {id(value): copy})
-                    break
+            members = copy.values() if kind is dict else copy
+            if len(copy) > _FEW:
+                if _are_immutable(members):
+                    return copy
+            else:  # the same, without a call: this is done for every value of every function
+                for member in members:
+                    kind = type(member)
+                    if kind is not str and kind is not int and kind is not float and id(kind) not in IMMUTABLE_IDS:
+                        break
+                else:
+                    return copy
+            _copy_members(copy, {id(value): copy})
             return copy
         return _copied(value, {})
     except RecursionError:
         return _deep_copy(value, {})
+
+
+def _are_immutable(members: Collection[Any]) -> bool:
+    """Whether nothing in a container can be changed."""
+    if len(members) > _FEW:
+        try:
+            return _IMMUTABLE.issuperset(map(type, members))
+        except Exception:
+            return False  # one has a class that cannot be hashed
+    for member in members:
+        kind = type(member)
+        # The types of most members are asked about first.
+        if kind is not str and kind is not int and kind is not float and id(kind) not in IMMUTABLE_IDS:
+            return False
+    return True
 
 
 def _copy_members(copy: Any, made: dict[int, Any]) -> None:
@@ -44,11 +67,8 @@ def _copy_members(copy: Any, made: dict[int, Any]) -> None:
             inner = made.get(id(member))
             if inner is None:
                 inner = made[id(member)] = member.copy()
-                for each in inner.values() if kind is dict else inner:
-                    kind = type(each)
-                    if kind is not str and kind is not float and kind is not int and id(kind) not in IMMUTABLE_IDS:
-                        _copy_members(inner, made)
-                        break
+                if not _are_immutable(inner.values() if kind is dict else inner):
+                    _copy_members(inner, made)
             copy[place] = inner
         elif kind is not str and id(kind) not in IMMUTABLE_IDS:
             copy[place] = _copied(member, made)
@@ -66,10 +86,7 @@ def _copied(value: Any, made: dict[int, Any]) -> Any:
         _copy_members(copy, made)
         return copy
     if kind is tuple:
-        for member in value:
-            if id(type(member)) not in IMMUTABLE_IDS:
-                break
-        else:
+        if _are_immutable(value):
             return value
         members = tuple([_copied(member, made) for member in value])
         return made.setdefault(id(value), members)  # a tuple in itself, by way of a list, is there by now
