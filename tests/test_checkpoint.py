@@ -304,6 +304,61 @@ def test_what_had_not_arrived_is_delivered_by_the_next_call(tmp_path):
         assert client.api.trace(two.item_results[0].trace_id)["output"] == 0
 
 
+def test_a_span_that_ends_while_its_item_does_takes_nothing_of_the_item_along(tmp_path):
+    """Whatever step of the recording another thread comes between: all of the item is sent by the next call."""
+    path = tmp_path / "run.checkpoint"
+
+    class Deaf(Transport):
+        def send(self, request):
+            return Response(503, body=b"{}")
+
+    def first_call(step):
+        """Whether there are so many steps."""
+        steps = []
+
+        def look(frame, event, argument):
+            if not frame.f_code.co_filename.endswith("recording.py") or not spans:
+                return None
+            steps.append(event)
+            if len(steps) == step:
+                ending = threading.Thread(target=spans.pop().end)
+                ending.start()
+                ending.join()
+            return look
+
+        with Interactive(transport=Deaf(), dialect="public") as client:
+            threading.settrace(look)
+            try:
+                result = one_item(client)
+            finally:
+                threading.settrace(None)
+        assert result.delivery.pending == sum(sum(row.values()) for row in result.delivery.by_kind.values())
+        return len(steps) >= step
+
+    spans = []
+
+    def one_item(client):
+        def task(*, item):
+            spans.append(client.start_span(name="late"))
+
+        return client.run_experiment(
+            name="c", data=[{"input": 1}], task=task, evaluators=[exact], checkpoint=path, max_concurrency=1
+        )
+
+    def exact(*, output):
+        return Evaluation(name="exact", value=1.0)
+
+    step = 1
+    while first_call(step):
+        with Interactive.local() as client:
+            result = one_item(client)
+        counts = {kind: row["acknowledged"] for kind, row in result.delivery.by_kind.items()}
+        assert counts["spans"] >= 2 and counts["scores"] == 1, f"step {step}"
+        path.unlink()
+        step += 1
+    assert step > 20
+
+
 @pytest.mark.parametrize("meanwhile", ["nothing", "deleted", "begun anew", "torn"])
 def test_what_arrives_after_the_run_is_marked_in_its_journal_if_that_is_still_there(tmp_path, meanwhile):
     path = tmp_path / "run.checkpoint"

@@ -7,12 +7,13 @@ import itertools
 import os
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import Mock
 
 import pytest
 
-from interactiveai_eval import ArgumentError, Interactive, RunStopped, observe
+from interactiveai_eval import ArgumentError, Evaluation, Interactive, RunStopped, observe
 from interactiveai_eval.testing import recorded_spans
 
 from .programs import run, start
@@ -174,6 +175,91 @@ def test_what_comes_late_of_an_item_that_is_not_sent_is_not_sent_either(settings
         ("scores", 1, 1),
         ("spans", 3, 3),
     ]
+
+
+@pytest.mark.parametrize("settings", [{"tracing_enabled": False}, {"sample_rate": 0.0}])
+def test_what_comes_after_the_run_of_an_item_that_is_not_sent_is_counted_by_the_client(settings):
+    spans = []
+    with Interactive.local(**settings) as client:
+        result = client.run_experiment(
+            name="late", data=numbers(1), task=lambda *, item: spans.append(client.start_span(name="late"))
+        )
+        spans[0].score(name="late", value=1.0)
+        spans[0].end()
+        report = client.flush()
+
+    assert {kind: row["skipped"] for kind, row in result.delivery.by_kind.items()} == {"spans": 1}
+    assert {kind: row["skipped"] for kind, row in report.by_kind.items()} == {"spans": 1, "scores": 1}
+
+
+@pytest.mark.parametrize("settings", [{}, {"tracing_enabled": False}])
+@pytest.mark.parametrize("when", ["in its task", "while the run goes on", "after the run"])
+def test_a_score_that_cannot_be_sent_is_told_whenever_it_is_made(settings, when):
+    spans = []
+
+    def task(*, item):
+        if item["input"] == 0:
+            spans.append(client.start_span(name="s"))
+            if when == "in its task":
+                spans[0].score(name="n", value=float("nan"))
+
+    def on_result(outcome):
+        if outcome.index == 0 and when == "while the run goes on":
+            spans[0].score(name="n", value=float("nan"))
+
+    with Interactive.local(**settings) as client:
+        result = client.run_experiment(name="nan", data=numbers(2), task=task, on_result=on_result)
+        report = result.delivery
+        if when == "after the run":
+            spans[0].score(name="n", value=float("nan"))
+            report = client.flush()
+
+    told = [problem.reason for problem in report.problems if problem.kind == "scores"]
+    assert report.by_kind["scores"]["skipped"] == 1 and len(told) == 1 and "nan" in told[0].lower()
+
+
+HELD = """
+    import os, threading
+    from interactiveai_eval import Interactive
+
+    held, go_on = threading.Event(), threading.Event()
+
+    def look(frame, event, argument):
+        if not frame.f_code.co_filename.endswith("counts.py"):
+            return None
+        def line(frame, event, argument):
+            if event == "line" and frame.f_lineno > frame.f_code.co_firstlineno + 2 and not held.is_set():
+                held.set()
+                go_on.wait(10)  # with the lock
+            return line
+        return line
+
+    def task(*, item):
+        if item["input"]:
+            held.wait(10)
+            span = client.start_span(name="s")
+            child = os.fork()
+            if child == 0:
+                span.end()
+                os._exit(0)
+            go_on.set()
+            for _ in range(200):
+                if os.waitpid(child, os.WNOHANG)[0]:
+                    return "ended"
+                threading.Event().wait(0.02)
+            os.kill(child, 9)
+            return "hangs"
+
+    threading.settrace(look)
+    with Interactive.local(tracing_enabled=False) as client:
+        result = client.run_experiment(name="f", data=[{"input": 0}, {"input": 1}], task=task)
+    print(result.item_results[1].output)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_span_ends_in_a_forked_child_while_another_item_is_counted():
+    assert run(HELD, PYTHONWARNINGS="ignore") == "ended\n"
 
 
 def test_outputs_of_ten_megabytes_and_values_that_are_no_json_are_recorded(client):
@@ -767,6 +853,47 @@ def test_a_dict_that_another_thread_changes_can_be_copied(client):
 
     assert len(result.item_results) == 100 and not result.item_failures
     assert all(not item.evaluator_failures for item in result.item_results)
+
+
+class Counted:
+    """What is copied with an item; knows how many copies there are."""
+
+    alive: weakref.WeakSet = weakref.WeakSet()
+
+    def __deepcopy__(self, memo):
+        copy = Counted()
+        self.alive.add(copy)
+        return copy
+
+
+def test_the_copy_that_a_task_got_is_gone_when_its_evaluators_run(client):
+    alive = []
+    evaluators = [lambda *, output: alive.append(len(Counted.alive)) for _ in range(2)]
+    client.run_experiment(name="c", data=[{"input": Counted()}], task=lambda *, item: 1, evaluators=evaluators)
+
+    assert alive == [0, 0]
+
+
+class Weighted(Evaluation):
+    __slots__ = ("weight",)
+
+    def __init__(self, weight, **fields):
+        super().__init__(**fields)
+        object.__setattr__(self, "weight", weight)
+
+
+def test_evaluations_of_a_type_of_the_users_stay_what_they_are_for_hooks_and_run_evaluators(client):
+    weights = []
+    client.run_experiment(
+        name="w",
+        data=numbers(1),
+        task=lambda *, item: 1,
+        evaluators=[lambda *, output: Weighted(3, name="w", value=1, metadata={"k": []})],
+        on_result=lambda outcome: weights.append(outcome.evaluations[0].weight),
+        run_evaluators=[lambda *, item_results: weights.append(item_results[0].evaluations[0].weight)],
+    )
+
+    assert weights == [3, 3]
 
 
 def test_values_that_share_their_parts_are_copied_once_and_keep_their_shape(client):

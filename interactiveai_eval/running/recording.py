@@ -24,7 +24,7 @@ from .scoring import masked_evaluation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from ..model import EvaluatorFailure
@@ -48,15 +48,13 @@ class ItemTrace:
     __slots__ = (
         "_closed",
         "_digest",
+        "_events",
         "_recorder",
         "carried",
-        "scores",
         "sent",
         "silence",
-        "skipped",
         "span",
         "span_id",
-        "spans",
         "trace_id",
     )
 
@@ -73,10 +71,7 @@ class ItemTrace:
         self._recorder = recorder
         self._closed = False
         self.sent = not silence
-        if self.sent:
-            self.spans: list[Span] = []
-            self.scores: list[dict[str, Any]] = []
-            self.skipped: list[tuple[str, str]] = []
+        self._events: list[Any] = []  # ended spans, bodies of scores, (id, reason) of scores that cannot be sent
 
     def evaluator_span_id(self, position: int) -> str:
         """The id of the span of the evaluator at `position`."""
@@ -87,49 +82,51 @@ class ItemTrace:
         return self.span_id[:4] + text_id(parts_text(self.trace_id) + known_as)[4:32]
 
     def add_span(self, span: Span) -> None:
-        if self.sent:
-            self.spans.append(span)
-            if self._closed:
-                self._deliver_late()
-        else:
-            self._recorder.leave_out(self, spans=1)
+        self._add(span)
 
     def add_score(self, body: dict[str, Any]) -> None:
-        if self.sent:
-            self.scores.append(body)
-            if self._closed:
-                self._deliver_late()
-        else:
-            self._recorder.leave_out(self, scores=1)
+        self._add(body)
 
     def skip_score(self, id: str, reason: str) -> None:
-        if self.sent:
-            self.skipped.append((id, reason))
-        else:
-            self._recorder.leave_out(self, scores=1)
+        self._add((id, reason))
 
-    def close(self) -> None:
-        """From now on, what comes is delivered on its own, unless `take` still finds it."""
+    def _add(self, event: Any) -> None:
+        # No lock is taken for it while the item is under way: a fork or a signal may come at any moment.
+        self._events.append(event)
+        if self._closed:
+            self._recorder.deliver_late(self, self._taken())
+
+    def close(self) -> list[Any]:
+        """The events so far; what comes from now on is delivered on its own."""
+        events = self._taken() if self._events else []
         self._closed = True
         del self.span  # spans know their sink: without the cycle, all of an item is freed as it ends
+        return [*events, *self._taken()] if self._events else events
 
-    def take(self) -> tuple[list[Span], list[dict[str, Any]]]:
-        """The spans and scores so far, which the caller is to deliver."""
-        return _taken(self.spans), _taken(self.scores)
+    def _taken(self) -> list[Any]:
+        """The events so far, of which each is taken once, whoever asks at the same time."""
+        taken, events = [], self._events
+        with suppress(IndexError):
+            while True:
+                taken.append(events.pop())
+        taken.reverse()
+        return taken
 
-    def _deliver_late(self) -> None:
-        # With what a thread may have added while another one closed: whoever takes it, delivers it.
-        self._recorder.deliver_late(*self.take())
 
-
-def _taken(events: list[Any]) -> list[Any]:
-    """All of a list, which is empty then; from several threads at once, each event is in one answer."""
-    taken = []
-    with suppress(IndexError):
-        while True:
-            taken.append(events.pop())
-    taken.reverse()
-    return taken
+def _by_kind(events: Iterable[Any]) -> tuple[list[Span], list[dict[str, Any]], list[tuple[str, str]]]:
+    """The spans among the events of a trace, the scores, and those that cannot be sent."""
+    spans: list[Span] = []
+    scores: list[dict[str, Any]] = []
+    unsendable: list[tuple[str, str]] = []
+    for event in events:
+        kind = type(event)
+        if kind is dict:
+            scores.append(event)
+        elif kind is tuple:
+            unsendable.append(event)
+        else:
+            spans.append(event)
+    return spans, scores, unsendable
 
 
 class Recorder:
@@ -270,33 +267,37 @@ class Recorder:
 
         `runs` are those of its evaluators; the scores of an item that is not sent are not counted as theirs.
         """
-        trace.close()
+        spans, scores, unsendable = _by_kind(trace.close())
+        for score_id, reason in unsendable:
+            self._outbox.counts.problem("scores", "skipped", score_id, reason, item_id)
         if not trace.sent:
-            unsent_scores = 0
+            unsent_scores = len(scores)
             for ran in runs:
                 unsent_scores += ran.scores
                 ran.scores = 0
-            self._outbox.counts.skip(trace.silence, 1 + len(runs) + len(trace.carried), unsent_scores)
+            self._outbox.counts.skip(trace.silence, 1 + len(runs) + len(spans) + len(trace.carried), unsent_scores)
             return None
-        spans, scores = trace.take()
-        for score_id, reason in trace.skipped:
-            self._outbox.counts.problem("scores", "skipped", score_id, reason, item_id)
         encoded = [(span.id, encode_span(span)) for span in spans]
         # A tuple of tuples of plain values: while it waits, the collector of garbage does not follow it.
         return Parcel(spans=(*encoded, *trace.carried), scores=scores, item_id=item_id)
 
-    def leave_out(self, trace: ItemTrace, spans: int = 0, scores: int = 0) -> None:
-        """Count what is not sent, as its trace is not."""
-        self._outbox.counts.skip(trace.silence, spans, scores)
-
-    def deliver_late(self, spans: list[Span], scores: list[dict[str, Any]]) -> None:
-        """Deliver what was ended or made after its item was done; never blocks."""
+    def deliver_late(self, trace: ItemTrace, events: list[Any]) -> None:
+        """Deliver, or count, what was ended or made after its item was done; never blocks."""
+        spans, scores, unsendable = _by_kind(events)
+        sink, counts = self._tracer.sink, self._outbox.counts
         if self._over:
             for span in spans:
-                self._tracer.sink.add_span(span)
+                sink.add_span(span)
             for body in scores:
-                self._tracer.sink.add_score(body)
-        else:
+                sink.add_score(body)
+            for score_id, reason in unsendable:
+                sink.skip_score(score_id, reason)
+            return
+        for score_id, reason in unsendable:
+            counts.problem("scores", "skipped", score_id, reason)
+        if not trace.sent:
+            counts.skip(trace.silence, len(spans), len(scores))
+        elif spans or scores:
             encoded = [(span.id, encode_span(span)) for span in spans]
             self._outbox.put(Parcel(spans=encoded, scores=scores), may_wait=False)
 
