@@ -262,6 +262,7 @@ def run_of(target):
         (run_of("tasks:number"), "TARGET='tasks:number': is not a function but int"),
         ((*run_of("tasks:experiment"), "--evaluator", "x:y"), "--evaluator=['x:y']: experiment(context) says this itself"),
         ((*run_of("tasks:experiment"), "--max-concurrency", "2"), "--max-concurrency=2: experiment(context) says this"),
+        ((*run_of("tasks:experiment"), "--max-concurrency", "50"), "--max-concurrency=50: experiment(context) says this"),
         ((*run_of("tasks:experiment"), "--task-retries", "2"), "--task-retries=2: experiment(context) says this itself"),
         ((*RUN, "--check", "accuracy"), "check='accuracy': at character 9: expected one of >= <= > < == !="),
         ((*RUN, "--check", "x.delta > 0"), "check='x.delta > 0': compares with a baseline; name one with --baseline"),

@@ -166,10 +166,10 @@ class Judge:
     def exit_code(self, report: Report) -> int:
         """What the headline says as a code, for a run as for its saved result; 2 if it shares no item with BASELINE."""
         code = _CODES[report.verdict.status]
-        if code == PASSED and report.comparison is not None and not report.comparison.paired:
-            say("error: no item is both in this run and in the baseline: name results of the same data")
-            return USAGE
-        return code
+        if report.comparison is None or report.comparison.paired:
+            return code
+        say("error: no item is both in this run and in the baseline: name results of the same data")
+        return USAGE if code == PASSED else code
 
 
 def document_of(reports: Sequence[Report]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="of the experiment; by default the task's")
     parser.add_argument("--run-name", metavar="NAME", help="of this run; by default the name and the time")
     what = f"items at a time (default: {_MAX_CONCURRENCY})"
-    parser.add_argument("--max-concurrency", metavar="N", type=int, default=_MAX_CONCURRENCY, help=what)
+    parser.add_argument("--max-concurrency", metavar="N", type=int, help=what)
     for name, metavar, kind, default, what in _RUN_SETTINGS:
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, metavar=metavar, type=kind, default=default, help=what)
@@ -138,7 +138,7 @@ def _settings(options: argparse.Namespace, data: Callable[[], Any]) -> dict[str,
         "evaluators": [load_target("--evaluator", text) for text in options.evaluator],
         "run_evaluators": [load_target("--run-evaluator", text) for text in options.run_evaluator],
         "composite_evaluator": options.composite and load_target("--composite", options.composite),
-        "max_concurrency": options.max_concurrency,
+        "max_concurrency": _MAX_CONCURRENCY if options.max_concurrency is None else options.max_concurrency,
         "metadata": metadata_from(options.metadata),
         "checkpoint": options.checkpoint,
         "experiment_id": options.experiment_id,
@@ -150,8 +150,8 @@ def _settings(options: argparse.Namespace, data: Callable[[], Any]) -> dict[str,
 
 def _context_settings(options: argparse.Namespace, data: Callable[[], Any]) -> dict[str, Any]:
     """What the context of an `experiment(context)` is made of; evaluators and the like it names itself."""
-    defaults: dict[str, Any] = {"evaluator": [], "run_evaluator": [], "max_concurrency": _MAX_CONCURRENCY}
-    defaults.update(dict.fromkeys(("composite", "checkpoint", "experiment_id", "shard")))
+    defaults: dict[str, Any] = {"evaluator": [], "run_evaluator": []}
+    defaults.update(dict.fromkeys(("composite", "max_concurrency", "checkpoint", "experiment_id", "shard")))
     defaults.update({name: default for name, _, _, default, _ in _RUN_SETTINGS})
     for name, default in defaults.items():
         if getattr(options, name) != default:
