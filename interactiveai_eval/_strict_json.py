@@ -26,7 +26,7 @@ EXACT_INTEGER = 2**2048  # files that we read again keep integers up to this: 61
 # Programs that allow more recursion let the C parser of Python 3.11 and older run over the end of the stack.
 _SAFE_RECURSION = 10_000
 _LONGEST_DECIMAL_BITS = 10_000
-_FEW, _SHORT = 100, 1_000_000  # far below all bounds
+_FEW, _SHORT = 20, 1_000_000  # far below all bounds
 _MAX_DIGITS = 4000  # str() of a longer integer raises in newer Pythons
 
 
@@ -92,7 +92,10 @@ def is_plain(value: Any, largest: int) -> bool:
             if kind is str:
                 if len(member) > _SHORT:
                     break
-            elif kind is not float and member is not None and (kind is not int or not -largest <= member <= largest):
+            elif kind is int:
+                if not -largest <= member <= largest:
+                    break
+            elif kind is not float and kind is not bool and member is not None:
                 break
         else:
             return True
