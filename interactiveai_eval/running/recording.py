@@ -129,6 +129,9 @@ def _by_kind(events: Iterable[Any]) -> tuple[list[Span], list[dict[str, Any]], l
     return spans, scores, unsendable
 
 
+_NO_EVENTS: tuple[list[Span], list[dict[str, Any]], list[tuple[str, str]]] = [], [], []
+
+
 class Recorder:
     """Records the items of one run."""
 
@@ -267,7 +270,8 @@ class Recorder:
 
         `runs` are those of its evaluators; the scores of an item that is not sent are not counted as theirs.
         """
-        spans, scores, unsendable = _by_kind(trace.close())
+        events = trace.close()
+        spans, scores, unsendable = _by_kind(events) if events else _NO_EVENTS
         for score_id, reason in unsendable:
             self._outbox.counts.problem("scores", "skipped", score_id, reason, item_id)
         if not trace.sent:
