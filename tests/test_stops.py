@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
 import signal
 import threading
@@ -787,6 +788,14 @@ def test_a_signal_before_a_coroutine_has_its_task_leaves_no_coroutine_behind():
     assert run(BETWEEN) == 2 * "['cancelled'] True []\n"
 
 
+async def run_on_a_loop_whose_tasks_come_from(factory, client, **arguments):
+    run = asyncio.ensure_future(client.run_experiment_async(name="n", **arguments))
+    asyncio.get_running_loop().set_task_factory(factory)
+    await asyncio.wait([run], timeout=10)
+    run.cancel()  # where it would go on for ever
+    return await run
+
+
 @pytest.mark.parametrize("kind", ["a coroutine function", "a function that returns a coroutine"])
 @pytest.mark.parametrize("made_first", [False, True])
 def test_a_loop_that_gives_back_no_task_for_a_call_fails_its_item(client, caplog, kind, made_first):
@@ -794,26 +803,20 @@ def test_a_loop_that_gives_back_no_task_for_a_call_fails_its_item(client, caplog
     async def work(*, item):
         await asyncio.sleep(0)
 
-    async def main():
-        made = []
+    made = []
 
-        def factory(loop, coroutine, **more):
-            made.append(asyncio.Task(coroutine, loop=loop, **more) if made_first or len(made) != 1 else None)
-            if len(made) == 2:
-                raise RuntimeError("no more tasks")
-            return made[-1]
+    def factory(loop, coroutine, **more):
+        made.append(asyncio.Task(coroutine, loop=loop, **more) if made_first or len(made) != 1 else None)
+        if len(made) == 2:
+            raise RuntimeError("no more tasks")
+        return made[-1]
 
-        data = [{"input": n} for n in range(4)]
-        task = work if kind == "a coroutine function" else lambda *, item: work(item=item)
-        run = asyncio.ensure_future(client.run_experiment_async(name="n", data=data, task=task))
-        asyncio.get_running_loop().set_task_factory(factory)
-        await asyncio.wait([run], timeout=10)
-        run.cancel()
-        return await run
-
+    data = [{"input": n} for n in range(4)]
+    task = work if kind == "a coroutine function" else lambda *, item: work(item=item)
     gc.collect()  # what asyncio says of the tasks of other tests
     caplog.clear()
-    result = asyncio.run(main())
+    result = asyncio.run(run_on_a_loop_whose_tasks_come_from(factory, client, data=data, task=task))
+    made.clear()
 
     assert [(failure.stage, failure.error_type) for failure in result.item_failures] == [("task", "RuntimeError")]
     assert len(result.item_results) == 3
@@ -828,25 +831,17 @@ def test_a_loop_that_makes_no_task_for_the_data_ends_it(client, caplog):
         for n in range(4):
             yield {"input": n}
 
-    async def main():
-        made = []
+    numbers = itertools.count()
 
-        def factory(loop, coroutine, **more):
-            made.append(coroutine)
-            if len(made) == 3:
-                raise RuntimeError("no more tasks")
-            return asyncio.Task(coroutine, loop=loop, **more)
-
-        run = asyncio.ensure_future(client.run_experiment_async(name="n", data=data(), task=lambda *, item: item))
-        asyncio.get_running_loop().set_task_factory(factory)
-        await asyncio.wait([run], timeout=10)
-        run.cancel()
-        return await run
+    def factory(loop, coroutine, **more):
+        if next(numbers) == 2:
+            raise RuntimeError("no more tasks")
+        return asyncio.Task(coroutine, loop=loop, **more)
 
     gc.collect()  # what asyncio says of the tasks of other tests
     caplog.clear()
     with pytest.raises(RunStopped, match="data raised RuntimeError: no more tasks") as caught:
-        asyncio.run(main())
+        asyncio.run(run_on_a_loop_whose_tasks_come_from(factory, client, data=data(), task=lambda *, item: item))
 
     assert [item.index for item in caught.value.result.item_results] == [0, 1]
     gc.collect()
