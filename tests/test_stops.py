@@ -790,8 +790,10 @@ def test_a_signal_before_a_coroutine_has_its_task_leaves_no_coroutine_behind():
 
 async def run_on_a_loop_whose_tasks_come_from(factory, client, **arguments):
     run = asyncio.ensure_future(client.run_experiment_async(name="n", **arguments))
-    asyncio.get_running_loop().set_task_factory(factory)
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(factory)
     await asyncio.wait([run], timeout=10)
+    loop.set_task_factory(None)
     run.cancel()  # where it would go on for ever
     return await run
 
@@ -822,6 +824,53 @@ def test_a_loop_that_gives_back_no_task_for_a_call_fails_its_item(client, caplog
     assert len(result.item_results) == 3
     gc.collect()
     assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def later(*, item):
+    await asyncio.sleep(0)
+    return item["input"]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [later, lambda *, item: later(item=item), lambda *, item: item["input"]],
+    ids=["a coroutine function", "a function that returns a coroutine", "a plain function"],
+)
+def test_a_loop_that_wraps_coroutines_runs_them(client, task):
+    """As error trackers have theirs do; the run waited for ever."""
+
+    def factory(loop, coroutine, **more):
+        async def wrapped():
+            return await coroutine
+
+        return asyncio.Task(wrapped(), loop=loop, **more)
+
+    async def judge(*, output):
+        await asyncio.sleep(0)
+        return output
+
+    data = [{"input": n} for n in range(4)]
+    arguments = {"data": data, "task": task, "evaluators": [judge], "max_concurrency": 2}
+    result = asyncio.run(run_on_a_loop_whose_tasks_come_from(factory, client, **arguments))
+
+    assert [(each.output, each.evaluations[0].value) for each in result.item_results] == [(n, n) for n in range(4)]
+
+
+@pytest.mark.parametrize("how", ["raises", "returns"])
+def test_a_loop_whose_tasks_never_run_their_coroutine_fails_the_items(client, how):
+    def factory(loop, coroutine, **more):
+        async def wrapped():
+            coroutine.close()
+            if how == "raises":
+                raise OSError("not today")
+
+        return asyncio.Task(wrapped(), loop=loop, **more)
+
+    data = [{"input": n} for n in range(3)]
+    result = asyncio.run(run_on_a_loop_whose_tasks_come_from(factory, client, data=data, task=later))
+
+    told = "OSError: not today" if how == "raises" else "RuntimeError: the loop's task ended before it had run the coroutine"
+    assert [f"{failure.error_type}: {failure.message}" for failure in result.item_failures] == [told] * 3
 
 
 def test_a_loop_that_makes_no_task_for_the_data_ends_it(client, caplog):

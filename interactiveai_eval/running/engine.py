@@ -467,10 +467,8 @@ class Engine:
             if self.lane.start_at_once is not None:
                 call._task = self.lane.start_at_once(running, call.context)
             else:
-                # Our own first step is made here: whoever cancels the task before its first step interrupts `_await`
-                # then, where it can tell, instead of keeping it from running at all.
-                running.send(None)
                 call._task = self.lane.start(running, call.context)
+                call._task.add_done_callback(partial(self._task_ended, call, running, awaitable))
         except BaseException as error:
             self._take_back(call, running, awaitable, error)
             if not is_a(error, Exception):
@@ -481,10 +479,35 @@ class Engine:
         if self.stopping:
             self._end_early(call, CANCELLED)
         self._end_and_advance(call, None, error, 0.0)
-        if running.cr_await is None or not self.lane.has_task_of(running):
+        # A task whose first step was to be made at once makes none by itself.
+        is_left = self.lane.start_at_once is not None and running.cr_await is None
+        if is_left or not self.lane.has_task_of(running):
             running.close()
             if type(awaitable) is _Coroutine:
                 awaitable.close()
+
+    def _task_ended(self, call: Call, running: Any, awaitable: Any, task: Any) -> None:
+        """See to it that a call ends with its task: one that was cancelled before its first step has run nothing, and
+        one that a factory of the caller's loop made may have kept `running` from it."""
+        if type(awaitable) is _Coroutine:
+            awaitable.close()  # it may not have begun
+        if call.ending is not None:
+            return
+        running.close()
+        self.lane.ended(task)
+        error: BaseException | None = None
+        if not task.cancelled():
+            error = task.exception() or RuntimeError("the loop's task ended before it had run the coroutine")
+        if error is None:
+            from asyncio import CancelledError
+
+            error = CancelledError()
+        # Whoever cancels all tasks of a loop, as `asyncio.run` does at Ctrl-C, cancels the run, too, which goes first.
+        self.lane.post(self._end_failed, (call, error))
+
+    def _end_failed(self, ended: tuple[Call, BaseException]) -> None:
+        call, error = ended
+        self._end_and_advance(call, None, error, 0.0)
 
     async def _await(self, call: Call, awaitable: Any) -> None:
         """Run one awaitable to its end; never raises, so that no error of the user's reaches the loop."""
@@ -492,8 +515,6 @@ class Engine:
         value: Any = awaitable
         error: BaseException | None = None
         try:
-            if self.lane.start_at_once is None:
-                await _HERE
             if self.stopping:
                 raise KeyboardInterrupt  # it ends below, as what a signal interrupts does
             if not call.start_ns:
