@@ -561,6 +561,35 @@ def test_coroutines_that_never_wait_take_no_turn_of_the_loop():
     assert run(TURNS, PYTHONWARNINGS="ignore") == "True\n"
 
 
+REFUSING = """
+    import asyncio
+    from interactiveai_eval import Interactive
+
+    class Refusing(asyncio.SelectorEventLoop):
+        def __setattr__(self, name, value):
+            if name in ("call_soon", "run_in_executor"):
+                raise RuntimeError(name)
+            super().__setattr__(name, value)
+
+    class Policy(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self):
+            return Refusing()
+
+    asyncio.set_event_loop_policy(Policy())
+
+    async def task(*, item):
+        return await asyncio.get_running_loop().run_in_executor(None, str, item["input"])
+
+    with Interactive.local() as client:
+        result = client.run_experiment(name="r", data=[{"input": n} for n in range(20)], task=task)
+    print([item.output for item in result.item_results] == [str(n) for n in range(20)])
+"""
+
+
+def test_coroutines_run_on_a_loop_that_lets_nothing_be_put_in_place_of_its_own():
+    assert run(REFUSING, PYTHONWARNINGS="ignore") == "True\n"
+
+
 FOREIGN = """
     import asyncio
     from interactiveai_eval import Interactive

@@ -317,7 +317,7 @@ def _lend_helpers(loop: asyncio.AbstractEventLoop, lent: list[Executor]) -> None
     try:
         vars(loop)["_default_executor"]
         loop.run_in_executor = run_in_helpers  # type: ignore[assignment, method-assign]
-    except (AttributeError, KeyError, TypeError):  # a loop that is none of asyncio's own
+    except Exception:  # a loop that is none of asyncio's own, and refuses in a way of its own
         lent.append(_set_helpers(loop))
 
 
@@ -390,8 +390,14 @@ def _beginner(
 
     made: Any = Task
     is_eager, takes_context = sys.version_info >= (3, 12), sys.version_info >= (3, 11)
-    if not is_eager and not issubclass(type(loop), BaseEventLoop):
-        return None
+    if not is_eager:
+        if not issubclass(type(loop), BaseEventLoop):
+            return None
+        try:
+            loop.call_soon = loop.call_soon  # type: ignore[method-assign]
+            del loop.call_soon
+        except Exception:  # a loop that lets nothing be put in place of its own
+            return None
     asked: list[tuple[Callable[..., Any], tuple[Any, ...], Any]] = []
 
     def ask(callback: Callable[..., Any], *arguments: Any, context: Any = None) -> None:
