@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .tally import RunTally
 
+_NOTHING: Mapping[str, Any] = {}
 SCORE_DATA_TYPES = ("NUMERIC", "CATEGORICAL", "BOOLEAN")
 
 
@@ -83,7 +84,7 @@ class Value:
         return len(self._fields)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), dict(self.items()))
+        return _rebuild, (type(self), dict(self.items()), _more(self))
 
     def __copy__(self) -> Value:
         return self
@@ -93,12 +94,17 @@ class Value:
         unknown = [name for name in changes if name not in self._fields]
         if unknown:
             raise TypeError(f"{type(self).__name__} has no field {unknown[0]!r}")
-        return _rebuild(type(self), {**dict(self.items()), **changes})
+        return _rebuild(type(self), {**dict(self.items()), **changes}, _more(self))
 
 
-def _rebuild(kind: type[Value], fields: Mapping[str, Any]) -> Value:
+def _more(value: Value) -> dict[str, Any]:
+    """What an instance of a user's own type has beside its fields."""
+    return getattr(value, "__dict__", {})
+
+
+def _rebuild(kind: type[Value], fields: Mapping[str, Any], more: Mapping[str, Any] = _NOTHING) -> Value:
     made = kind.__new__(kind)
-    made._fill(fields)
+    made._fill({**fields, **more})
     return made
 
 

@@ -874,6 +874,48 @@ def test_the_copy_that_a_task_got_is_gone_when_its_evaluators_run(client):
     assert alive == [0, 0]
 
 
+def test_an_item_that_cannot_be_encoded_is_counted_with_the_reason(client):
+    def task(*, item):
+        span = client.start_span(name="s")
+        span.attributes[1] = "no text for a name"
+        span.end()
+
+    result = client.run_experiment(name="e", data=numbers(1), task=task)
+
+    (failure,) = result.item_failures
+    assert result.delivery.by_kind["spans"] == {"acknowledged": 0, "pending": 0, "rejected": 0, "skipped": 1}
+    assert result.delivery.problems[0].reason == f"recording it raised {failure.error_type}: {failure.message}"
+    assert "encode" in failure.message
+
+
+class Reasoned(Evaluation):
+    def __init__(self, reason, **fields):
+        super().__init__(**fields)
+        object.__setattr__(self, "reason", reason)
+
+    def __repr__(self):
+        return f"Reasoned({self.reason!r})"
+
+
+def test_what_a_user_has_put_on_an_evaluation_is_on_its_copies(client):
+    told = []
+
+    def note(evaluations):
+        told.append(repr(evaluations))
+
+    client.run_experiment(
+        name="w",
+        data=numbers(1),
+        task=lambda *, item: 1,
+        evaluators=[lambda *, output: Reasoned("r", name="w", value=1, metadata={"k": []})],
+        composite_evaluator=lambda *, evaluations: note(evaluations),
+        on_result=lambda outcome: note(outcome.evaluations),
+        run_evaluators=[lambda *, item_results: note(item_results[0].evaluations)],
+    )
+
+    assert told == ["[Reasoned('r')]"] * 3
+
+
 class Weighted(Evaluation):
     __slots__ = ("weight",)
 

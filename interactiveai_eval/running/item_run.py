@@ -410,12 +410,18 @@ class ItemRuns:
             self._collector.add_result(result, run.evaluations, run.evaluator_runs, self._clock.monotonic() - began)
 
     def _fail(self, run: _OneRun, problem: Failed) -> None:
-        try:
-            self._recorder.fail_item(run.trace, problem.failure)
-            self._deliver(run, None)
-        except BaseException as error:
+        told = None
+        if run.trace.closed:  # the failure is that of recording it
+            told = f"{problem.failure.error_type}: {problem.failure.message}"
+        else:
+            try:
+                self._recorder.fail_item(run.trace, problem.failure)
+                self._deliver(run, None)
+            except BaseException as error:
+                told = f"{type_name(error)}: {error_text(error)}"
+        if told is not None:
             # It cannot be recorded (a mask that raises what no mask should): counted, and still in the result.
-            reason = f"recording it raised {type_name(error)}: {error_text(error)}"
+            reason = f"recording it raised {told}"
             self._outbox.counts.problem("spans", "skipped", run.trace.span_id, reason, run.item.id)
         if self._ends(run):
             self._collector.add_failure(self._item_failure(run, problem))

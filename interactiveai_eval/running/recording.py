@@ -46,11 +46,11 @@ class ItemTrace:
     """The trace of one item under way; also the sink of all spans in it, until the item is done."""
 
     __slots__ = (
-        "_closed",
         "_digest",
         "_events",
         "_recorder",
         "carried",
+        "closed",
         "sent",
         "silence",
         "span",
@@ -69,7 +69,7 @@ class ItemTrace:
         self.silence = silence = recorder.silence(trace_id)
         self.carried: Sequence[tuple[str, bytes]] = ()  # spans that came encoded from elsewhere, by id
         self._recorder = recorder
-        self._closed = False
+        self.closed = False  # whether the item is done, or was at least about to be recorded
         self.sent = not silence
         self._events: list[Any] = []  # ended spans, bodies of scores, (id, reason) of scores that cannot be sent
 
@@ -93,14 +93,13 @@ class ItemTrace:
     def _add(self, event: Any) -> None:
         # No lock is taken for it while the item is under way: a fork or a signal may come at any moment.
         self._events.append(event)
-        if self._closed:
+        if self.closed:
             self._recorder.deliver_late(self, self._taken())
 
     def close(self) -> list[Any]:
         """The events so far; what comes from now on is delivered on its own."""
         events = self._taken() if self._events else []
-        self._closed = True
-        del self.span  # spans know their sink: without the cycle, all of an item is freed as it ends
+        self.closed = True
         return [*events, *self._taken()] if self._events else events
 
     def _taken(self) -> list[Any]:
@@ -280,8 +279,10 @@ class Recorder:
                 unsent_scores += ran.scores
                 ran.scores = 0
             self._outbox.counts.skip(trace.silence, 1 + len(runs) + len(spans) + len(trace.carried), unsent_scores)
+            del trace.span  # spans know their sink: without the cycle, all of an item is freed as it ends
             return None
         encoded = [(span.id, encode_span(span)) for span in spans]
+        del trace.span
         # A tuple of tuples of plain values: while it waits, the collector of garbage does not follow it.
         return Parcel(spans=(*encoded, *trace.carried), scores=scores, item_id=item_id)
 
