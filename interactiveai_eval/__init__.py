@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from .errors import TooManyFailuresError as TooManyFailuresError
     from .errors import TransportError as TransportError
     from .errors import UnauthorizedError as UnauthorizedError
+    from .item_result import ExperimentItemResult as ExperimentItemResult
     from .model import DeliveryProblem as DeliveryProblem
     from .model import DeliveryReport as DeliveryReport
     from .model import Evaluation as Evaluation
     from .model import EvaluatorFailure as EvaluatorFailure
     from .model import EvaluatorStats as EvaluatorStats
-    from .model import ExperimentItemResult as ExperimentItemResult
     from .model import ItemFailure as ItemFailure
     from .rescoring import rescore as rescore
     from .result import ExperimentResult as ExperimentResult
@@ -103,13 +103,13 @@ _HOMES = {
         "TransportError",
         "UnauthorizedError",
     ),
+    "item_result": ("ExperimentItemResult",),
     "model": (
         "DeliveryProblem",
         "DeliveryReport",
         "Evaluation",
         "EvaluatorFailure",
         "EvaluatorStats",
-        "ExperimentItemResult",
         "ItemFailure",
     ),
     "rescoring": ("rescore",),

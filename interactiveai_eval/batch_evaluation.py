@@ -82,7 +82,6 @@ class _Run:
         self._goes_on = False  # with what the checkpoint says
         self._outbox = services.make_outbox()
         self._outbox.expect_scores_alone()
-        # One thread more than the items: it takes the next.
         self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency, remote=self._remote)
         if self._groups is not None:
             self._groups.engine = self.driver.engine

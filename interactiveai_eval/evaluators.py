@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, Union
 
-    from .model import ExperimentItemResult, ItemFailure
+    from .item_result import ExperimentItemResult
+    from .model import ItemFailure
 
     Judged = tuple[Union[bool, float, str, None], Union[str, None]]
 

@@ -10,7 +10,8 @@ from ._contexts import copy_context
 from ._log import warn
 from ._visible import name_text
 from .errors import ApiError, RunStopped, TooManyFailuresError, TransportError, error_text, is_a, short_repr, type_name
-from .model import Evaluation, EvaluatorFailure, ExperimentItemResult
+from .item_result import ExperimentItemResult
+from .model import Evaluation, EvaluatorFailure
 from .result import ExperimentResult
 from .running.calls import chosen
 from .running.collector import Collector, own_copy
@@ -99,7 +100,6 @@ class _Run:
         self._groups = self._groups_elsewhere()
         self._remote = self._groups or (None if plan.executor is None else RemoteLane(plan.executor))
         self._outbox = services.make_outbox()
-        # One thread more than the items: a source that blocks in its iterator holds one too.
         self.driver = Driver(lane, self._outbox, threads=plan.max_concurrency, remote=self._remote)
         self._engine = self.driver.engine
         if self._groups is not None:

@@ -5,8 +5,9 @@ from ._clock import Clock
 from ._contexts import copy_context
 from ._ids import derived_id
 from .errors import ArgumentError, error_text
+from .item_result import ExperimentItemResult
 from .merging import added_deliveries
-from .model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailure
+from .model import Evaluation, EvaluatorFailure, ItemFailure
 from .result import ExperimentResult
 from .running.arguments import executor as checked_executor
 from .running.arguments import positive_number, progress_hook, whole_number

@@ -4,7 +4,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypedDict, Union
 
-from .model import Evaluation, ExperimentItemResult
+from .item_result import ExperimentItemResult
+from .model import Evaluation
 from .service.datasets import DatasetItemClient
 
 __all__ = [

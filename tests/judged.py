@@ -7,7 +7,8 @@ import json
 import os
 
 from interactiveai_eval.demo.gsm8k import accuracy
-from interactiveai_eval.model import Evaluation, ExperimentItemResult, ItemFailure
+from interactiveai_eval.item_result import ExperimentItemResult
+from interactiveai_eval.model import Evaluation, ItemFailure
 from interactiveai_eval.result import ExperimentResult
 
 

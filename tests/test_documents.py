@@ -7,13 +7,13 @@ import json
 import pytest
 
 from interactiveai_eval.errors import DataError
+from interactiveai_eval.item_result import ExperimentItemResult
 from interactiveai_eval.model import (
     DeliveryProblem,
     DeliveryReport,
     Evaluation,
     EvaluatorFailure,
     EvaluatorStats,
-    ExperimentItemResult,
     ItemFailure,
 )
 from interactiveai_eval.reporting.documents import record_to_json

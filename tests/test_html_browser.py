@@ -7,7 +7,8 @@ import re
 import pytest
 
 from interactiveai_eval._atomic import write_atomically
-from interactiveai_eval.model import Evaluation, EvaluatorFailure, ExperimentItemResult, ItemFailure
+from interactiveai_eval.item_result import ExperimentItemResult
+from interactiveai_eval.model import Evaluation, EvaluatorFailure, ItemFailure
 from interactiveai_eval.reporting.html import Page, render_html, render_page
 from interactiveai_eval.reporting.report import report_of
 from interactiveai_eval.result import ExperimentResult

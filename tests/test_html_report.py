@@ -13,12 +13,12 @@ from html.parser import HTMLParser
 
 import pytest
 
+from interactiveai_eval.item_result import ExperimentItemResult
 from interactiveai_eval.model import (
     DeliveryReport,
     Evaluation,
     EvaluatorFailure,
     EvaluatorStats,
-    ExperimentItemResult,
     ItemFailure,
 )
 from interactiveai_eval.reporting.html import Page, render_html, render_page

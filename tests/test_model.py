@@ -32,7 +32,8 @@ from interactiveai_eval import (
     errors,
 )
 from interactiveai_eval._strict_json import to_json
-from interactiveai_eval.model import ExperimentRecord, PackedResults, Value, packed
+from interactiveai_eval.item_result import PackedResults, packed
+from interactiveai_eval.model import ExperimentRecord, Value
 
 EVALUATION = Evaluation(name="accuracy", value=0.5, comment="half", metadata={"k": [1]}, data_type="NUMERIC", config_id="c")
 FAILURE = EvaluatorFailure(evaluator="judge", error_type="ValueError", message="boo", traceback="Traceback ...")

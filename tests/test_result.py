@@ -12,7 +12,8 @@ import pytest
 
 from interactiveai_eval._atomic import write_atomically
 from interactiveai_eval.errors import ArgumentError, DataError
-from interactiveai_eval.model import Evaluation, ExperimentItemResult, ItemFailure
+from interactiveai_eval.item_result import ExperimentItemResult
+from interactiveai_eval.model import Evaluation, ItemFailure
 from interactiveai_eval.result import ExperimentResult
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from interactiveai_eval.item_result import ExperimentItemResult
 from interactiveai_eval.model import (
     DeliveryReport,
     Evaluation,
     EvaluatorFailure,
     EvaluatorStats,
-    ExperimentItemResult,
     ItemFailure,
 )
 from interactiveai_eval.reporting.statistics import estimate_of, wilson_interval

@@ -164,7 +164,7 @@ class Judge:
             say(f"saved {path}")
 
     def exit_code(self, report: Report) -> int:
-        """What the headline says as a code, for a run as for its saved result; 2 if it shares no item with BASELINE."""
+        """What the headline says as a code, for a run as for its saved result; 2 for 0 where no item is in BASELINE."""
         code = _CODES[report.verdict.status]
         if report.comparison is None or report.comparison.paired:
             return code

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ..model import Evaluation, ExperimentItemResult, ExperimentRecord
+    from ..item_result import ExperimentItemResult
+    from ..model import Evaluation, ExperimentRecord
     from .report import FailureGroup, Report
 
 SCHEMA_VERSION = "v1"

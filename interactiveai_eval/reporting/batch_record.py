@@ -1,7 +1,8 @@
 """The result of a batch evaluation as a record of items and evaluations: the same reports and checks serve it."""
 from __future__ import annotations
 
-from ..model import EvaluatorFailure, ExperimentItemResult, ExperimentRecord, ItemFailure
+from ..item_result import ExperimentItemResult
+from ..model import EvaluatorFailure, ExperimentRecord, ItemFailure
 from ..tally import RunTally
 
 TYPE_CHECKING = False

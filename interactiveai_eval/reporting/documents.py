@@ -11,6 +11,7 @@ import json
 from .._strict_json import EXACT_INTEGER, JSONError, from_json, number_to_text, text_to_number, to_plain
 from ..batch_model import BatchEvaluationResumeToken, BatchItemFailure
 from ..errors import ArgumentError, DataError, short_repr
+from ..item_result import ExperimentItemResult
 from ..model import (
     DELIVERY_STATES,
     DeliveryProblem,
@@ -18,7 +19,6 @@ from ..model import (
     Evaluation,
     EvaluatorFailure,
     EvaluatorStats,
-    ExperimentItemResult,
     ExperimentRecord,
     ItemFailure,
 )

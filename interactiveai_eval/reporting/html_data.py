@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from ..model import Evaluation, ExperimentItemResult, ExperimentRecord
+    from ..item_result import ExperimentItemResult
+    from ..model import Evaluation, ExperimentRecord
     from .comparison import Comparison
 
     Outcome = ExperimentItemResult | ItemFailure

@@ -11,7 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..model import EvaluatorFailure, ExperimentItemResult, ItemFailure
+    from ..item_result import ExperimentItemResult
+    from ..model import EvaluatorFailure, ItemFailure
     from .report import Report
 
 _escapes = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\t": "&#9;"})

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from typing import Any
 
-    from ..model import ExperimentItemResult, ExperimentRecord
+    from ..item_result import ExperimentItemResult
+    from ..model import ExperimentRecord
     from .checks import CheckReport
     from .comparison import Comparison
     from .summary import ItemValues, Summary

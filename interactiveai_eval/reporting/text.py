@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from ..model import Evaluation, ExperimentItemResult, ExperimentRecord, ItemFailure
+    from ..item_result import ExperimentItemResult
+    from ..model import Evaluation, ExperimentRecord, ItemFailure
     from .statistics import Estimate
 
 RULE = "\u2500" * 50

@@ -15,7 +15,8 @@ from .._ids import derived_id
 from .._log import warn
 from .._strict_json import EXACT_INTEGER, SAFE_INTEGER, JSONError, from_json, number_to_text, text_to_number, to_json
 from ..errors import CheckpointError, error_text
-from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult
+from ..item_result import ExperimentItemResult
+from ..model import Evaluation, EvaluatorFailure
 from .calls import attribute
 from .file_locks import close_in_forks, in_use, lock, unlock
 from .item_keys import module_of

@@ -5,7 +5,8 @@ from _thread import allocate_lock
 from operator import attrgetter
 
 from .._copies import private_copy
-from ..model import Evaluation, EvaluatorStats, ExperimentItemResult, ItemFailure, PackedResults, packed_copy
+from ..item_result import ExperimentItemResult, PackedResults, packed_copy
+from ..model import Evaluation, EvaluatorStats, ItemFailure
 from ..tally import RunTally
 from .measures import EvaluatorRun, StatsRow, UsualSeconds
 

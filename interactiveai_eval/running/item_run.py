@@ -8,7 +8,8 @@ from _thread import allocate_lock
 
 from .._log import warn
 from ..errors import ApiError, CheckpointError, TransportError, error_text, is_a, short_repr, type_name
-from ..model import ItemFailure, packed, packed_result
+from ..item_result import packed, packed_result
+from ..model import ItemFailure
 from ..tracing.context import current
 from ..tracing.spans import Span
 from .calls import UserFunction, own_arguments
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Any
 
-    from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult
+    from ..item_result import ExperimentItemResult
+    from ..model import Evaluation, EvaluatorFailure
     from .checkpoint import Checkpoint, Finished
     from .collector import Collector
     from .engine import Engine

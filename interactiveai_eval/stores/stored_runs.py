@@ -9,7 +9,8 @@ import re
 
 from .._clock import iso_to_datetime
 from ..errors import NotFoundError
-from ..model import Evaluation, EvaluatorFailure, ExperimentItemResult, ExperimentRecord, ItemFailure, Value
+from ..item_result import ExperimentItemResult
+from ..model import Evaluation, EvaluatorFailure, ExperimentRecord, ItemFailure, Value
 from ..running.recording import EXPERIMENT_ENVIRONMENT
 from ..service.datasets import all_pages, run_item_rows
 
